@@ -1,0 +1,14 @@
+//! Protobuf types of Tally's API, generated from `proto/`, and their conversions.
+//!
+//! Wire types stop here: what comes in is parsed into valid values of `crdt-core` or refused.
+//! This crate does not know sockets, files, clocks or threads.
+
+/// The public API and the replication API, as generated.
+#[expect(missing_docs, clippy::pedantic, reason = "generated code")]
+pub mod v1 {
+    tonic::include_proto!("tally.v1");
+}
+
+/// All schemas as one encoded `FileDescriptorSet`, for gRPC reflection.
+pub const DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/tally_descriptor.bin"));
