@@ -1,0 +1,97 @@
+//! A lane's history: how far it is known, and which starts of its owner wrote which versions.
+//!
+//! Versions alone cannot tell a lane from its fork: an owner whose directory was rolled back from
+//! version 5 to 3 soon writes another 4 and another 5. But every process start draws a random
+//! [`StartId`] and writes it into the lane with its first commit, so two histories that part at
+//! some version name different starts from there on. Comparing one [`Mark`] finds it.
+
+use alloc::vec::Vec;
+
+use crate::{Fork, Interval, Mark, ReceiveError, ReplicaId, StartId, Version};
+
+/// The known part of a lane's history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct History {
+    mark: Mark,
+    /// The first version of each start, oldest first. One entry a process start with commits.
+    starts: Vec<(Version, StartId)>,
+}
+
+impl History {
+    /// How far the lane is known.
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// The point of this history at `version`, or its end where that comes first.
+    pub(crate) fn at(&self, version: Version) -> Mark {
+        let version = version.min(self.mark.version);
+        Mark {
+            version,
+            start: start_at(&self.starts, version).unwrap_or(StartId::NONE),
+        }
+    }
+
+    /// Starts whose first version lies after `version`, oldest first.
+    pub(crate) fn starts_after(&self, version: Version) -> Vec<(Version, StartId)> {
+        let known = self.starts.partition_point(|&(first, _)| first <= version);
+        self.starts[known..].to_vec()
+    }
+
+    /// Whether `seen`, a mark that another replica holds, lies on this history or beyond its end.
+    pub(crate) fn admits(&self, lane: ReplicaId, seen: Mark) -> Result<(), Fork> {
+        let held = self.at(seen.version);
+        if seen.version <= self.mark.version && held.start != seen.start {
+            return Err(Fork { lane, held, seen });
+        }
+        Ok(())
+    }
+
+    /// Whether the interval continues this history (`true`), or tells nothing new (`false`).
+    pub(crate) fn continues<C>(&self, interval: &Interval<C>) -> Result<bool, ReceiveError> {
+        let Interval {
+            lane, after, to, ..
+        } = *interval;
+        if after.version > self.mark.version {
+            let held = self.mark.version;
+            return Err(ReceiveError::Gap {
+                lane,
+                after: after.version,
+                held,
+            });
+        }
+        self.admits(lane, after)?;
+        self.admits(lane, to)?;
+        if to.version <= self.mark.version {
+            return Ok(false);
+        }
+        let start = start_at(&interval.starts, self.mark.version).unwrap_or(after.start);
+        if start != self.mark.start {
+            let seen = Mark {
+                version: self.mark.version,
+                start,
+            };
+            return Err(Fork {
+                lane,
+                held: self.mark,
+                seen,
+            }
+            .into());
+        }
+        Ok(true)
+    }
+
+    /// Moves to the interval's end. The interval [`continues`](Self::continues) this history.
+    pub(crate) fn advance<C>(&mut self, interval: &Interval<C>) {
+        let held = self.mark.version;
+        self.starts
+            .extend(interval.starts.iter().filter(|&&(first, _)| first > held));
+        self.mark = interval.to;
+    }
+}
+
+/// The start that wrote `version`, as far as `starts` (oldest first) tells.
+fn start_at(starts: &[(Version, StartId)], version: Version) -> Option<StartId> {
+    let known = starts.partition_point(|&(first, _)| first <= version);
+    known.checked_sub(1).map(|last| starts[last].1)
+}

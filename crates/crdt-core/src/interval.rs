@@ -1,0 +1,71 @@
+//! Delta-intervals: the only thing that travels, from memory to disk and from replica to replica.
+//!
+//! An interval `(after, to]` of a lane holds, for every record that changed after `after`, its
+//! newest form at `to` (Almeida, Shoker, Baquero, "Delta State Replicated Data Types", 2018,
+//! section 5). A record that changes again moves to a later version, so part of an interval is no
+//! state that the lane ever had: it is applied whole or not at all. An interval after version 0 is
+//! the whole lane, which makes it a snapshot and a bootstrap too.
+
+use alloc::vec::Vec;
+
+use crate::{CounterIndex, Mark, ReplicaId, StartId, SumRecord, Version};
+
+/// All that changed in one lane after one mark, up to another.
+///
+/// `C` is how counters are called: by [`CounterIndex`] within the replica that made or imported
+/// the interval, by [`CounterName`](crate::CounterName) between replicas.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Interval<C = CounterIndex> {
+    /// The lane's owner.
+    pub lane: ReplicaId,
+    /// The interval begins after this mark ...
+    pub after: Mark,
+    /// ... and ends with this one.
+    pub to: Mark,
+    /// The owner's starts whose first version lies in the interval, oldest first.
+    pub starts: Vec<(Version, StartId)>,
+    /// The changed sums, by version.
+    pub sums: Vec<SumRecord<C>>,
+}
+
+impl<C> Interval<C> {
+    /// The same interval with its counters called otherwise.
+    pub fn map_counters<D>(&self, mut call: impl FnMut(&C) -> D) -> Interval<D> {
+        let rename = |record: &SumRecord<C>| SumRecord {
+            counter: call(&record.counter),
+            version: record.version,
+            sum: record.sum,
+        };
+        Interval {
+            lane: self.lane,
+            after: self.after,
+            to: self.to,
+            starts: self.starts.clone(),
+            sums: self.sums.iter().map(rename).collect(),
+        }
+    }
+
+    /// Why the interval contradicts itself; `None` when it does not.
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
+        let within = |version| self.after.version < version && version <= self.to.version;
+        let last_start = self
+            .starts
+            .last()
+            .map_or(self.after.start, |&(_, start)| start);
+        if self.to.version <= self.after.version {
+            Some("it does not end after it begins")
+        } else if self.to.start == StartId::NONE || last_start != self.to.start {
+            Some("its starts do not lead to its end")
+        } else if !self.starts.iter().all(|&(first, _)| within(first)) {
+            Some("a start lies outside of it")
+        } else if !self.starts.is_sorted_by(|a, b| a.0 < b.0) {
+            Some("its starts are not in order")
+        } else if !self.sums.iter().all(|record| within(record.version)) {
+            Some("a record lies outside of it")
+        } else if !self.sums.is_sorted_by_key(|record| record.version) {
+            Some("its records are not in the order of their versions")
+        } else {
+            None
+        }
+    }
+}

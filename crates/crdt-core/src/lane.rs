@@ -1,0 +1,139 @@
+//! A lane: everything that one replica has counted, as it was at one version.
+//!
+//! Only the newest form of each record is kept. The records hang in a list in the order of their
+//! versions, so that "all that changed after v" is a walk over just those records. Slots are
+//! indexed by counter and linked by index: moving a record to the list's end allocates nothing.
+
+use alloc::vec::Vec;
+
+use crate::{
+    CounterIndex, Interval, Mark, ReplicaId, SumRecord, Version, history::History, record::Sum,
+};
+
+/// No slot: the end of the list.
+const NONE: u32 = u32::MAX;
+
+/// A record's place. A version of 0 means that the lane has no record of the counter.
+#[derive(Clone, Debug)]
+struct Slot {
+    version: Version,
+    sum: Sum,
+    older: u32,
+    newer: u32,
+}
+
+const VACANT: Slot = Slot {
+    version: Version::ZERO,
+    sum: Sum {
+        incremented: 0,
+        decremented: 0,
+    },
+    older: NONE,
+    newer: NONE,
+};
+
+/// One replica's counts, exactly as they were at [`History::mark`].
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    pub(crate) history: History,
+    slots: Vec<Slot>,
+    newest: u32,
+}
+
+impl Lane {
+    /// The lane at version 0.
+    pub(crate) fn empty() -> Self {
+        Self {
+            history: History::default(),
+            slots: Vec::new(),
+            newest: NONE,
+        }
+    }
+
+    /// The lane's sum for a counter; 0 where it has none.
+    pub(crate) fn sum(&self, counter: CounterIndex) -> Sum {
+        self.slots
+            .get(counter.as_usize())
+            .map_or_else(Sum::default, |slot| slot.sum)
+    }
+
+    /// The lane's record of a counter, if it has one.
+    pub(crate) fn record(&self, counter: CounterIndex) -> Option<(Version, Sum)> {
+        let slot = self.slots.get(counter.as_usize())?;
+        (slot.version > Version::ZERO).then_some((slot.version, slot.sum))
+    }
+
+    /// Moves the lane to the interval's end. The interval continues the lane's history, and its
+    /// records are in the order of their versions.
+    pub(crate) fn apply(&mut self, interval: &Interval) {
+        let held = self.history.mark().version;
+        for record in &interval.sums {
+            // What changed up to the held version is held already.
+            if record.version > held {
+                self.put(record);
+            }
+        }
+        self.history.advance(interval);
+    }
+
+    /// All that changed after `after`, which lies on the lane's history.
+    pub(crate) fn interval(&self, lane: ReplicaId, after: Mark) -> Interval {
+        let mut sums = Vec::new();
+        let mut at = self.newest;
+        while at != NONE {
+            let slot = &self.slots[at as usize];
+            if slot.version <= after.version {
+                break;
+            }
+            let counter = CounterIndex::new(at);
+            sums.push(SumRecord {
+                counter,
+                version: slot.version,
+                sum: slot.sum,
+            });
+            at = slot.older;
+        }
+        sums.reverse();
+        Interval {
+            lane,
+            after,
+            to: self.history.mark(),
+            starts: self.history.starts_after(after.version),
+            sums,
+        }
+    }
+
+    /// Replaces a counter's record by a newer one, at the list's end.
+    fn put(&mut self, record: &SumRecord) {
+        let index = record.counter.as_usize();
+        if index >= self.slots.len() {
+            self.slots.resize(index + 1, VACANT);
+        }
+        if self.slots[index].version > Version::ZERO {
+            self.unlink(index);
+        }
+        let last = self.newest;
+        self.slots[index] = Slot {
+            version: record.version,
+            sum: record.sum,
+            older: last,
+            newer: NONE,
+        };
+        if last != NONE {
+            self.slots[last as usize].newer = record.counter.get();
+        }
+        self.newest = record.counter.get();
+    }
+
+    /// Takes a linked slot out of the list.
+    fn unlink(&mut self, index: usize) {
+        let Slot { older, newer, .. } = self.slots[index];
+        if older != NONE {
+            self.slots[older as usize].newer = newer;
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => self.slots[newer as usize].older = older,
+        }
+    }
+}

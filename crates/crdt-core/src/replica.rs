@@ -1,0 +1,510 @@
+//! The state machine of one shard on one node: the code that is model-checked and deployed.
+//!
+//! Three stages, and a change passes them in this order:
+//!
+//! 1. *Taken*: an add is in the own `head`; a peer's interval is in `received`. Volatile.
+//! 2. *Being written*: [`Replica::commit`] has made both into a [`Group`], which the driver writes
+//!    and syncs.
+//! 3. *Held*: [`Replica::synced`] has applied the group to the lanes.
+//!
+//! **The lanes hold only what is durable, and everything that can be seen is computed from the
+//! lanes**: values, digests, the intervals served to peers. So nothing can be read, advertised or
+//! sent before it would survive a crash, and no rule has to say so.
+
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use core::hash::{Hash, Hasher};
+
+use crate::{
+    AddError, CounterIndex, CounterName, Digest, Fork, Interval, Mark, ReceiveError, ReplicaId,
+    StartId, SumRecord, Version, catalogue::Catalogue, history::History, lane::Lane, record::Sum,
+};
+
+/// What one commit makes durable: at most one interval of the own lane, and those received from
+/// peers, in the order in which they must be recovered.
+pub type Group = Arc<[Interval]>;
+
+/// What became of an interval that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// It is part of the next group, and takes effect once that is synced.
+    Taken,
+    /// It tells nothing new.
+    Known,
+}
+
+/// The own total of one counter, with everything taken.
+#[derive(Clone, Debug, Default)]
+struct Head {
+    sum: Sum,
+    /// Whether the sum has changed since the last commit.
+    dirty: bool,
+}
+
+/// One shard of one node: its own lane, and all others as far as they are known.
+///
+/// Two replicas are equal when they are the same incarnation and start, hold the same lanes, and
+/// have taken the same; how they number their counters is no part of that.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    id: ReplicaId,
+    start: StartId,
+    catalogue: Catalogue,
+    lanes: BTreeMap<ReplicaId, Lane>,
+    heads: Vec<Head>,
+    dirty: Vec<CounterIndex>,
+    received: Vec<Interval>,
+    writing: Option<Group>,
+    /// Where each lane will be once all that was received is held; only lanes with any of it.
+    pending: BTreeMap<ReplicaId, History>,
+}
+
+impl Replica {
+    /// An empty replica: a fresh incarnation, or one whose durable intervals are about to be
+    /// [recovered](Self::recover). `start` is drawn at random for every start of the process.
+    ///
+    /// # Panics
+    ///
+    /// When `start` is [`StartId::NONE`].
+    #[must_use]
+    pub fn new(id: ReplicaId, start: StartId) -> Self {
+        assert!(
+            start != StartId::NONE,
+            "a start is a random number other than 0"
+        );
+        Self {
+            id,
+            start,
+            catalogue: Catalogue::default(),
+            lanes: BTreeMap::from([(id, Lane::empty())]),
+            heads: Vec::new(),
+            dirty: Vec::new(),
+            received: Vec::new(),
+            writing: None,
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// Takes back an interval that is durable: the driver passes all those of a snapshot and a
+    /// log, in the order of writing, before anything else. One that is held already changes
+    /// nothing, so a log may overlap its snapshot.
+    ///
+    /// # Errors
+    ///
+    /// When the interval does not continue what was recovered before: the log is not one that
+    /// this replica wrote.
+    pub fn recover(&mut self, interval: &Interval) -> Result<(), ReceiveError> {
+        if let Some(what) = interval.contradiction() {
+            return Err(ReceiveError::Malformed {
+                lane: interval.lane,
+                what,
+            });
+        }
+        let lane = self.lanes.entry(interval.lane).or_insert_with(Lane::empty);
+        if lane.history.continues(interval)? {
+            self.hold(interval);
+            if interval.lane == self.id {
+                self.recover_heads(interval);
+            }
+        }
+        Ok(())
+    }
+
+    /// This incarnation.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.id
+    }
+
+    // Counters and their names.
+
+    /// The index of a counter, given now if it had none. Indices are kept for ever, so the driver
+    /// bounds how many names it lets in.
+    ///
+    /// # Panics
+    ///
+    /// At 2^32 counters.
+    pub fn counter(&mut self, name: &CounterName) -> CounterIndex {
+        self.catalogue.index(name)
+    }
+
+    /// The index of a counter that has one.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<CounterIndex> {
+        self.catalogue.find(name)
+    }
+
+    /// The name behind an index.
+    ///
+    /// # Panics
+    ///
+    /// When this replica did not give the index.
+    #[must_use]
+    pub fn name(&self, counter: CounterIndex) -> &CounterName {
+        self.catalogue.name(counter)
+    }
+
+    /// How many counters have an index.
+    #[must_use]
+    pub fn counters(&self) -> usize {
+        self.catalogue.len()
+    }
+
+    /// An interval of this replica for another one: indices become names.
+    #[must_use]
+    pub fn export(&self, interval: &Interval) -> Interval<CounterName> {
+        interval.map_counters(|&counter| self.name(counter).clone())
+    }
+
+    /// An interval of another replica for this one: names become indices.
+    pub fn import(&mut self, interval: &Interval<CounterName>) -> Interval {
+        interval.map_counters(|name| self.catalogue.index(name))
+    }
+
+    // The path of an add.
+
+    /// Whether [`add`](Self::add) would take this.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add).
+    pub fn check(&self, counter: CounterIndex, amount: Sum) -> Result<(), AddError> {
+        self.head_after(counter, amount).map(|_| ())
+    }
+
+    /// Takes an add into memory. It is durable once the own lane has reached the returned mark;
+    /// only then may the driver acknowledge it.
+    ///
+    /// # Errors
+    ///
+    /// When the value, or the own total, would leave its range. Nothing has changed then.
+    ///
+    /// # Panics
+    ///
+    /// When this replica did not give the index.
+    pub fn add(&mut self, counter: CounterIndex, amount: Sum) -> Result<Mark, AddError> {
+        let sum = self.head_after(counter, amount)?;
+        assert!(
+            counter.as_usize() < self.catalogue.len(),
+            "an index that this replica gave"
+        );
+        if counter.as_usize() >= self.heads.len() {
+            self.heads.resize(counter.as_usize() + 1, Head::default());
+        }
+        let head = &mut self.heads[counter.as_usize()];
+        head.sum = sum;
+        if !head.dirty {
+            head.dirty = true;
+            self.dirty.push(counter);
+        }
+        Ok(self.next_mark())
+    }
+
+    /// Takes an interval that a peer served, its counters already called by this replica's
+    /// indices. Also accepted: one that overlaps what is held, and one that came from a relay.
+    ///
+    /// # Errors
+    ///
+    /// When it leaves a gap, contradicts itself, or shows that its lane has forked; above all when
+    /// it knows more of this replica's own lane than the replica does. Nothing has changed then.
+    pub fn receive(&mut self, interval: Interval) -> Result<Received, ReceiveError> {
+        let lane = interval.lane;
+        if let Some(what) = interval.contradiction() {
+            return Err(ReceiveError::Malformed { lane, what });
+        }
+        if lane == self.id {
+            self.admits(lane, interval.to)?;
+            return Ok(Received::Known);
+        }
+        let history = self.expected(lane);
+        if !history.continues(&interval)? {
+            return Ok(Received::Known);
+        }
+        let mut history = history.clone();
+        history.advance(&interval);
+        self.pending.insert(lane, history);
+        self.received.push(interval);
+        Ok(Received::Taken)
+    }
+
+    /// Closes the group of everything taken since the last commit: the driver writes it and syncs
+    /// it, and then calls [`synced`](Self::synced). `None` when nothing was taken, or while the
+    /// last group is not synced.
+    pub fn commit(&mut self) -> Option<Group> {
+        if self.writing.is_some() || (self.dirty.is_empty() && self.received.is_empty()) {
+            return None;
+        }
+        let own = self.commit_own();
+        let group: Group = own.into_iter().chain(self.received.drain(..)).collect();
+        self.writing = Some(Arc::clone(&group));
+        Some(group)
+    }
+
+    /// The group of the last [`commit`](Self::commit) is durable: it takes effect.
+    ///
+    /// # Panics
+    ///
+    /// When no group is being written.
+    pub fn synced(&mut self) {
+        let group = self
+            .writing
+            .take()
+            .expect("a group was committed and not yet synced");
+        for interval in group.iter() {
+            self.hold(interval);
+        }
+        // What was received meanwhile is still pending; the rest is history.
+        self.pending
+            .retain(|lane, _| self.received.iter().any(|i| i.lane == *lane));
+    }
+
+    // What can be seen: pure functions of the lanes.
+
+    /// The counter's value: the sum over all lanes. 0 for a counter nobody added to.
+    #[must_use]
+    pub fn value(&self, counter: CounterIndex) -> i128 {
+        self.lanes
+            .values()
+            .map(|lane| lane.sum(counter).value())
+            .sum()
+    }
+
+    /// What `lane` says of the counter.
+    #[must_use]
+    pub fn sum_of(&self, lane: ReplicaId, counter: CounterIndex) -> Sum {
+        self.lanes
+            .get(&lane)
+            .map_or_else(Sum::default, |lane| lane.sum(counter))
+    }
+
+    /// Counters that some lane has a record of, from the name `from` on, in the order of their
+    /// bytes, with their values.
+    pub fn values_from(&self, from: &str) -> impl Iterator<Item = (&CounterName, i128)> {
+        self.catalogue
+            .sorted_from(from)
+            .filter(|&(_, counter)| {
+                self.lanes
+                    .values()
+                    .any(|lane| lane.record(counter).is_some())
+            })
+            .map(|(name, counter)| (name, self.value(counter)))
+    }
+
+    /// What is held of every lane.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        for (&lane, held) in &self.lanes {
+            digest.note(lane, held.history.mark());
+        }
+        digest
+    }
+
+    /// How far `lane` is held.
+    #[must_use]
+    pub fn held(&self, lane: ReplicaId) -> Mark {
+        self.lanes
+            .get(&lane)
+            .map_or(Mark::ZERO, |lane| lane.history.mark())
+    }
+
+    /// The answer to a peer's question: all that changed in `lane` after the mark that the peer
+    /// holds, up to what is held here. `None` when that is nothing. Any replica may be asked for
+    /// any lane. An interval after [`Mark::ZERO`] is the whole lane: a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// When the peer's mark does not lie on this lane's history, so that the lane has forked. For
+    /// the own lane this says that the replica has forgotten what others have seen of it; it must
+    /// stop serving.
+    pub fn interval(&self, lane: ReplicaId, after: Mark) -> Result<Option<Interval>, Fork> {
+        self.admits(lane, after)?;
+        let Some(held) = self.lanes.get(&lane) else {
+            return Ok(None);
+        };
+        if after.version >= held.history.mark().version {
+            return Ok(None);
+        }
+        Ok(Some(held.interval(lane, after)))
+    }
+
+    /// Whether a mark that another replica holds of `lane` agrees with what is held here. For a
+    /// peer's lane it may lie beyond; for the own lane nobody can know more than the owner.
+    ///
+    /// # Errors
+    ///
+    /// When the lane has forked.
+    pub fn admits(&self, lane: ReplicaId, seen: Mark) -> Result<(), Fork> {
+        let Some(held) = self.lanes.get(&lane) else {
+            return Ok(());
+        };
+        if lane == self.id && seen.version > held.history.mark().version {
+            return Err(Fork {
+                lane,
+                held: held.history.mark(),
+                seen,
+            });
+        }
+        held.history.admits(lane, seen)
+    }
+
+    // Helpers.
+
+    /// The own total after an add, if it and the value stay in range.
+    fn head_after(&self, counter: CounterIndex, amount: Sum) -> Result<Sum, AddError> {
+        let head = self
+            .heads
+            .get(counter.as_usize())
+            .map_or_else(Sum::default, |head| head.sum);
+        let lane_full = |taken: u64, amount: u64| AddError::LaneFull { taken, amount };
+        let sum = head.checked_add(amount).ok_or_else(|| {
+            if head.incremented.checked_add(amount.incremented).is_none() {
+                lane_full(head.incremented, amount.incremented)
+            } else {
+                lane_full(head.decremented, amount.decremented)
+            }
+        })?;
+        let not_held = head.value() - self.sum_of(self.id, counter).value();
+        let value = self.value(counter) + not_held;
+        let would_be = value + amount.value();
+        let moves_out = (would_be > i128::from(i64::MAX) && would_be > value)
+            || (would_be < i128::from(i64::MIN) && would_be < value);
+        if moves_out {
+            return Err(AddError::ValueOutOfRange { value, would_be });
+        }
+        Ok(sum)
+    }
+
+    /// The mark of the own lane's next commit.
+    fn next_mark(&self) -> Mark {
+        let version = self.own_mark_written().version.next();
+        Mark {
+            version,
+            start: self.start,
+        }
+    }
+
+    /// The own lane's mark once the group being written is held.
+    fn own_mark_written(&self) -> Mark {
+        let own = self.writing.as_deref().and_then(|group| group.first());
+        own.filter(|interval| interval.lane == self.id)
+            .map_or_else(|| self.held(self.id), |interval| interval.to)
+    }
+
+    /// The own lane's interval of this commit: every dirty record, under one new version.
+    fn commit_own(&mut self) -> Option<Interval> {
+        if self.dirty.is_empty() {
+            return None;
+        }
+        let (after, to) = (self.held(self.id), self.next_mark());
+        let starts = if after.start == to.start {
+            Vec::new()
+        } else {
+            [(to.version, to.start)].into()
+        };
+        // In the order of indices, so that equal changes make equal intervals.
+        self.dirty.sort_unstable();
+        let mut sums = Vec::with_capacity(self.dirty.len());
+        for counter in self.dirty.drain(..) {
+            let head = &mut self.heads[counter.as_usize()];
+            head.dirty = false;
+            sums.push(SumRecord {
+                counter,
+                version: to.version,
+                sum: head.sum,
+            });
+        }
+        Some(Interval {
+            lane: self.id,
+            after,
+            to,
+            starts,
+            sums,
+        })
+    }
+
+    /// The lane's history as it will be once everything received is held.
+    fn expected(&mut self, lane: ReplicaId) -> &History {
+        if self.pending.contains_key(&lane) {
+            return &self.pending[&lane];
+        }
+        &self.lanes.entry(lane).or_insert_with(Lane::empty).history
+    }
+
+    /// Applies an interval that is durable and continues its lane.
+    fn hold(&mut self, interval: &Interval) {
+        let lane = self.lanes.entry(interval.lane).or_insert_with(Lane::empty);
+        lane.apply(interval);
+    }
+
+    /// The own totals after a restart are those of the own lane.
+    fn recover_heads(&mut self, interval: &Interval) {
+        self.heads
+            .resize(self.catalogue.len().max(self.heads.len()), Head::default());
+        for record in &interval.sums {
+            self.heads[record.counter.as_usize()].sum = record.sum;
+        }
+    }
+
+    /// All held records by counter name and lane: the content of the lanes, however numbered.
+    fn records(&self) -> impl Iterator<Item = (&CounterName, ReplicaId, (Version, Sum))> {
+        self.catalogue
+            .sorted_from("")
+            .flat_map(move |(name, counter)| {
+                self.lanes
+                    .iter()
+                    .filter_map(move |(&lane, held)| Some((name, lane, held.record(counter)?)))
+            })
+    }
+
+    /// The histories of all lanes that are held at all.
+    fn histories(&self) -> impl Iterator<Item = (ReplicaId, &History)> {
+        self.lanes
+            .iter()
+            .filter(|(_, lane)| lane.history.mark() != Mark::ZERO)
+            .map(|(&id, lane)| (id, &lane.history))
+    }
+
+    /// The own totals that differ from the held ones, by name.
+    fn taken(&self) -> impl Iterator<Item = (&CounterName, Sum, bool)> {
+        self.catalogue
+            .sorted_from("")
+            .filter_map(|(name, counter)| {
+                let head = self.heads.get(counter.as_usize())?;
+                let differs = head.dirty || head.sum != self.sum_of(self.id, counter);
+                differs.then_some((name, head.sum, head.dirty))
+            })
+    }
+
+    /// Intervals being written and received, in this order, by name.
+    fn under_way(
+        &self,
+    ) -> (
+        Option<Vec<Interval<CounterName>>>,
+        Vec<Interval<CounterName>>,
+    ) {
+        let named = |intervals: &[Interval]| intervals.iter().map(|i| self.export(i)).collect();
+        (self.writing.as_deref().map(named), named(&self.received))
+    }
+}
+
+impl PartialEq for Replica {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, self.start) == (other.id, other.start)
+            && self.histories().eq(other.histories())
+            && self.records().eq(other.records())
+            && self.taken().eq(other.taken())
+            && self.under_way() == other.under_way()
+    }
+}
+
+impl Eq for Replica {}
+
+impl Hash for Replica {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.id, self.start).hash(state);
+        self.histories().for_each(|history| history.hash(state));
+        self.records().for_each(|record| record.hash(state));
+        self.taken().for_each(|taken| taken.hash(state));
+        self.under_way().hash(state);
+    }
+}
