@@ -9,6 +9,12 @@ pub mod v1 {
     tonic::include_proto!("tally.v1");
 }
 
+/// What the programs of `tally-baseline` say to each other, as generated.
+#[expect(missing_docs, clippy::pedantic, reason = "generated code")]
+pub mod baseline_v1 {
+    tonic::include_proto!("tally.baseline.v1");
+}
+
 /// All schemas as one encoded `FileDescriptorSet`, for gRPC reflection.
 pub const DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/tally_descriptor.bin"));

@@ -1,0 +1,101 @@
+//! Database: send the addition to where the number is.
+//!
+//! One message, "counter = counter + amount", which the register applies whole. It is exact
+//! without a lock, any number can be under way at once, and it is what a well-run single
+//! database does. What it costs: every like waits for a round trip to that one place, and there
+//! are no likes while that place is away.
+//!
+//! The other side is a plain [`Register`](crate::register::Register).
+
+use alloc::{vec, vec::Vec};
+
+use crate::register::{Reply, Request};
+use crate::{Effect, Like, Outcome, Refusal, UnexpectedReply};
+
+/// Sends one addition at a time.
+///
+/// ```
+/// use lock_core::register::{Register, Request};
+/// use lock_core::{database::Contender, Amount, Effect, Like, LikeId, Outcome, Value};
+///
+/// let like = Like { id: LikeId(0), amount: Amount::ONE };
+/// let (mut register, mut server) = (Register::default(), Contender::default());
+/// let Effect::Send(request) = server.start(like)[0] else { unreachable!() };
+/// let effects = server.receive(register.receive(request)).expect("an answer was awaited");
+/// assert_eq!(effects, [Effect::Settled { like: like.id, outcome: Outcome::Counted }]);
+/// assert_eq!(register.value(), Value(1));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Contender {
+    /// Sent and not yet answered.
+    under_way: Option<Like>,
+}
+
+impl Contender {
+    /// Begins to count a like.
+    ///
+    /// # Panics
+    ///
+    /// If the contender is not idle: give each like that is to run at the same time a contender
+    /// of its own.
+    pub fn start(&mut self, like: Like) -> Vec<Effect<Request>> {
+        assert!(
+            self.is_idle(),
+            "one like at a time, but {:?} is not settled",
+            self.under_way
+        );
+        self.under_way = Some(like);
+        vec![Effect::Send(Request::Increment {
+            amount: like.amount,
+        })]
+    }
+
+    /// Takes the register's answer.
+    ///
+    /// # Errors
+    ///
+    /// [`UnexpectedReply`] if it answers no question of this contender; nothing has changed.
+    pub fn receive(
+        &mut self,
+        reply: Reply,
+    ) -> Result<Vec<Effect<Request>>, UnexpectedReply<Reply>> {
+        let outcome = match (self.under_way, reply) {
+            (Some(_), Reply::Incremented) => Outcome::Counted,
+            (Some(_), Reply::OutOfRange) => Outcome::Refused(Refusal::OutOfRange),
+            (Some(_), found) => {
+                return Err(UnexpectedReply {
+                    awaited: "incremented",
+                    found,
+                });
+            }
+            (None, found) => {
+                return Err(UnexpectedReply {
+                    awaited: "nothing",
+                    found,
+                });
+            }
+        };
+        Ok(self.settle(outcome))
+    }
+
+    /// The register is gone, and no answer will come.
+    pub fn connection_lost(&mut self) -> Vec<Effect<Request>> {
+        self.settle(Outcome::Indeterminate)
+    }
+
+    /// Whether it works on no like.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.under_way.is_none()
+    }
+
+    fn settle(&mut self, outcome: Outcome) -> Vec<Effect<Request>> {
+        let like = self.under_way.take();
+        like.into_iter()
+            .map(|like| Effect::Settled {
+                like: like.id,
+                outcome,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,157 @@
+//! The side that counts, under a lease: acquire, read, write with the token, release.
+//!
+//! It keeps no clock. Looking at one before the write would make the danger rarer and no less
+//! real: the pause may come after the look, and the network has pauses of its own.
+
+use alloc::{vec, vec::Vec};
+
+use super::{LeaseReply, LeaseRequest};
+use crate::register::{self, FencingToken};
+use crate::{Effect, Like, Outcome, Refusal, UnexpectedReply};
+
+/// What a contender sends, and to which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Request {
+    /// To the lease server.
+    Lease(LeaseRequest),
+    /// To the register.
+    Register(register::Request),
+}
+
+/// What a contender receives, and from which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reply {
+    /// From the lease server.
+    Lease(LeaseReply),
+    /// From the register.
+    Register(register::Reply),
+}
+
+/// Counts one like at a time, each under a lease of its own.
+///
+/// ```
+/// use lock_core::lease::{Contender, LeaseReply, LeaseRequest, Reply, Request};
+/// use lock_core::{register::FencingToken, Amount, Effect, Like, LikeId};
+///
+/// let mut server = Contender::default();
+/// let effects = server.start(Like { id: LikeId(0), amount: Amount::ONE });
+/// assert_eq!(effects, [Effect::Send(Request::Lease(LeaseRequest::Acquire))]);
+/// let granted = LeaseReply::Granted { token: FencingToken(1) };
+/// server.receive(Reply::Lease(granted)).expect("a grant was awaited");
+/// assert!(server.believes_it_holds_the_lease());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Contender {
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Phase {
+    #[default]
+    Idle,
+    Acquiring(Like),
+    Reading(Like, FencingToken),
+    Writing(Like, FencingToken),
+}
+
+type Effects = Vec<Effect<Request>>;
+
+impl Contender {
+    /// Begins to count a like.
+    ///
+    /// # Panics
+    ///
+    /// If the contender is not idle.
+    pub fn start(&mut self, like: Like) -> Effects {
+        assert!(
+            self.is_idle(),
+            "one like at a time, but {:?} is not settled",
+            self.phase
+        );
+        self.phase = Phase::Acquiring(like);
+        vec![Effect::Send(Request::Lease(LeaseRequest::Acquire))]
+    }
+
+    /// Takes an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`UnexpectedReply`] if it answers no question of this contender; nothing has changed.
+    pub fn receive(&mut self, reply: Reply) -> Result<Effects, UnexpectedReply<Reply>> {
+        match (self.phase, reply) {
+            (Phase::Acquiring(like), Reply::Lease(LeaseReply::Granted { token })) => {
+                self.phase = Phase::Reading(like, token);
+                Ok(vec![Effect::Send(Request::Register(
+                    register::Request::Read { token },
+                ))])
+            }
+            (Phase::Reading(like, token), Reply::Register(register::Reply::Value(value))) => {
+                let Some(value) = value.plus(like.amount) else {
+                    let refused = Outcome::Refused(Refusal::OutOfRange);
+                    return Ok(vec![self.settle(like, refused), release(token)]);
+                };
+                self.phase = Phase::Writing(like, token);
+                let write = register::Request::Write { value, token };
+                Ok(vec![Effect::Send(Request::Register(write))])
+            }
+            (Phase::Writing(like, token), Reply::Register(register::Reply::Written)) => {
+                Ok(vec![self.settle(like, Outcome::Counted), release(token)])
+            }
+            (Phase::Writing(like, _), Reply::Register(register::Reply::StaleToken { .. })) => {
+                Ok(vec![
+                    self.settle(like, Outcome::Refused(Refusal::LeaseLost)),
+                ])
+            }
+            (phase, found) => Err(UnexpectedReply {
+                awaited: phase.awaited(),
+                found,
+            }),
+        }
+    }
+
+    /// The servers are gone, and no answer will come.
+    pub fn connection_lost(&mut self) -> Effects {
+        match self.phase {
+            Phase::Idle => Vec::new(),
+            Phase::Acquiring(like) | Phase::Reading(like, _) => {
+                vec![self.settle(like, Outcome::Refused(Refusal::ServerLost))]
+            }
+            Phase::Writing(like, _) => vec![self.settle(like, Outcome::Indeterminate)],
+        }
+    }
+
+    /// Whether it works on no like.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Idle
+    }
+
+    /// Whether it was granted a lease that it has not released. It cannot know more.
+    #[must_use]
+    pub fn believes_it_holds_the_lease(&self) -> bool {
+        matches!(self.phase, Phase::Reading(..) | Phase::Writing(..))
+    }
+
+    fn settle(&mut self, like: Like, outcome: Outcome) -> Effect<Request> {
+        self.phase = Phase::Idle;
+        Effect::Settled {
+            like: like.id,
+            outcome,
+        }
+    }
+}
+
+impl Phase {
+    fn awaited(self) -> &'static str {
+        match self {
+            Self::Idle => "nothing",
+            Self::Acquiring(_) => "granted",
+            Self::Reading(..) => "a value",
+            Self::Writing(..) => "written or a stale token",
+        }
+    }
+}
+
+fn release(token: FencingToken) -> Effect<Request> {
+    Effect::Send(Request::Lease(LeaseRequest::Release { token }))
+}

@@ -1,0 +1,384 @@
+//! The side that counts, under a lock: queue the likes, hold the lock, add a batch, release.
+//!
+//! Likes leave the queue at the moment in which the value is known, and the message that writes
+//! their sum leaves in the same step. So a like is either in the queue, where it can be withdrawn
+//! or refused without a trace, or in a write that was sent.
+
+use alloc::{collections::VecDeque, vec, vec::Vec};
+
+use super::{Reply, Request, ValueTravels};
+use crate::register::{self, FencingToken};
+use crate::{Effect, Like, LikeId, Outcome, Refusal, UnexpectedReply, Value};
+
+/// Adds its queue of likes, up to `batch_max` in one hold of the lock. See the crate's
+/// documentation for a whole driver.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Contender {
+    travels: ValueTravels,
+    batch_max: usize,
+    queue: VecDeque<Like>,
+    phase: Phase,
+    /// Batches that travelled with a release, oldest first, until they are confirmed. The next
+    /// turn does not wait for that.
+    unconfirmed: VecDeque<Batch>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Phase {
+    Idle,
+    Acquiring,
+    Reading,
+    Writing(Batch),
+}
+
+/// What becomes of the likes of one hold, once its write is confirmed.
+type Batch = Vec<(LikeId, Outcome)>;
+type Effects = Vec<Effect<Request>>;
+
+impl Contender {
+    /// A contender without likes.
+    ///
+    /// # Panics
+    ///
+    /// If `batch_max` is 0: no like would ever be counted.
+    #[must_use]
+    pub fn new(travels: ValueTravels, batch_max: usize) -> Self {
+        assert!(batch_max > 0, "a hold must have room for a like");
+        let (queue, unconfirmed) = (VecDeque::new(), VecDeque::new());
+        Self {
+            travels,
+            batch_max,
+            queue,
+            phase: Phase::Idle,
+            unconfirmed,
+        }
+    }
+
+    /// Queues a like, and asks for the lock where that has not been done. The queue has no bound
+    /// of its own; the driver knows how many it can answer for.
+    pub fn start(&mut self, like: Like) -> Effects {
+        self.queue.push_back(like);
+        if self.phase == Phase::Idle {
+            self.acquire()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Takes a like back. True: it was still queued and will never count. False: it is under way,
+    /// or settled.
+    pub fn withdraw(&mut self, like: LikeId) -> bool {
+        let queued = self.queue.len();
+        self.queue.retain(|waiting| waiting.id != like);
+        self.queue.len() < queued
+    }
+
+    /// The likes that the next hold would take.
+    pub fn next_batch(&self) -> impl Iterator<Item = LikeId> {
+        self.queue.iter().take(self.batch_max).map(|like| like.id)
+    }
+
+    /// Takes the server's answer.
+    ///
+    /// # Errors
+    ///
+    /// [`UnexpectedReply`] if it answers no question of this contender; nothing has changed.
+    pub fn receive(&mut self, reply: Reply) -> Result<Effects, UnexpectedReply<Reply>> {
+        match (&mut self.phase, reply) {
+            (
+                Phase::Acquiring,
+                Reply::Granted {
+                    carried: Some(value),
+                },
+            ) => {
+                let (carried, batch) = self.take_batch(value);
+                let mut effects = Vec::new();
+                if carried.is_some() {
+                    self.unconfirmed.push_back(batch);
+                } else {
+                    settle(batch, &mut effects);
+                }
+                self.release(carried, &mut effects);
+                Ok(effects)
+            }
+            (Phase::Acquiring, Reply::Granted { carried: None }) => {
+                self.phase = Phase::Reading;
+                Ok(vec![to_register(register::Request::Read {
+                    token: FencingToken::UNFENCED,
+                })])
+            }
+            (Phase::Reading, Reply::Register(register::Reply::Value(value))) => {
+                let (sum, batch) = self.take_batch(value);
+                if let Some(value) = sum {
+                    self.phase = Phase::Writing(batch);
+                    let token = FencingToken::UNFENCED;
+                    return Ok(vec![to_register(register::Request::Write { value, token })]);
+                }
+                let mut effects = Vec::new();
+                settle(batch, &mut effects);
+                self.release(None, &mut effects);
+                Ok(effects)
+            }
+            (Phase::Writing(batch), Reply::Register(register::Reply::Written)) => {
+                let mut effects = Vec::new();
+                settle(core::mem::take(batch), &mut effects);
+                self.release(None, &mut effects);
+                Ok(effects)
+            }
+            (_, Reply::Stored) if !self.unconfirmed.is_empty() => {
+                let mut effects = Vec::new();
+                settle(
+                    self.unconfirmed.pop_front().unwrap_or_default(),
+                    &mut effects,
+                );
+                Ok(effects)
+            }
+            (_, found) => Err(UnexpectedReply {
+                awaited: self.awaited(),
+                found,
+            }),
+        }
+    }
+
+    /// The server is gone, and no answer will come: what was written is in doubt, what is queued
+    /// is refused.
+    pub fn connection_lost(&mut self) -> Effects {
+        let mut effects = Vec::new();
+        let mut batches = core::mem::take(&mut self.unconfirmed);
+        if let Phase::Writing(batch) = core::mem::replace(&mut self.phase, Phase::Idle) {
+            batches.push_back(batch);
+        }
+        for (like, outcome) in batches.into_iter().flatten() {
+            let in_doubt = outcome == Outcome::Counted;
+            let outcome = if in_doubt {
+                Outcome::Indeterminate
+            } else {
+                outcome
+            };
+            effects.push(Effect::Settled { like, outcome });
+        }
+        let refused = Outcome::Refused(Refusal::ServerLost);
+        effects.extend(self.queue.drain(..).map(|like| Effect::Settled {
+            like: like.id,
+            outcome: refused,
+        }));
+        effects
+    }
+
+    /// Whether it has no like to work on, to wait for, or to confirm.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Idle && self.unconfirmed.is_empty()
+    }
+
+    /// Whether it holds the lock and has not released it. Where the value travels with the lock,
+    /// a hold begins and ends within one `receive`.
+    #[must_use]
+    pub fn holds_lock(&self) -> bool {
+        matches!(self.phase, Phase::Reading | Phase::Writing(_))
+    }
+
+    /// Adds up the first likes of the queue: the new value, if there is one to write, and what
+    /// becomes of each like.
+    fn take_batch(&mut self, value: Value) -> (Option<Value>, Batch) {
+        let (mut sum, mut batch, mut changed) = (value, Batch::new(), false);
+        for like in self.queue.drain(..self.queue.len().min(self.batch_max)) {
+            let outcome = match sum.plus(like.amount) {
+                Some(more) => {
+                    (sum, changed) = (more, true);
+                    Outcome::Counted
+                }
+                None => Outcome::Refused(Refusal::OutOfRange),
+            };
+            batch.push((like.id, outcome));
+        }
+        (changed.then_some(sum), batch)
+    }
+
+    fn acquire(&mut self) -> Effects {
+        self.phase = Phase::Acquiring;
+        vec![Effect::Send(Request::Acquire {
+            travels: self.travels,
+        })]
+    }
+
+    /// Releases the lock and, with likes left, asks for it again at once: the two travel
+    /// together, so that a turn is not missed for want of a round trip.
+    fn release(&mut self, carried: Option<Value>, effects: &mut Effects) {
+        effects.push(Effect::Send(Request::Release { carried }));
+        self.phase = Phase::Idle;
+        if !self.queue.is_empty() {
+            effects.extend(self.acquire());
+        }
+    }
+
+    fn awaited(&self) -> &'static str {
+        match self.phase {
+            Phase::Idle if self.unconfirmed.is_empty() => "nothing",
+            Phase::Idle => "stored",
+            Phase::Acquiring => "granted",
+            Phase::Reading => "a value",
+            Phase::Writing(_) => "written",
+        }
+    }
+}
+
+fn to_register(request: register::Request) -> Effect<Request> {
+    Effect::Send(Request::Register(request))
+}
+
+fn settle(batch: Batch, effects: &mut Effects) {
+    effects.extend(
+        batch
+            .into_iter()
+            .map(|(like, outcome)| Effect::Settled { like, outcome }),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Amount;
+
+    const GRANTED_10: Reply = Reply::Granted {
+        carried: Some(Value(10)),
+    };
+
+    fn like(id: u64, amount: i64) -> Like {
+        Like {
+            id: LikeId(id),
+            amount: Amount::new(amount).expect("not 0"),
+        }
+    }
+
+    fn settled(id: u64, outcome: Outcome) -> Effect<Request> {
+        Effect::Settled {
+            like: LikeId(id),
+            outcome,
+        }
+    }
+
+    fn release(value: Option<i64>) -> Effect<Request> {
+        Effect::Send(Request::Release {
+            carried: value.map(Value),
+        })
+    }
+
+    fn acquire(travels: ValueTravels) -> Effect<Request> {
+        Effect::Send(Request::Acquire { travels })
+    }
+
+    /// A contender with likes 1, 2 and 3 of those amounts, waiting for the lock.
+    fn waiting(travels: ValueTravels, batch_max: usize) -> Contender {
+        let mut contender = Contender::new(travels, batch_max);
+        assert_eq!(contender.start(like(1, 1)), [acquire(travels)]);
+        assert_eq!(contender.start(like(2, 2)), []);
+        assert_eq!(contender.start(like(3, 3)), []);
+        contender
+    }
+
+    #[test]
+    fn a_travelling_hold_is_one_round_trip_and_the_next_one_is_asked_for_with_it() {
+        let travels = ValueTravels::WithTheLock;
+        let mut contender = waiting(travels, 1);
+        assert_eq!(
+            contender.receive(GRANTED_10),
+            Ok(vec![release(Some(11)), acquire(travels)])
+        );
+        assert_eq!(
+            contender.receive(Reply::Stored),
+            Ok(vec![settled(1, Outcome::Counted)])
+        );
+        assert!(!contender.is_idle());
+    }
+
+    #[test]
+    fn a_separate_hold_reads_and_writes_and_then_releases() {
+        let mut contender = waiting(ValueTravels::Separately, 3);
+        contender
+            .receive(Reply::Granted { carried: None })
+            .expect("a grant was awaited");
+        assert!(contender.holds_lock());
+        let value = Reply::Register(register::Reply::Value(Value(10)));
+        let write = register::Request::Write {
+            value: Value(16),
+            token: FencingToken::UNFENCED,
+        };
+        assert_eq!(contender.receive(value), Ok(vec![to_register(write)]));
+        let effects = contender.receive(Reply::Register(register::Reply::Written));
+        let counted = |id| settled(id, Outcome::Counted);
+        assert_eq!(
+            effects,
+            Ok(vec![counted(1), counted(2), counted(3), release(None)])
+        );
+        assert!(contender.is_idle());
+    }
+
+    #[test]
+    fn a_batch_goes_on_after_a_like_that_does_not_fit() {
+        let mut contender = waiting(ValueTravels::WithTheLock, 3);
+        let near = Reply::Granted {
+            carried: Some(Value(i64::MAX - 2)),
+        };
+        assert_eq!(
+            contender.receive(near),
+            Ok(vec![release(Some(i64::MAX - 1))])
+        );
+        let refused = Outcome::Refused(Refusal::OutOfRange);
+        let all = vec![
+            settled(1, Outcome::Counted),
+            settled(2, refused),
+            settled(3, refused),
+        ];
+        assert_eq!(contender.receive(Reply::Stored), Ok(all));
+    }
+
+    #[test]
+    fn a_withdrawn_like_never_counts_and_the_lock_is_given_back() {
+        let mut contender = waiting(ValueTravels::WithTheLock, 1);
+        assert!(
+            [1, 2, 3]
+                .into_iter()
+                .all(|id| contender.withdraw(LikeId(id)))
+        );
+        assert!(!contender.withdraw(LikeId(1)));
+        assert_eq!(contender.receive(GRANTED_10), Ok(vec![release(None)]));
+        assert!(contender.is_idle());
+    }
+
+    #[test]
+    fn a_lost_server_puts_what_was_written_in_doubt_and_refuses_the_rest() {
+        for travels in [ValueTravels::WithTheLock, ValueTravels::Separately] {
+            let mut contender = waiting(travels, 1);
+            match travels {
+                ValueTravels::WithTheLock => contender.receive(GRANTED_10).expect("awaited"),
+                ValueTravels::Separately => {
+                    contender
+                        .receive(Reply::Granted { carried: None })
+                        .expect("awaited");
+                    let value = Reply::Register(register::Reply::Value(Value(10)));
+                    contender.receive(value).expect("awaited")
+                }
+            };
+            let refused = Outcome::Refused(Refusal::ServerLost);
+            let all = [
+                settled(1, Outcome::Indeterminate),
+                settled(2, refused),
+                settled(3, refused),
+            ];
+            assert_eq!(contender.connection_lost(), all);
+            assert_eq!(contender, Contender::new(travels, 1));
+        }
+    }
+
+    #[test]
+    fn an_unexpected_reply_changes_nothing() {
+        let mut contender = waiting(ValueTravels::WithTheLock, 1);
+        let before = contender.clone();
+        let error = contender
+            .receive(Reply::Stored)
+            .expect_err("nothing is unconfirmed");
+        assert_eq!((error.awaited, error.found), ("granted", Reply::Stored));
+        assert_eq!(contender, before);
+    }
+}
