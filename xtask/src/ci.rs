@@ -1,0 +1,267 @@
+//! `cargo xtask ci`: everything that a machine can check, cheapest first.
+//!
+//! A step is a command that anyone can run alone; it is printed before it runs, so that what
+//! failed can be repeated by hand. What the steps are is data, in [`steps`]; which tools they need
+//! and how to get them, in [`tools`]. This file runs them, stops at the first failure (or at the
+//! end, with `--keep-going`), and says where the time went.
+//!
+//! Nothing is left out silently: a missing tool is a failure that names the command which installs
+//! it, and the one step that needs the outside world (the advisory database) says "not run" and
+//! why. Not checked here: anything that needs hours, or more than one machine.
+
+mod steps;
+mod tools;
+
+use std::fmt;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use steps::{Action, STEPS, Step};
+use tools::ToolError;
+pub(crate) use tools::search_path;
+
+use crate::tidy::root;
+
+/// How to run the checks.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run these steps only, comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "STEP", value_parser = names())]
+    only: Vec<String>,
+    /// Run all steps even when one has failed.
+    #[arg(long)]
+    keep_going: bool,
+    /// First install the tools that are missing, under target/tools where possible.
+    #[arg(long)]
+    install: bool,
+    /// Print the steps and their commands, and run none.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Why the checks did not all pass.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CiError {
+    /// A tool could not be installed.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// At least one step failed; the table says which.
+    #[error("failed: {}", names.join(", "))]
+    Failed {
+        /// The failed steps.
+        names: Vec<&'static str>,
+    },
+}
+
+/// How a step ended, when it did not fail.
+enum Passed {
+    /// It ran, and found nothing wrong.
+    Ran,
+    /// It could not run here, for a reason outside of this machine.
+    NotRun(String),
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    /// A tool is missing.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// The command could not be started.
+    #[error("cannot start `{command}`: {source}")]
+    Start {
+        /// The command.
+        command: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The command says that something is wrong.
+    #[error("`{command}` ended with {status}, expected success")]
+    Status {
+        /// The command.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+}
+
+/// What became of a step.
+enum Outcome {
+    /// It passed, or was not run.
+    Passed(Passed),
+    /// It failed.
+    Failed,
+    /// An earlier step failed.
+    Skipped,
+}
+
+/// A line of the closing table.
+struct Line {
+    step: &'static Step,
+    outcome: Outcome,
+    took: Duration,
+}
+
+/// Runs the steps that `args` selects.
+pub(crate) fn run(args: &Args) -> Result<(), CiError> {
+    let selected: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| args.only.is_empty() || args.only.iter().any(|name| name == step.name))
+        .collect();
+    if args.list {
+        for step in selected {
+            println!("{:<10} {:<58} {}", step.name, step.checks, step.action);
+        }
+        return Ok(());
+    }
+    if args.install {
+        tools::install_missing(&selected)?;
+    }
+    let mut lines: Vec<Line> = Vec::new();
+    for step in selected {
+        let has_failed = lines
+            .iter()
+            .any(|line| matches!(line.outcome, Outcome::Failed));
+        if has_failed && !args.keep_going {
+            lines.push(Line {
+                step,
+                outcome: Outcome::Skipped,
+                took: Duration::ZERO,
+            });
+            continue;
+        }
+        lines.push(run_step(step));
+    }
+    print_table(&lines);
+    let names: Vec<_> = lines
+        .iter()
+        .filter(|line| matches!(line.outcome, Outcome::Failed))
+        .map(|line| line.step.name)
+        .collect();
+    if names.is_empty() {
+        Ok(())
+    } else {
+        Err(CiError::Failed { names })
+    }
+}
+
+/// Runs one step, between a heading and how long it took.
+fn run_step(step: &'static Step) -> Line {
+    println!("\n=== {}: {}", step.name, step.action);
+    let start = Instant::now();
+    let result = step
+        .tools
+        .iter()
+        .try_for_each(|tool| tool.check())
+        .map_err(StepError::from)
+        .and_then(|()| perform(&step.action));
+    let took = start.elapsed();
+    let (word, outcome) = match result {
+        Ok(Passed::Ran) => ("passed", Outcome::Passed(Passed::Ran)),
+        Ok(Passed::NotRun(reason)) => {
+            println!("{reason}");
+            ("NOT RUN", Outcome::Passed(Passed::NotRun(reason)))
+        }
+        Err(error) => {
+            println!("error: {error}");
+            ("FAILED", Outcome::Failed)
+        }
+    };
+    println!("=== {}: {word} in {:.1} s", step.name, took.as_secs_f64());
+    Line {
+        step,
+        outcome,
+        took,
+    }
+}
+
+/// Does what a step says.
+fn perform(action: &Action) -> Result<Passed, StepError> {
+    match action {
+        Action::Run(words) => {
+            let mut command = command(words[0]);
+            command.args(&words[1..]);
+            succeed(&mut command, action)
+        }
+        Action::Xtask(words) => {
+            let this = std::env::current_exe().map_err(|source| StepError::Start {
+                command: action.to_string(),
+                source,
+            })?;
+            let mut command = command(&this);
+            command.args(*words);
+            succeed(&mut command, action)
+        }
+        Action::Call(_, function) => function(),
+    }
+}
+
+/// A command at the root of the repository, with our tools in its path.
+fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root()).env("PATH", search_path());
+    command
+}
+
+/// Runs a command to its end; anything but success is an error. `shown` is how to repeat it.
+fn succeed(command: &mut Command, shown: impl fmt::Display) -> Result<Passed, StepError> {
+    let shown = shown.to_string();
+    match command.status() {
+        Ok(status) if status.success() => Ok(Passed::Ran),
+        Ok(status) => Err(StepError::Status {
+            command: shown,
+            status,
+        }),
+        Err(source) => Err(StepError::Start {
+            command: shown,
+            source,
+        }),
+    }
+}
+
+/// Says what became of each step and where the time went; the last line counts.
+fn print_table(lines: &[Line]) {
+    let total_s: f64 = lines.iter().map(|line| line.took.as_secs_f64()).sum();
+    println!(
+        "\n{:<10} {:<10} {:>8} {:>6}  checks",
+        "step", "outcome", "seconds", "share"
+    );
+    for Line {
+        step,
+        outcome,
+        took,
+    } in lines
+    {
+        let (word, note) = match outcome {
+            Outcome::Passed(Passed::Ran) => ("passed", String::new()),
+            Outcome::Passed(Passed::NotRun(reason)) => ("NOT RUN", format!(" ({reason})")),
+            Outcome::Failed => ("FAILED", String::new()),
+            Outcome::Skipped => ("skipped", String::new()),
+        };
+        let seconds = took.as_secs_f64();
+        let share = if total_s > 0.0 {
+            100.0 * seconds / total_s
+        } else {
+            0.0
+        };
+        println!(
+            "{:<10} {word:<10} {seconds:>8.1} {share:>5.0}%  {}{note}",
+            step.name, step.checks
+        );
+    }
+    println!("{:<10} {:<10} {total_s:>8.1}", "all", "");
+    let passed = lines
+        .iter()
+        .filter(|it| matches!(it.outcome, Outcome::Passed(Passed::Ran)))
+        .count();
+    let failed = lines
+        .iter()
+        .filter(|it| matches!(it.outcome, Outcome::Failed))
+        .count();
+    println!("{passed} passed, {failed} failed");
+}
+
+/// The names of all steps, for the command line's help and its errors.
+fn names() -> Vec<&'static str> {
+    STEPS.iter().map(|step| step.name).collect()
+}

@@ -1,0 +1,186 @@
+//! What is checked, in which order, and how: one entry a step, cheapest first.
+//!
+//! A new check is one line in [`STEPS`]. A step that is more than a command is a function of this
+//! file.
+
+use std::fmt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::tools::{BUF, CARGO_DENY, GRPCIO, Tool};
+use super::{Passed, StepError, command, succeed};
+
+/// How long fetching the advisory database may take: it is a few megabytes, and where there is no
+/// network the answer can take minutes to not arrive.
+const ADVISORY_FETCH_MAX: Duration = Duration::from_mins(1);
+
+/// One check.
+pub(super) struct Step {
+    /// Its name, for `--only`.
+    pub(super) name: &'static str,
+    /// What holds when it passes.
+    pub(super) checks: &'static str,
+    /// What it needs beyond Rust and git.
+    pub(super) tools: &'static [&'static Tool],
+    /// What it does.
+    pub(super) action: Action,
+}
+
+/// What a step does.
+pub(super) enum Action {
+    /// Runs a program.
+    Run(&'static [&'static str]),
+    /// Runs a verb of `cargo xtask`.
+    Xtask(&'static [&'static str]),
+    /// Does what one command cannot say; the text describes it.
+    Call(&'static str, fn() -> Result<Passed, StepError>),
+}
+
+/// All steps.
+#[rustfmt::skip] // One line a step.
+pub(super) const STEPS: &[Step] = &[
+    step("tidy", "the rules of this repository", &[], Action::Xtask(&["tidy"])),
+    step("fmt", "formatting", &[], Action::Run(&["cargo", "fmt", "--all", "--check"])),
+    step("schema", "the style of proto/", &[&BUF], Action::Run(&["buf", "lint", "proto"])),
+    step("breaking", "proto/ keeps what it promised", &[&BUF], Action::Call("buf breaking proto --against LAST-RELEASE", breaking)),
+    step("deny", "licences, sources and banned crates", &[&CARGO_DENY], Action::Run(&["cargo", "deny", "--log-level", "error", "check", "bans", "licenses", "sources"])),
+    step("advisories", "no dependency is known to be vulnerable", &[&CARGO_DENY], Action::Call("cargo deny check advisories", advisories)),
+    step("clippy", "the lints, on everything that compiles, benchmarks too", &[], Action::Run(&["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    step("doc", "the documentation and its links", &[], Action::Run(&["env", "RUSTDOCFLAGS=-D warnings", "cargo", "doc", "--workspace", "--no-deps"])),
+    step("test", "tests, and the examples in the documentation", &[], Action::Run(&["cargo", "test", "--workspace"])),
+    step("python", "a client in another language counts exactly", &[&GRPCIO], Action::Xtask(&["python"])),
+];
+
+/// One line of the table above.
+const fn step(
+    name: &'static str,
+    checks: &'static str,
+    tools: &'static [&'static Tool],
+    action: Action,
+) -> Step {
+    Step {
+        name,
+        checks,
+        tools,
+        action,
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(words) => write_words(f, words),
+            Self::Xtask(words) => {
+                write!(f, "cargo xtask ")?;
+                write_words(f, words)
+            }
+            Self::Call(description, _) => write!(f, "{description}"),
+        }
+    }
+}
+
+/// Writes a command so that a shell reads the same words.
+fn write_words(f: &mut fmt::Formatter<'_>, words: &[&str]) -> fmt::Result {
+    for (index, word) in words.iter().enumerate() {
+        let space = if index == 0 { "" } else { " " };
+        let quote = if word.contains(' ') { "'" } else { "" };
+        write!(f, "{space}{quote}{word}{quote}")?;
+    }
+    Ok(())
+}
+
+/// Compares the schemas with those of the last release.
+///
+/// What was released is a promise to clients; what was only committed is not. Before the first
+/// release there is nothing to keep, and the comparison is with the last commit: it still tells
+/// whoever edits a schema what the edit would break.
+fn breaking() -> Result<Passed, StepError> {
+    let mut describe = command("git");
+    describe.args(["describe", "--tags", "--abbrev=0", "--match", "v[0-9]*"]);
+    let shown = "git describe";
+    let output = describe
+        .stderr(Stdio::null())
+        .output()
+        .map_err(|source| StepError::Start {
+            command: shown.to_owned(),
+            source,
+        })?;
+    let tag = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let reference = if output.status.success() && !tag.is_empty() {
+        println!("compared with the release {tag}");
+        tag
+    } else {
+        println!("there is no release tag (v...) yet: compared with the last commit");
+        "HEAD".to_owned()
+    };
+    let against = format!(".git#ref={reference},subdir=proto");
+    let mut buf = command("buf");
+    buf.args(["breaking", "proto", "--against", &against]);
+    succeed(
+        &mut buf,
+        format!("buf breaking proto --against '{against}'"),
+    )
+}
+
+/// Looks up the dependencies in the database of advisories, where it can be reached.
+fn advisories() -> Result<Passed, StepError> {
+    let mut fetch = command("cargo");
+    fetch
+        .args(["deny", "fetch", "db"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let shown = "cargo deny fetch db";
+    let start_error = |source| StepError::Start {
+        command: shown.to_owned(),
+        source,
+    };
+    let mut child = fetch.spawn().map_err(start_error)?;
+    let deadline = Instant::now() + ADVISORY_FETCH_MAX;
+    let is_fetched = loop {
+        if let Some(status) = child.try_wait().map_err(start_error)? {
+            break status.success();
+        }
+        if Instant::now() > deadline {
+            child
+                .kill()
+                .and_then(|()| child.wait())
+                .map_err(start_error)?;
+            break false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    if !is_fetched {
+        let reason = format!("the advisory database is out of reach: `{shown}`");
+        return Ok(Passed::NotRun(reason));
+    }
+    let mut check = command("cargo");
+    check.args([
+        "deny",
+        "--log-level",
+        "error",
+        "check",
+        "--disable-fetch",
+        "advisories",
+    ]);
+    succeed(&mut check, "cargo deny check advisories")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_have_different_names() {
+        let mut names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len());
+    }
+
+    #[test]
+    fn a_step_is_shown_as_a_shell_would_read_it() {
+        let action = Action::Run(&["env", "A=b c", "cargo"]);
+        assert_eq!(action.to_string(), "env 'A=b c' cargo");
+        assert_eq!(Action::Xtask(&["sim"]).to_string(), "cargo xtask sim");
+    }
+}

@@ -1,0 +1,140 @@
+//! `cargo xtask tidy`: the rules of this repository that no general tool knows.
+//!
+//! A rule that is only written down is broken within a month, so each one that a machine can check
+//! is a function here: from the tree (all files and the workspace's manifests) to what is wrong
+//! with it. Rules are pure; [`tree`] alone reads the disk. To add a rule, write the function and
+//! name it in [`RULES`].
+//!
+//! What general tools check is left to them: formatting to rustfmt, `unwrap`, `todo!` and the
+//! length of functions to clippy (tidy only checks that every crate takes the workspace's lints),
+//! licences and sources to cargo-deny, schemas to buf. `cargo xtask ci` runs them all.
+
+mod documents;
+mod manifests;
+mod sources;
+mod tree;
+
+use std::fmt;
+
+use tree::Tree;
+pub(crate) use tree::{TreeError, root};
+
+/// Finds what breaks one rule.
+type Rule = fn(&Tree) -> Vec<Finding>;
+
+/// Every rule, with the sentence that states it.
+const RULES: &[(&str, Rule)] = &[
+    (
+        "dependencies between our crates point one way",
+        manifests::directions,
+    ),
+    (
+        "the cores depend on nothing that does IO",
+        manifests::pure_cores,
+    ),
+    (
+        "a dependency is declared once, in the workspace, and used",
+        manifests::one_declaration,
+    ),
+    (
+        "each workspace dependency has its reason above it",
+        manifests::reasons,
+    ),
+    ("every crate takes the workspace's lints", manifests::lints),
+    ("the cores are no_std", sources::no_std_cores),
+    ("every source file opens with an essay", sources::essays),
+    ("files are short", sources::lengths),
+    ("no test is ignored", sources::ignored_tests),
+    ("nothing is left unfinished", sources::leftovers),
+    ("the top of the tree stays small", documents::top_level),
+    ("commands in the documentation exist", documents::commands),
+    (
+        "links in the documentation lead somewhere",
+        documents::links,
+    ),
+];
+
+/// One thing that breaks a rule, or is about to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// The file, with the line where there is one.
+    place: String,
+    /// What is wrong and what to do about it.
+    problem: String,
+    /// Whether it is only about to break the rule.
+    is_warning: bool,
+}
+
+impl Finding {
+    /// Something in a line of a file, counted from 1.
+    fn at_line(path: &str, line: usize, problem: impl Into<String>) -> Self {
+        Self::in_file(&format!("{path}:{line}"), problem)
+    }
+
+    /// Something about a file as a whole.
+    fn in_file(path: &str, problem: impl Into<String>) -> Self {
+        Self {
+            place: path.to_owned(),
+            problem: problem.into(),
+            is_warning: false,
+        }
+    }
+
+    /// The same, as a warning.
+    fn warning(self) -> Self {
+        Self {
+            is_warning: true,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_warning { "warning" } else { "error" };
+        write!(f, "{kind}: {}: {}", self.place, self.problem)
+    }
+}
+
+/// Why the tree is not tidy.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TidyError {
+    /// The tree could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// Rules are broken; each place has been printed.
+    #[error("{found} of {rules} rules are broken: see above")]
+    Broken {
+        /// Broken rules.
+        found: usize,
+        /// All rules.
+        rules: usize,
+    },
+}
+
+/// Checks every rule and prints what breaks it.
+///
+/// `cli` is the grammar of `cargo xtask`, against which documented commands are parsed.
+pub(crate) fn run(cli: &clap::Command) -> Result<(), TidyError> {
+    let tree = Tree::read(cli)?;
+    let mut broken = 0;
+    for (rule, check) in RULES {
+        let findings = check(&tree);
+        if findings.is_empty() {
+            continue;
+        }
+        println!("{rule}:");
+        for finding in &findings {
+            println!("  {finding}");
+        }
+        broken += usize::from(findings.iter().any(|finding| !finding.is_warning));
+    }
+    if broken > 0 {
+        return Err(TidyError::Broken {
+            found: broken,
+            rules: RULES.len(),
+        });
+    }
+    println!("{} rules hold in {} files", RULES.len(), tree.files.len());
+    Ok(())
+}
