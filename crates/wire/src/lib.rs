@@ -4,17 +4,34 @@
 //! This crate does not know sockets, files, clocks or threads.
 
 /// The public API and the replication API, as generated.
-#[expect(missing_docs, clippy::pedantic, reason = "generated code")]
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 pub mod v1 {
     tonic::include_proto!("tally.v1");
 }
 
 /// What the programs of `tally-baseline` say to each other, as generated.
-#[expect(missing_docs, clippy::pedantic, reason = "generated code")]
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 pub mod baseline_v1 {
     tonic::include_proto!("tally.baseline.v1");
 }
 
+mod id;
+mod interval;
+
+pub use id::{replica_id_from_bytes, replica_id_to_bytes};
+pub use interval::{
+    DecodeError, INTERVAL_RECORDS_MAX, IntervalDecoder, IntervalEncoder, PART_BYTES_TARGET,
+};
+
 /// All schemas as one encoded `FileDescriptorSet`, for gRPC reflection.
-pub const DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/tally_descriptor.bin"));
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tally_descriptor.bin"));
