@@ -53,14 +53,6 @@ pub(crate) enum CiError {
     },
 }
 
-/// How a step ended, when it did not fail.
-enum Passed {
-    /// It ran, and found nothing wrong.
-    Ran,
-    /// It could not run here, for a reason outside of this machine.
-    NotRun(String),
-}
-
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
@@ -87,12 +79,26 @@ enum StepError {
 
 /// What became of a step.
 enum Outcome {
-    /// It passed, or was not run.
-    Passed(Passed),
-    /// It failed.
+    /// It found nothing wrong.
+    Passed,
+    /// It could not run, for a reason outside of this machine.
+    NotRun(String),
+    /// It found something, or could not run for a reason that can be mended here.
     Failed,
     /// An earlier step failed.
     Skipped,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `pad`, not `write_str`: the table's columns ask for a width.
+        f.pad(match self {
+            Self::Passed => "passed",
+            Self::NotRun(_) => "NOT RUN",
+            Self::Failed => "FAILED",
+            Self::Skipped => "skipped",
+        })
+    }
 }
 
 /// A line of the closing table.
@@ -156,18 +162,15 @@ fn run_step(step: &'static Step) -> Line {
         .map_err(StepError::from)
         .and_then(|()| perform(&step.action));
     let took = start.elapsed();
-    let (word, outcome) = match result {
-        Ok(Passed::Ran) => ("passed", Outcome::Passed(Passed::Ran)),
-        Ok(Passed::NotRun(reason)) => {
-            println!("{reason}");
-            ("NOT RUN", Outcome::Passed(Passed::NotRun(reason)))
-        }
-        Err(error) => {
-            println!("error: {error}");
-            ("FAILED", Outcome::Failed)
-        }
-    };
-    println!("=== {}: {word} in {:.1} s", step.name, took.as_secs_f64());
+    let outcome = result.unwrap_or_else(|error| {
+        println!("error: {error}");
+        Outcome::Failed
+    });
+    println!(
+        "=== {}: {outcome} in {:.1} s",
+        step.name,
+        took.as_secs_f64()
+    );
     Line {
         step,
         outcome,
@@ -176,7 +179,7 @@ fn run_step(step: &'static Step) -> Line {
 }
 
 /// Does what a step says.
-fn perform(action: &Action) -> Result<Passed, StepError> {
+fn perform(action: &Action) -> Result<Outcome, StepError> {
     match action {
         Action::Run(words) => {
             let mut command = command(words[0]);
@@ -204,10 +207,10 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 }
 
 /// Runs a command to its end; anything but success is an error. `shown` is how to repeat it.
-fn succeed(command: &mut Command, shown: impl fmt::Display) -> Result<Passed, StepError> {
+fn succeed(command: &mut Command, shown: impl fmt::Display) -> Result<Outcome, StepError> {
     let shown = shown.to_string();
     match command.status() {
-        Ok(status) if status.success() => Ok(Passed::Ran),
+        Ok(status) if status.success() => Ok(Outcome::Passed),
         Ok(status) => Err(StepError::Status {
             command: shown,
             status,
@@ -232,27 +235,25 @@ fn print_table(lines: &[Line]) {
         took,
     } in lines
     {
-        let (word, note) = match outcome {
-            Outcome::Passed(Passed::Ran) => ("passed", String::new()),
-            Outcome::Passed(Passed::NotRun(reason)) => ("NOT RUN", format!(" ({reason})")),
-            Outcome::Failed => ("FAILED", String::new()),
-            Outcome::Skipped => ("skipped", String::new()),
-        };
         let seconds = took.as_secs_f64();
         let share = if total_s > 0.0 {
             100.0 * seconds / total_s
         } else {
             0.0
         };
-        println!(
-            "{:<10} {word:<10} {seconds:>8.1} {share:>5.0}%  {}{note}",
+        print!(
+            "{:<10} {outcome:<10} {seconds:>8.1} {share:>5.0}%  {}",
             step.name, step.checks
         );
+        match outcome {
+            Outcome::NotRun(reason) => println!(" ({reason})"),
+            Outcome::Passed | Outcome::Failed | Outcome::Skipped => println!(),
+        }
     }
     println!("{:<10} {:<10} {total_s:>8.1}", "all", "");
     let passed = lines
         .iter()
-        .filter(|it| matches!(it.outcome, Outcome::Passed(Passed::Ran)))
+        .filter(|it| matches!(it.outcome, Outcome::Passed))
         .count();
     let failed = lines
         .iter()

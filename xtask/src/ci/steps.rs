@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::tools::{BUF, CARGO_DENY, GRPCIO, Tool};
-use super::{Passed, StepError, command, succeed};
+use super::{Outcome, StepError, command, succeed};
 
 /// How long fetching the advisory database may take: it is a few megabytes, and where there is no
 /// network the answer can take minutes to not arrive.
@@ -33,7 +33,7 @@ pub(super) enum Action {
     /// Runs a verb of `cargo xtask`.
     Xtask(&'static [&'static str]),
     /// Does what one command cannot say; the text describes it.
-    Call(&'static str, fn() -> Result<Passed, StepError>),
+    Call(&'static str, fn() -> Result<Outcome, StepError>),
 }
 
 /// All steps.
@@ -94,7 +94,7 @@ fn write_words(f: &mut fmt::Formatter<'_>, words: &[&str]) -> fmt::Result {
 /// What was released is a promise to clients; what was only committed is not. Before the first
 /// release there is nothing to keep, and the comparison is with the last commit: it still tells
 /// whoever edits a schema what the edit would break.
-fn breaking() -> Result<Passed, StepError> {
+fn breaking() -> Result<Outcome, StepError> {
     let mut describe = command("git");
     describe.args(["describe", "--tags", "--abbrev=0", "--match", "v[0-9]*"]);
     let shown = "git describe";
@@ -123,7 +123,7 @@ fn breaking() -> Result<Passed, StepError> {
 }
 
 /// Looks up the dependencies in the database of advisories, where it can be reached.
-fn advisories() -> Result<Passed, StepError> {
+fn advisories() -> Result<Outcome, StepError> {
     let mut fetch = command("cargo");
     fetch
         .args(["deny", "fetch", "db"])
@@ -150,8 +150,9 @@ fn advisories() -> Result<Passed, StepError> {
         std::thread::sleep(Duration::from_millis(50));
     };
     if !is_fetched {
-        let reason = format!("the advisory database is out of reach: `{shown}`");
-        return Ok(Passed::NotRun(reason));
+        return Ok(Outcome::NotRun(format!(
+            "`{shown}` does not reach the database"
+        )));
     }
     let mut check = command("cargo");
     check.args([
