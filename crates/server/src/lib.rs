@@ -1,0 +1,7 @@
+//! `tallyd` as a library: one Tally node, that is, sockets, disk and time around `crdt-core`.
+//!
+//! The binary is a few lines on top of this crate, so that tests and benchmarks reach every part.
+//! What it leaves out: how counters are joined (`crdt-core`) and what they look like as bytes
+//! (`wire`).
+
+pub mod log;

@@ -1,0 +1,283 @@
+//! A frame: one opaque payload with its number, and a checksum over all of it.
+//!
+//! The layout is in the essay of [`log`](super). This file encodes one frame, and reads frames one
+//! after the other through a small buffer. It does not know which faults a crash explains; that is
+//! judged in `recovery`.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::files::{FileContext, FileError};
+
+/// The largest payload of a frame, in bytes.
+///
+/// Four times the largest message of gRPC by default (4 MiB), so what came in one message fits in
+/// one frame. Recovery holds one frame in memory.
+pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes before a frame's payload.
+pub(super) const FRAME_HEADER_BYTES: usize = 24;
+
+/// Read buffer of recovery, in bytes: large enough that system calls do not show in its time.
+const READ_BUFFER_BYTES: usize = 256 * 1024;
+
+/// The number of a frame in the log: 1 for the first, then one more with each, over all segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(u64);
+
+impl Sequence {
+    /// The first frame of a log.
+    pub const FIRST: Self = Self(1);
+
+    /// Stands before the first frame.
+    pub(super) const ZERO: Self = Self(0);
+
+    /// The sequence number with this value.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number of the next frame.
+    pub(super) fn next(self) -> Self {
+        Self(
+            self.0
+                .checked_add(1)
+                .expect("2^64 frames take longer than any machine lives"),
+        )
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the checksums of a file's frames start: the checksum of its header, which holds a salt.
+///
+/// So no bytes but those written as a frame of this very file pass for one: neither a frame of
+/// another file nor a payload, which clients have a hand in, that was made to look like a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seed(pub(super) u32);
+
+/// The fields before a frame's payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameHeader {
+    length: u32,
+    checksum: u32,
+    pub(super) sequence: Sequence,
+    /// Every frame below this one had been synced before this frame was written.
+    pub(super) durable_below: Sequence,
+}
+
+impl FrameHeader {
+    /// # Panics
+    ///
+    /// If the payload is longer than [`FRAME_BYTES_MAX`]: the caller refuses those.
+    pub(super) fn new(
+        seed: Seed,
+        sequence: Sequence,
+        durable_below: Sequence,
+        payload: &[u8],
+    ) -> Self {
+        assert!(
+            payload.len() <= FRAME_BYTES_MAX,
+            "a frame is within its bound"
+        );
+        let length = u32::try_from(payload.len()).expect("FRAME_BYTES_MAX fits in 32 bits");
+        let mut header = Self {
+            length,
+            checksum: 0,
+            sequence,
+            durable_below,
+        };
+        header.checksum = header.expected_checksum(seed, payload);
+        header
+    }
+
+    pub(super) fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        bytes[0..4].copy_from_slice(&self.length.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.checksum.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.sequence.get().to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.durable_below.get().to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> Self {
+        let u32_at = |at: usize| {
+            u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes were taken"))
+        };
+        let u64_at = |at: usize| {
+            u64::from_le_bytes(
+                bytes[at..at + 8]
+                    .try_into()
+                    .expect("eight bytes were taken"),
+            )
+        };
+        Self {
+            length: u32_at(0),
+            checksum: u32_at(4),
+            sequence: Sequence(u64_at(8)),
+            durable_below: Sequence(u64_at(16)),
+        }
+    }
+
+    /// Bytes of the payload, if the length is one that a frame can have.
+    pub(super) fn payload_bytes(&self) -> Option<usize> {
+        usize::try_from(self.length)
+            .ok()
+            .filter(|length| *length <= FRAME_BYTES_MAX)
+    }
+
+    pub(super) fn is_checksum_of(&self, seed: Seed, payload: &[u8]) -> bool {
+        self.checksum == self.expected_checksum(seed, payload)
+    }
+
+    /// Covers every field but itself, and the payload.
+    fn expected_checksum(&self, seed: Seed, payload: &[u8]) -> u32 {
+        let bytes = self.encode();
+        let checksum = crc32c::crc32c_append(seed.0, &bytes[0..4]);
+        let checksum = crc32c::crc32c_append(checksum, &bytes[8..]);
+        crc32c::crc32c_append(checksum, payload)
+    }
+}
+
+/// What a reader finds at its position.
+pub(super) enum Step<'a> {
+    /// A frame that is as it was written.
+    Frame {
+        /// Where the frame begins.
+        offset: u64,
+        header: FrameHeader,
+        payload: &'a [u8],
+    },
+    /// The end of the frames.
+    End,
+    /// No frame; the reader stays before it.
+    Bad(FrameFault),
+}
+
+/// Bytes that are no frame.
+#[derive(Debug)]
+pub(super) struct FrameFault {
+    pub(super) offset: u64,
+    pub(super) expected: String,
+    pub(super) found: String,
+}
+
+/// Reads the frames of one file, from after its header to a given end.
+pub(super) struct FrameReader {
+    file: BufReader<File>,
+    path: PathBuf,
+    seed: Seed,
+    offset: u64,
+    end: u64,
+    payload: Vec<u8>,
+}
+
+impl FrameReader {
+    /// Reads the bytes `offset..end` of the file.
+    pub(super) fn new(
+        file: File,
+        path: &Path,
+        seed: Seed,
+        offset: u64,
+        end: u64,
+    ) -> Result<Self, FileError> {
+        let mut file = BufReader::with_capacity(READ_BUFFER_BYTES, file);
+        file.seek(SeekFrom::Start(offset)).on("seek in", path)?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            seed,
+            offset,
+            end,
+            payload: Vec::new(),
+        })
+    }
+
+    /// The next frame. After [`Step::End`] or [`Step::Bad`] the reader is used up.
+    pub(super) fn step(&mut self) -> Result<Step<'_>, FileError> {
+        let offset = self.offset;
+        let left = self.end - offset;
+        let bad = |expected: String, found: String| {
+            Ok(Step::Bad(FrameFault {
+                offset,
+                expected,
+                found,
+            }))
+        };
+        if left == 0 {
+            return Ok(Step::End);
+        }
+        if left < FRAME_HEADER_BYTES as u64 {
+            return bad(
+                format!("a frame header of {FRAME_HEADER_BYTES} bytes"),
+                format!("{left} bytes before the end"),
+            );
+        }
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        self.file.read_exact(&mut bytes).on("read", &self.path)?;
+        let header = FrameHeader::decode(&bytes);
+        let Some(length) = header.payload_bytes() else {
+            let found = format!("{} bytes", header.length);
+            return bad(format!("a frame of at most {FRAME_BYTES_MAX} bytes"), found);
+        };
+        let left = left - FRAME_HEADER_BYTES as u64;
+        if (length as u64) > left {
+            let expected = format!("a frame payload of {length} bytes");
+            return bad(expected, format!("{left} bytes before the end"));
+        }
+        self.payload.resize(length, 0);
+        self.file
+            .read_exact(&mut self.payload)
+            .on("read", &self.path)?;
+        if !header.is_checksum_of(self.seed, &self.payload) {
+            let computed = header.expected_checksum(self.seed, &self.payload);
+            return bad(
+                format!("checksum {computed:08x} of this frame's bytes"),
+                format!("checksum {:08x}", header.checksum),
+            );
+        }
+        self.offset += (FRAME_HEADER_BYTES + length) as u64;
+        Ok(Step::Frame {
+            offset,
+            header,
+            payload: &self.payload,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_frame_are_pinned() {
+        let header = FrameHeader::new(Seed(0), Sequence::new(2), Sequence::FIRST, b"likes");
+        let fields = [
+            b"\x05\x00\x00\x00".as_slice(),
+            b"\x13\x8f\xeb\xb4".as_slice(),
+            b"\x02\x00\x00\x00\x00\x00\x00\x00".as_slice(),
+            b"\x01\x00\x00\x00\x00\x00\x00\x00".as_slice(),
+        ];
+        assert_eq!(header.encode().as_slice(), fields.concat());
+    }
+
+    #[test]
+    fn a_frame_of_another_file_has_another_checksum() {
+        let header = FrameHeader::new(Seed(1), Sequence::FIRST, Sequence::FIRST, b"likes");
+        assert!(header.is_checksum_of(Seed(1), b"likes"));
+        assert!(!header.is_checksum_of(Seed(2), b"likes"));
+    }
+}

@@ -1,0 +1,132 @@
+//! The `identity` file: a few lines of text, so that an operator can read whose directory it is.
+//!
+//! ```text
+//! # Whose data this directory holds. Never edit it, never run two copies of it.
+//! format = 1
+//! cluster = "likes"
+//! shards = 16
+//! replica = "c0ffee00c0ffee00c0ffee00c0ffee00"
+//! crc32c = "01234567"
+//! ```
+//!
+//! The last line is the checksum of all bytes before it. Any other text is refused.
+
+use super::header::FORMAT_VERSION;
+
+/// The longest name of a cluster, in bytes: room for a host name and some more.
+pub(super) const CLUSTER_NAME_BYTES_MAX: usize = 128;
+
+const COMMENT: &str =
+    "# Whose data this directory holds. Never edit it, never run two copies of it.";
+const CHECKSUM_KEY: &str = "crc32c = ";
+
+/// Whose data a directory holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The number of shards, fixed when the cluster was created.
+    pub shard_count: u32,
+    /// The bits of the replica id: random, minted when the directory was created.
+    pub replica: u128,
+}
+
+/// Why a text is no identity.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum IdentityFault {
+    /// It has a format version that this program does not know.
+    Version(u32),
+    /// It is not as it was written.
+    Damaged { expected: String, found: String },
+}
+
+impl Identity {
+    pub(super) fn render(&self) -> String {
+        let Self {
+            cluster,
+            shard_count,
+            replica,
+        } = self;
+        let text = format!(
+            "{COMMENT}\nformat = {FORMAT_VERSION}\ncluster = \"{cluster}\"\n\
+             shards = {shard_count}\nreplica = \"{replica:032x}\"\n"
+        );
+        let checksum = crc32c::crc32c(text.as_bytes());
+        format!("{text}{CHECKSUM_KEY}\"{checksum:08x}\"\n")
+    }
+
+    /// Reads what [`render`](Self::render) wrote. The version is judged first, since another
+    /// version may look different from there on.
+    pub(super) fn parse(text: &str) -> Result<Self, IdentityFault> {
+        let version = number(text, "format")?;
+        if version != FORMAT_VERSION {
+            return Err(IdentityFault::Version(version));
+        }
+        let replica = quoted(text, "replica")?;
+        let identity = Self {
+            cluster: quoted(text, "cluster")?.to_owned(),
+            shard_count: number(text, "shards")?,
+            replica: u128::from_str_radix(replica, 16)
+                .map_err(|_| damaged("a replica id of 32 hexadecimal digits", replica))?,
+        };
+        let expected = identity.render();
+        if expected != text {
+            let checksum = |text: &str| quoted(text, "crc32c").unwrap_or("other text").to_owned();
+            let (expected, found) = (checksum(&expected), checksum(text));
+            return Err(damaged(
+                &format!("checksum {expected} of exactly these values"),
+                &found,
+            ));
+        }
+        Ok(identity)
+    }
+}
+
+/// Whether a name can stand between the quotes of an identity file.
+pub(super) fn is_cluster_name(name: &str) -> bool {
+    (1..=CLUSTER_NAME_BYTES_MAX).contains(&name.len())
+        && !name.contains(|c: char| c.is_control() || c == '"' || c == '\\')
+}
+
+fn number(text: &str, key: &str) -> Result<u32, IdentityFault> {
+    let value = value(text, key)?;
+    value
+        .parse()
+        .map_err(|_| damaged(&format!("a number for `{key}`"), value))
+}
+
+fn quoted<'a>(text: &'a str, key: &str) -> Result<&'a str, IdentityFault> {
+    let value = value(text, key)?;
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inner.ok_or_else(|| damaged(&format!("a quoted value for `{key}`"), value))
+}
+
+fn value<'a>(text: &'a str, key: &str) -> Result<&'a str, IdentityFault> {
+    let value = |line: &'a str| line.strip_prefix(key)?.strip_prefix(" = ");
+    let found = text.lines().find_map(value);
+    found.ok_or_else(|| damaged(&format!("a line `{key} = ...`"), "no such line"))
+}
+
+fn damaged(expected: &str, found: &str) -> IdentityFault {
+    IdentityFault::Damaged {
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_read_back() {
+        let identity = Identity {
+            cluster: "likes = 1".to_owned(),
+            shard_count: 16,
+            replica: 7,
+        };
+        assert_eq!(Identity::parse(&identity.render()), Ok(identity));
+    }
+}

@@ -1,0 +1,77 @@
+//! What the log, its snapshot writer and those who watch them share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::directory::DataDirectory;
+use super::frame::Sequence;
+
+/// What a log holds and has done, for those who operate it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStatus {
+    /// Segments on disk.
+    pub segment_count: usize,
+    /// Bytes of all segments.
+    pub segment_bytes: u64,
+    /// Bytes of the segment that is being appended to.
+    pub active_segment_bytes: u64,
+    /// Bytes of the snapshot; 0 without one.
+    pub snapshot_bytes: u64,
+    /// Syncs since the log was opened.
+    pub sync_count: u64,
+    /// How long the last of them took; zero before the first.
+    pub last_sync: Duration,
+}
+
+/// What is on disk, as the log and its snapshot writer know it.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    /// Each segment's bytes. The last one is the active segment.
+    pub(super) segments: BTreeMap<Sequence, u64>,
+    pub(super) snapshot: Option<(Sequence, u64)>,
+    pub(super) snapshot_running: bool,
+    pub(super) sync_count: u64,
+    pub(super) last_sync: Duration,
+}
+
+/// What the log, its snapshot writer and its watchers share. The directory stays locked until the
+/// last of them is gone.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) directory: DataDirectory,
+    pub(super) inventory: Mutex<Inventory>,
+}
+
+impl Shared {
+    pub(super) fn inventory(&self) -> MutexGuard<'_, Inventory> {
+        self.inventory
+            .lock()
+            .expect("nobody panics while holding the inventory")
+    }
+}
+
+/// Reads a log's [`LogStatus`] from any thread.
+#[derive(Clone, Debug)]
+pub struct LogWatcher(pub(super) Arc<Shared>);
+
+impl LogWatcher {
+    /// The status as of the last sync.
+    #[must_use]
+    pub fn status(&self) -> LogStatus {
+        let inventory = self.0.inventory();
+        LogStatus {
+            segment_count: inventory.segments.len(),
+            segment_bytes: inventory.segments.values().sum(),
+            active_segment_bytes: inventory
+                .segments
+                .values()
+                .next_back()
+                .copied()
+                .unwrap_or(0),
+            snapshot_bytes: inventory.snapshot.map_or(0, |(_, bytes)| bytes),
+            sync_count: inventory.sync_count,
+            last_sync: inventory.last_sync,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Crashes: whatever they leave of an unsynced group is cut, and nothing that was synced is lost.
+
+use super::*;
+
+/// Damages what was not synced: cuts it, and flips and zeroes bytes of what is left.
+fn tear(image: &mut Image, written: &Written, keep: usize, flips: &[(usize, u8)]) {
+    let bytes = image
+        .get_mut(&written.active_name())
+        .expect("the active segment");
+    let synced = written.last_group.end;
+    let unsynced = bytes.len() - synced;
+    bytes.truncate(synced + keep.min(unsynced));
+    let torn = &mut bytes[synced..];
+    for (at, mask) in flips {
+        if let Some(count) = torn.len().checked_sub(1) {
+            // A mask of 0 stands for a page that never reached the disk.
+            let byte = &mut torn[at % (count + 1)];
+            *byte = if *mask == 0 { 0 } else { *byte ^ mask };
+        }
+    }
+}
+
+fn assert_nothing_synced_is_lost(image: &Image, written: &Written) {
+    let found = recover(image).expect("a crash is no reason to refuse");
+    assert!(
+        found.len() >= written.synced,
+        "{} of {} synced",
+        found.len(),
+        written.synced
+    );
+    assert_eq!(found, written.payloads[..found.len()], "a prefix");
+}
+
+#[test]
+fn a_torn_tail_is_cut_wherever_it_tears() {
+    let written = three_segments();
+    let whole = written.image();
+    let unsynced = whole[&written.active_name()].len() - written.last_group.end;
+    for at in 0..=unsynced {
+        let mut image = whole.clone();
+        tear(&mut image, &written, at, &[]);
+        assert_nothing_synced_is_lost(&image, &written);
+        let mut image = whole.clone();
+        tear(&mut image, &written, unsynced, &[(at, 0x10)]);
+        assert_nothing_synced_is_lost(&image, &written);
+    }
+}
+
+#[test]
+fn a_torn_group_is_cut_even_if_a_later_frame_of_it_reached_the_disk() {
+    let written = three_segments();
+    let mut image = written.image();
+    tear(&mut image, &written, usize::MAX, &[(0, 0xff)]);
+    let found = recover(&image).expect("opened");
+    assert_eq!(found, written.payloads[..written.synced]);
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_snapshot_loses_nothing() {
+    let mut written = three_segments();
+    written.snapshot();
+    written.group(&payloads(&["l"]));
+    written.rotate();
+    let before = written.image();
+    written.snapshot();
+    let after = written.image();
+    let all = |image: &Image| {
+        assert_eq!(recover(image).expect("opened"), written.payloads);
+    };
+    all(&before);
+    all(&after);
+
+    let is_new = |name: &String| !before.contains_key(name);
+    let name = after
+        .keys()
+        .find(|name| is_new(name))
+        .expect("a snapshot")
+        .clone();
+    assert!(name.starts_with("snapshot-"));
+    for length in 0..=after[&name].len() {
+        let mut image = before.clone();
+        image.insert(format!("{name}.tmp"), after[&name][..length].to_vec());
+        all(&image);
+    }
+    // Named, and then what it stands for removed, file by file, in any order.
+    let covered: Vec<_> = before
+        .keys()
+        .filter(|name| !after.contains_key(*name))
+        .collect();
+    assert_eq!(
+        covered.len(),
+        2,
+        "a segment and the older snapshot: {covered:?}"
+    );
+    for removed in 0..1 << covered.len() {
+        let mut image = before.clone();
+        image.insert(name.clone(), after[&name].clone());
+        for (bit, covered) in covered.iter().enumerate() {
+            if removed & (1 << bit) != 0 {
+                image.remove(*covered);
+            }
+        }
+        all(&image);
+    }
+}
+
+#[test]
+fn what_a_crash_left_over_is_removed() {
+    let mut written = three_segments();
+    let mut left_over = written.image();
+    written.snapshot();
+    let clean = written.image();
+    left_over.extend(clean.clone());
+    left_over.insert(segment_name(99) + ".tmp", b"half".to_vec());
+    let directory = restore(&left_over);
+    drop(open(directory.path()).expect("opened"));
+    assert_eq!(image(directory.path()), clean);
+}
+
+prop_compose! {
+    fn group()(group in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..4))
+        -> Vec<Payload> { group }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_a_crash_leaves_is_a_prefix_with_everything_synced(
+        groups in prop::collection::vec((group(), 0..4_u8), 0..6),
+        unsynced in group(),
+        keep in 0..200_usize,
+        flips in prop::collection::vec((any::<usize>(), any::<u8>()), 0..4),
+        zeroed in 0..60_usize,
+    ) {
+        let mut written = Written::new();
+        for (group, then) in &groups {
+            written.group(group);
+            match then {
+                0 => { written.rotate(); }
+                1 => written.snapshot(),
+                _ => {}
+            }
+        }
+        written.unsynced_group(&unsynced);
+        let mut image = written.image();
+        let zeroes = (0..zeroed).map(|at| (at, 0));
+        let flips: Vec<_> = flips.into_iter().chain(zeroes).collect();
+        tear(&mut image, &written, keep, &flips);
+        assert_nothing_synced_is_lost(&image, &written);
+    }
+}
