@@ -1,0 +1,138 @@
+//! The results as a table for the terminal. Likes a second never stand without the requests a
+//! second, the batch and the durability that they were measured with.
+
+use std::fmt::Write;
+
+use super::numbers::{figure, optional, whole};
+use super::results::{Check, Results, Row};
+
+const HEADINGS: [&str; 10] = [
+    "row",
+    "likes/s",
+    "requests/s",
+    "batch",
+    "acknowledged",
+    "lost",
+    "extra",
+    "p50 ms",
+    "p99 ms",
+    "converged ms",
+];
+
+/// The whole text.
+pub(super) fn table(results: &Results) -> String {
+    let mut text = format!(
+        "\n{} data centres, {} ms round trip, all processes on {} cores\n\n",
+        results.nodes, results.rtt_ms, results.cores
+    );
+    let mut lines = vec![HEADINGS.map(String::from)];
+    lines.extend(results.rows.iter().map(cells));
+    text.push_str(&aligned(&lines));
+    text.push('\n');
+    for row in &results.rows {
+        let name = row.id.name();
+        let verdict = if row.is_exact() {
+            "every counter right on every node".into()
+        } else {
+            format!(
+                "WRONG: {} of {} acknowledged likes are lost, {} too many",
+                whole(row.lost),
+                whole(row.acknowledged),
+                whole(row.extra)
+            )
+        };
+        let _infallible = writeln!(text, "{name:26} {verdict}; durable: {}", row.durability);
+    }
+    if let Some(restart) = results.restart {
+        let (counters, seconds) = (whole(restart.counters), figure(restart.seconds));
+        let _infallible = writeln!(
+            text,
+            "\nrestart after kill -9 with {counters} counters: {seconds} s"
+        );
+    }
+    text.push_str("\nGoals\n");
+    results
+        .checks
+        .iter()
+        .for_each(|check| text.push_str(&goal(check)));
+    text
+}
+
+/// Whether a goal is met, in words.
+pub(super) fn verdict(check: &Check) -> &'static str {
+    match check.met {
+        Some(true) => "met",
+        Some(false) => "NOT met",
+        None => "not measured",
+    }
+}
+
+fn goal(check: &Check) -> String {
+    let measured = check.measured.map_or_else(String::new, |value| {
+        format!("{} {}", figure(value), check.unit)
+    });
+    format!(
+        "  {:38} {:38} {:>24}  {}\n",
+        check.name,
+        check.bound,
+        measured,
+        verdict(check)
+    )
+}
+
+fn cells(row: &Row) -> [String; 10] {
+    [
+        row.id.name().into(),
+        figure(row.likes_per_s),
+        figure(row.requests_per_s),
+        whole(row.batch),
+        whole(row.acknowledged),
+        whole(row.lost),
+        whole(row.extra),
+        optional(row.p50_ms),
+        optional(row.p99_ms),
+        row.convergence_ms.map_or_else(|| "never".into(), figure),
+    ]
+}
+
+/// The first column to the left, figures to the right.
+fn aligned(lines: &[[String; 10]]) -> String {
+    let mut widths = [0; 10];
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for [name, figures @ ..] in lines {
+        let width = widths[0];
+        let _infallible = write!(text, "{name:width$}");
+        for (cell, width) in figures.iter().zip(&widths[1..]) {
+            let _infallible = write!(text, "  {cell:>width$}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loadtest::sample::sample_results;
+
+    #[test]
+    fn the_table_shows_every_row_its_losses_and_the_goals() {
+        let text = table(&sample_results());
+        for row in &sample_results().rows {
+            assert!(text.contains(row.id.name()), "{text}");
+        }
+        assert!(
+            text.contains("WRONG: 812 of 1,000 acknowledged likes are lost"),
+            "{text}"
+        );
+        assert!(
+            text.contains("requests/s") && !text.contains("NOT met"),
+            "{text}"
+        );
+    }
+}
