@@ -110,7 +110,7 @@ struct Line {
 
 /// Runs the steps that `args` selects.
 pub(crate) fn run(args: &Args) -> Result<(), CiError> {
-    let selected: Vec<&Step> = STEPS
+    let selected: Vec<&'static Step> = STEPS
         .iter()
         .filter(|step| args.only.is_empty() || args.only.iter().any(|name| name == step.name))
         .collect();
@@ -123,21 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CiError> {
     if args.install {
         tools::install_missing(&selected)?;
     }
-    let mut lines: Vec<Line> = Vec::new();
-    for step in selected {
-        let has_failed = lines
-            .iter()
-            .any(|line| matches!(line.outcome, Outcome::Failed));
-        if has_failed && !args.keep_going {
-            lines.push(Line {
-                step,
-                outcome: Outcome::Skipped,
-                took: Duration::ZERO,
-            });
-            continue;
-        }
-        lines.push(run_step(step));
-    }
+    let lines = run_steps(&selected, args.keep_going);
     print_table(&lines);
     let names: Vec<_> = lines
         .iter()
@@ -149,6 +135,26 @@ pub(crate) fn run(args: &Args) -> Result<(), CiError> {
     } else {
         Err(CiError::Failed { names })
     }
+}
+
+/// Runs steps in their order. The first failure ends it, unless it `keeps_going`.
+fn run_steps(steps: &[&'static Step], keeps_going: bool) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut has_failed = false;
+    for &step in steps {
+        let line = if has_failed && !keeps_going {
+            Line {
+                step,
+                outcome: Outcome::Skipped,
+                took: Duration::ZERO,
+            }
+        } else {
+            run_step(step)
+        };
+        has_failed |= matches!(line.outcome, Outcome::Failed);
+        lines.push(line);
+    }
+    lines
 }
 
 /// Runs one step, between a heading and how long it took.
@@ -265,4 +271,62 @@ fn print_table(lines: &[Line]) {
 /// The names of all steps, for the command line's help and its errors.
 fn names() -> Vec<&'static str> {
     STEPS.iter().map(|step| step.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static PASSES: Step = step(Action::Run(&["true"]));
+    static FAILS: Step = step(Action::Run(&["false"]));
+    static IS_NOWHERE: Step = step(Action::Run(&["tally-program-that-is-nowhere"]));
+    static IS_NOT_RUN: Step = step(Action::Call("far", || {
+        Ok(Outcome::NotRun("far".to_owned()))
+    }));
+
+    const fn step(action: Action) -> Step {
+        Step {
+            name: "step",
+            checks: "nothing",
+            tools: &[],
+            action,
+        }
+    }
+
+    fn outcomes(steps: &[&'static Step], keeps_going: bool) -> Vec<String> {
+        run_steps(steps, keeps_going)
+            .iter()
+            .map(|line| line.outcome.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn the_first_failure_ends_the_run() {
+        let steps = [&PASSES, &FAILS, &PASSES, &FAILS];
+        assert_eq!(
+            outcomes(&steps, false),
+            ["passed", "FAILED", "skipped", "skipped"]
+        );
+    }
+
+    #[test]
+    fn a_run_that_keeps_going_runs_every_step() {
+        assert_eq!(
+            outcomes(&[&FAILS, &PASSES, &FAILS], true),
+            ["FAILED", "passed", "FAILED"]
+        );
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_started_is_a_failure() {
+        assert_eq!(outcomes(&[&IS_NOWHERE], false), ["FAILED"]);
+    }
+
+    #[test]
+    fn what_is_not_run_is_neither_passed_nor_failed() {
+        assert_eq!(
+            outcomes(&[&IS_NOT_RUN, &PASSES], false),
+            ["NOT RUN", "passed"]
+        );
+    }
 }
