@@ -138,7 +138,11 @@ pub struct Log {
 
 impl Log {
     /// Reads the log of a directory back, frame by frame, and makes it ready to be appended to.
-    /// Everything that was handed over is durable when this returns.
+    /// Everything that was handed over is durable when this returns. If it returns an error, what
+    /// was handed over is void.
+    ///
+    /// Of a group that was not synced any number of frames may come back, so what must be applied
+    /// whole is one frame, or is dropped by the caller if the file ends within it.
     ///
     /// # Errors
     ///

@@ -99,6 +99,51 @@ fn a_bad_frame_that_a_later_group_proves_to_be_synced_is_refused_with_the_place(
 }
 
 #[test]
+fn damage_in_a_closed_segment_is_refused_with_the_place() {
+    let mut image = three_segments().image();
+    image.get_mut(&segment_name(4)).expect("there")[72] ^= 1;
+    let refusal = recover(&image).expect_err("a segment follows");
+    let Refusal::Damaged { path, offset, .. } = refusal else {
+        panic!("{refusal}")
+    };
+    assert!(path.ends_with(segment_name(4)));
+    assert_eq!(offset, 72);
+}
+
+#[test]
+fn a_file_that_lost_a_whole_frame_is_refused() {
+    // Frames "f" and "g" of the active segment, "l" of a snapshot: 25 bytes each.
+    let mut written = three_segments();
+    let mut image = written.image();
+    image
+        .get_mut(&written.active_name())
+        .expect("there")
+        .drain(48..48 + 25);
+    let refusal = recover(&image).expect_err("frame 6 is gone");
+    assert!(
+        matches!(refusal, Refusal::Damaged { offset: 48, .. }),
+        "{refusal}"
+    );
+
+    written.group(&payloads(&["l"]));
+    written.snapshot();
+    let mut image = written.image();
+    let name = image
+        .keys()
+        .find(|name| name.starts_with("snapshot-"))
+        .expect("there")
+        .clone();
+    let snapshot = image.get_mut(&name).expect("there");
+    let footer = snapshot.len() - snapshot::FOOTER_BYTES;
+    snapshot.drain(footer - 25..footer);
+    let refusal = recover(&image).expect_err("the footer counts one more");
+    assert!(
+        matches!(&refusal, Refusal::Damaged { offset, .. } if *offset == footer as u64 - 25),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn a_proof_is_found_across_the_windows_of_the_search() {
     let mut written = Written::new();
     let at = written.active_bytes();
