@@ -62,6 +62,26 @@ impl Strategy {
     }
 }
 
+/// Where the register keeps the baselines' counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// In memory: a killed register begins again at 0.
+    InMemory,
+    /// In a file, synced before a write is confirmed.
+    OnDisk,
+}
+
+/// What the baseline's servers run with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Baseline {
+    /// How they count.
+    pub(crate) strategy: Strategy,
+    /// Likes for which [`Strategy::LockBatch`] holds its lock once.
+    pub(crate) batch: u32,
+    /// What becomes of the counters.
+    pub(crate) register: Keeps,
+}
+
 /// Where and how large: what every deployment has in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geography<'a> {
@@ -133,8 +153,7 @@ impl Deployment {
     /// Starts a register and baseline servers that share it, and waits until they serve.
     pub(crate) async fn baseline(
         place: Geography<'_>,
-        strategy: Strategy,
-        batch: u32,
+        baseline: Baseline,
     ) -> Result<Self, DeploymentError> {
         let dir = place.run_dir.fresh("baseline")?;
         let spec = |name: String, arguments| ServerSpec {
@@ -148,6 +167,9 @@ impl Deployment {
         let listen = |address: SocketAddr| ["--listen".into(), address.to_string().into()];
         let mut arguments: Vec<OsString> = vec!["register".into()];
         arguments.extend(listen(register_address));
+        if baseline.register == Keeps::OnDisk {
+            arguments.extend(["--state".into(), dir.join("register.state").into()]);
+        }
         let server = Server::start(spec("register".into(), arguments))?;
         let mut register = Node {
             server,
@@ -167,8 +189,10 @@ impl Deployment {
             let mut arguments: Vec<OsString> = vec!["serve".into()];
             arguments.extend(listen(address));
             arguments.extend(["--register".into(), link.address().to_string().into()]);
-            arguments.extend(["--strategy".into(), strategy.argument().into()]);
-            arguments.extend(["--batch".into(), batch.to_string().into()]);
+            arguments.extend(["--strategy".into(), baseline.strategy.argument().into()]);
+            if baseline.strategy == Strategy::LockBatch {
+                arguments.extend(["--batch".into(), baseline.batch.to_string().into()]);
+            }
             let server = Server::start(spec(format!("server-{site}"), arguments))?;
             nodes.push(Node { server, address });
             links.push((link, [Some(site), None]));

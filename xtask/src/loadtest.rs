@@ -97,12 +97,6 @@ pub(crate) enum LoadtestError {
         /// What is wrong.
         source: serde_json::Error,
     },
-    /// The load generator told nothing while it ran.
-    #[error("the load of {row} ended without a single sample")]
-    NoSamples {
-        /// The row.
-        row: &'static str,
-    },
     /// A restarted node holds something else than before.
     #[error("the node held {held} counters when it was killed and {counters} when it came back")]
     RestartLost {

@@ -27,20 +27,16 @@ pub(super) fn html(results: &Results) -> String {
         text::PROBLEM.to_owned(),
         headline(results),
         rates(results),
-        table(results),
+        tables(results),
     ];
     if let Some(sweeps) = &results.sweeps {
-        sections.push(sweep_section(
-            "More servers",
-            text::MORE_SERVERS,
-            &sweep_chart(&sweeps.servers, "servers", |row| float(row.servers as u64)),
-        ));
+        let servers = sweep_chart(&sweeps.servers, "servers", |row| row.servers as u64);
+        let distance = sweep_chart(&sweeps.round_trips, "round trip in ms", |row| row.rtt_ms);
+        sections.push(sweep_section("More servers", text::MORE_SERVERS, &servers));
         sections.push(sweep_section(
             "More distance",
             text::MORE_DISTANCE,
-            &sweep_chart(&sweeps.round_trips, "round trip in ms", |row| {
-                float(row.rtt_ms)
-            }),
+            &distance,
         ));
     }
     if let Some(timeline) = &results.timeline {
@@ -67,7 +63,7 @@ fn title(id: RowId) -> &'static str {
     match id {
         RowId::Naive => "Shared counter, no lock",
         RowId::Lock => "Distributed lock",
-        RowId::LockSeparateRoundTrips => "Lock, four separate round trips",
+        RowId::LockSeparateRoundTrips => "Lock, separate round trips",
         RowId::LockBatch => "Lock per batch",
         RowId::DatabaseIncrement => "One database, counter + 1",
         RowId::CrdtUnary => "Tally, one call a like",
@@ -173,64 +169,78 @@ fn class_of(row: &Row) -> &'static str {
     }
 }
 
-fn table(results: &Results) -> String {
-    let mut body = String::new();
-    for row in &results.rows {
-        let verdict = if row.is_exact() {
-            "✓ exact"
-        } else {
-            "✗ wrong"
-        };
-        let cells = [
+/// All figures, as one table of speeds and one of totals.
+fn tables(results: &Results) -> String {
+    let speed = body(results, |row| {
+        [
             figure(row.likes_per_s),
             figure(row.requests_per_s),
             whole(row.batch),
+            row.in_flight.to_string(),
+            optional(row.p50_ms),
+            optional(row.p99_ms),
+            escape(&row.durability),
+        ]
+    });
+    let totals = body(results, |row| {
+        [
             whole(row.acknowledged),
             whole(row.counted),
             whole(row.lost),
             whole(row.extra),
-            optional(row.p50_ms),
-            optional(row.p99_ms),
             row.convergence_ms.map_or_else(|| "never".into(), figure),
-            row.in_flight.to_string(),
             whole(row.counters),
-        ];
+            if row.is_exact() {
+                "✓ exact".into()
+            } else {
+                "✗ wrong".into()
+            },
+        ]
+    });
+    let (speed_head, totals_head) = (text::SPEED_HEAD, text::TOTALS_HEAD);
+    format!(
+        "<section>\n<h2>All figures</h2>\n{speed_head}{speed}</tbody></table></div>\n\
+         {totals_head}{totals}</tbody></table></div>\n</section>"
+    )
+}
+
+/// A line for each approach; the last cell is text, the others are figures.
+fn body(results: &Results, cells: impl Fn(&Row) -> [String; 7]) -> String {
+    let mut body = String::new();
+    for row in &results.rows {
+        let [figures @ .., words] = cells(row);
         let _infallible = writeln!(
             body,
-            "<tr class=\"{}\"><th>{}<br><code>{}</code></th><td class=\"text\">{verdict}</td><td>{}</td><td \
-             class=\"text\">{}</td></tr>",
+            "<tr class=\"{}\"><th>{}<br><code>{}</code></th><td>{}</td><td \
+             class=\"text\">{words}</td></tr>",
             class_of(row),
             title(row.id),
             row.id.name(),
-            cells.join("</td><td>"),
-            escape(&row.durability)
+            figures.join("</td><td>"),
         );
     }
-    format!(
-        "<section>\n<h2>All figures</h2>\n{}\n{body}</tbody></table></div>\n</section>",
-        text::TABLE_HEAD
-    )
+    body
 }
 
 fn sweep_section(heading: &str, words: &str, chart: &str) -> String {
     format!("<section>\n<h2>{heading}</h2>\n{words}\n{chart}</section>")
 }
 
-fn sweep_chart(rows: &[Row], x_label: &str, x: impl Fn(&Row) -> f64) -> String {
+/// The measured places stand at equal distances, whatever their figures: 0 and 10 ms would touch.
+fn sweep_chart(rows: &[Row], x_label: &str, place: impl Fn(&Row) -> u64) -> String {
+    let of = |id: RowId| rows.iter().filter(move |row| row.id == id);
     let series = |id: RowId, class| Series {
         label: title(id).into(),
         class,
-        points: rows
-            .iter()
-            .filter(|row| row.id == id)
-            .map(|row| (x(row), row.likes_per_s))
+        points: (0..)
+            .zip(of(id))
+            .map(|(at, row)| (float(at), row.likes_per_s))
             .collect(),
         dots: true,
     };
-    let ticks: Vec<f64> = rows
-        .iter()
-        .filter(|row| row.id == RowId::Lock)
-        .map(&x)
+    let ticks: Vec<(f64, String)> = (0..)
+        .zip(of(RowId::Lock))
+        .map(|(at, row)| (float(at), whole(place(row))))
         .collect();
     line_chart(&LineChart {
         x_label,
@@ -257,9 +267,9 @@ fn timelines(timelines: &Timelines) -> String {
             })
             .collect();
         let end = points.last().map_or(1.0, |&(t, _)| t.ceil());
-        let ticks: Vec<f64> = (0..=10)
-            .map(|tick| f64::from(tick) * 2.0)
-            .filter(|&tick| tick <= end)
+        let ticks: Vec<(f64, String)> = (0..=10_u32)
+            .map(|tick| (f64::from(2 * tick), whole(2 * tick)))
+            .filter(|&(tick, _)| tick <= end)
             .collect();
         line_chart(&LineChart {
             x_label: "seconds",

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use super::results::{Row, RowId};
 use super::{LoadtestError, Plan};
 use crate::client::{LoadPlan, Mode};
-use crate::deployment::{Deployment, Geography, Strategy};
+use crate::deployment::{Baseline, Deployment, Geography, Keeps, Strategy};
 use crate::verify::wait_for_rest;
 use crate::wan::RoundTrip;
 
@@ -111,10 +111,24 @@ impl RowId {
 }
 
 /// Starts the deployment of an approach.
-pub(super) async fn deploy(id: RowId, place: Geography<'_>) -> Result<Deployment, LoadtestError> {
+pub(super) async fn deploy(
+    id: RowId,
+    place: Geography<'_>,
+    register: Keeps,
+) -> Result<Deployment, LoadtestError> {
     let (batch, _in_flight) = id.batch_and_in_flight();
     Ok(match id.kind() {
-        Kind::Baseline(strategy) => Deployment::baseline(place, strategy, batch).await?,
+        Kind::Baseline(strategy) => {
+            Deployment::baseline(
+                place,
+                Baseline {
+                    strategy,
+                    batch,
+                    register,
+                },
+            )
+            .await?
+        }
         Kind::Tally(_) => Deployment::tally(place).await?,
     })
 }
@@ -164,7 +178,7 @@ pub(super) async fn measure(
 ) -> Result<Row, LoadtestError> {
     bar.set_message(format!("{}: starting {sites} servers", id.name()));
     let place = plan.geography(sites, round_trip);
-    let deployment = deploy(id, place).await?;
+    let deployment = deploy(id, place, Keeps::InMemory).await?;
     let load = load_plan(id, plan, plan.seconds)?;
     let outcome = deployment
         .load(&load, |sample| {

@@ -13,7 +13,7 @@ use super::results::{Rate, RowId, Timeline, Timelines};
 use super::rows::{deploy, load_plan};
 use super::{LoadtestError, Plan};
 use crate::client::Sample;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Keeps};
 
 /// The whole time, in seconds: a steady stretch before, without, and after the process.
 const SECONDS: f64 = 12.0;
@@ -39,24 +39,21 @@ pub(super) async fn measure_all(
 
 async fn measure(id: RowId, plan: &Plan<'_>, bar: &ProgressBar) -> Result<Timeline, LoadtestError> {
     bar.set_message(format!("{}: time line", id.name()));
-    let mut deployment = deploy(id, plan.geography(plan.sites, plan.round_trip)).await?;
+    // The register that comes back must hold the same counter.
+    let place = plan.geography(plan.sites, plan.round_trip);
+    let mut deployment = deploy(id, place, Keeps::OnDisk).await?;
     let load = load_plan(id, plan, SECONDS)?;
     let (client, addresses) = (deployment.client().clone(), deployment.addresses());
-    let mut begun = None;
     let (outcome, faults) = tokio::join!(
-        // The first sample tells when the load began; the faults are placed on the same clock.
-        client.load(&addresses, &load, |sample| {
-            begun.get_or_insert_with(|| Instant::now() - since_start(sample));
-        }),
+        client.load(&addresses, &load, |_sample| {}),
         kill_and_restart(id, &mut deployment),
     );
-    let (killed, restarted) = faults?;
-    let samples = outcome?.samples;
-    let begun = begun.ok_or(LoadtestError::NoSamples { row: id.name() })?;
+    let ((killed, restarted), outcome) = (faults?, outcome?);
+    let since_began_ms = |moment: Instant| (moment - outcome.began).as_secs_f64() * 1e3;
     Ok(Timeline {
-        killed_ms: (killed - begun).as_secs_f64() * 1e3,
-        restarted_ms: (restarted - begun).as_secs_f64() * 1e3,
-        samples: rates(&samples),
+        killed_ms: since_began_ms(killed),
+        restarted_ms: since_began_ms(restarted),
+        samples: rates(&outcome.samples),
     })
 }
 
@@ -80,10 +77,6 @@ async fn kill_and_restart(
         deployment.restart(VICTIM).await?;
     }
     Ok((killed, restarted))
-}
-
-fn since_start(sample: &Sample) -> Duration {
-    Duration::from_secs_f64(sample.t_ms / 1e3)
 }
 
 /// The slope between each two samples.

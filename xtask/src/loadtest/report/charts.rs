@@ -15,6 +15,8 @@ const BAR_PITCH: f64 = 36.0;
 /// The plot of a line chart.
 const LEFT: f64 = 90.0;
 const RIGHT: f64 = 190.0;
+/// Keeps the figures of the first and last points clear of the axis.
+const INSET: f64 = 34.0;
 const TOP: f64 = 40.0;
 const PLOT_HEIGHT: f64 = 240.0;
 const LINE_HEIGHT_TOTAL: f64 = TOP + PLOT_HEIGHT + 50.0;
@@ -66,8 +68,8 @@ pub(super) struct LineChart<'a> {
     pub(super) x_label: &'a str,
     /// What y is.
     pub(super) y_label: &'a str,
-    /// Where x is labelled.
-    pub(super) x_ticks: &'a [f64],
+    /// Where x is labelled, and how.
+    pub(super) x_ticks: &'a [(f64, String)],
     /// For y.
     pub(super) scale: Scale,
     /// The lines.
@@ -129,7 +131,7 @@ pub(super) fn bar_chart(bars: &[Bar], x_label: &str) -> String {
              height=\"{BAR_HEIGHT}\" rx=\"2\"/>",
             bar.class
         );
-        let shown = format!("{}  {}", short(bar.value), bar.note);
+        let shown = format!("{} · {}", short(bar.value), bar.note);
         let class = format!("value {}", bar.class);
         text(
             &mut svg,
@@ -161,14 +163,14 @@ pub(super) fn line_chart(chart: &LineChart<'_>) -> String {
             &short(*value),
         );
     }
-    for value in chart.x_ticks {
+    for (value, label) in chart.x_ticks {
         let x = plane.x(*value);
         text(
             &mut svg,
             "tick",
             "middle",
             [x, TOP + PLOT_HEIGHT + 20.0],
-            &short(*value),
+            label,
         );
     }
     let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
@@ -250,7 +252,7 @@ impl Plane {
             chart
                 .x_ticks
                 .iter()
-                .copied()
+                .map(|tick| tick.0)
                 .chain(points().map(|point| point.0))
         };
         let largest = points().map(|point| point.1).fold(1.0, f64::max);
@@ -259,7 +261,7 @@ impl Plane {
             Scale::Logarithmic => powers_of_ten(largest.log10().ceil().max(1.0)),
         };
         Self {
-            x_min: xs().fold(f64::INFINITY, f64::min).min(1.0),
+            x_min: xs().fold(0.0, f64::min),
             x_max: xs().fold(1.0, f64::max),
             y_max: y_ticks.last().copied().unwrap_or(1.0),
             y_ticks,
@@ -269,7 +271,7 @@ impl Plane {
 
     fn x(&self, value: f64) -> f64 {
         let span = (self.x_max - self.x_min).max(f64::MIN_POSITIVE);
-        LEFT + (WIDTH - LEFT - RIGHT) * (value - self.x_min) / span
+        LEFT + INSET + (WIDTH - LEFT - RIGHT - 2.0 * INSET) * (value - self.x_min) / span
     }
 
     fn y(&self, value: f64) -> f64 {

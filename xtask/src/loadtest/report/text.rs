@@ -25,19 +25,26 @@ pub(super) const RATES: &str = "\
 afterwards every counter on every server showed just what had been acknowledged to the
 clients.</p>";
 
-/// The head of the table of all rows, up to its body.
-pub(super) const TABLE_HEAD: &str = "\
+/// The head of the table of speeds, up to its body.
+pub(super) const SPEED_HEAD: &str = "\
 <p>A <em>request</em> is one message from a client that gets one answer; a <em>batch</em> is how many
-likes it holds, or, for the lock per batch, for how many likes the lock is held once. <em>Latency</em> is
-from sending a message to its answer: half of the answers took less than p50, 99 of 100 less than p99.
-<em>Converged</em> is the time from the last acknowledgement until every server was seen to show the
-right total. <em>In flight</em> is how many unanswered messages the clients kept up per
-server.</p>
-<div class=\"scroll\"><table class=\"wide\">
-<thead><tr><th>approach</th><th class=\"text\">totals</th><th>likes/s</th><th>requests/s</th><th>batch</th>
-<th>acknow&shy;ledged</th><th>counted</th><th>lost</th><th>too many</th><th>p50&nbsp;ms</th><th>p99&nbsp;ms</th>
-<th>con&shy;verged ms</th><th>in flight</th><th>counters</th><th class=\"text\">durability of an answer</th></tr></thead>
-<tbody>";
+likes it holds, or, for the lock per batch, for how many likes the lock is held once. <em>In flight</em>
+is how many unanswered messages the clients keep up per server. <em>Latency</em> is from sending a message
+to its answer: half of the answers took less than p50, 99 of 100 less than p99.</p>
+<div class=\"scroll\"><table>
+<thead><tr><th>approach</th><th>likes/s</th><th>requests/s</th><th>batch</th><th>in flight</th>
+<th>latency p50, ms</th><th>latency p99, ms</th><th class=\"text\">durability of an answer</th></tr></thead>
+<tbody>\n";
+
+/// The head of the table of totals, up to its body.
+pub(super) const TOTALS_HEAD: &str = "\
+<p>After the load, every counter on every server was compared with what had been acknowledged; this is the
+worst server. <em>Converged</em> is the time from the last acknowledgement until every server was seen to
+show the right total.</p>
+<div class=\"scroll\"><table>
+<thead><tr><th>approach</th><th>acknowledged</th><th>counted</th><th>lost</th><th>too many</th>
+<th>converged, ms</th><th>counters</th><th class=\"text\">verdict</th></tr></thead>
+<tbody>\n";
 
 /// Before the sweep over servers.
 pub(super) const MORE_SERVERS: &str = "\
