@@ -68,9 +68,8 @@ impl Contender {
     /// Takes a like back. True: it was still queued and will never count. False: it is under way,
     /// or settled.
     pub fn withdraw(&mut self, like: LikeId) -> bool {
-        let queued = self.queue.len();
-        self.queue.retain(|waiting| waiting.id != like);
-        self.queue.len() < queued
+        let place = self.queue.iter().position(|waiting| waiting.id == like);
+        place.and_then(|place| self.queue.remove(place)).is_some()
     }
 
     /// The likes that the next hold would take.
