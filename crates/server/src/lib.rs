@@ -4,4 +4,10 @@
 //! What it leaves out: how counters are joined (`crdt-core`) and what they look like as bytes
 //! (`wire`).
 
+pub mod config;
 pub mod log;
+pub mod node;
+pub mod replicate;
+pub mod server;
+pub mod service;
+pub mod shutdown;

@@ -18,6 +18,8 @@ pub struct LogStatus {
     pub active_segment_bytes: u64,
     /// Bytes of the snapshot; 0 without one.
     pub snapshot_bytes: u64,
+    /// Whether a snapshot is being written.
+    pub snapshot_is_running: bool,
     /// Syncs since the log was opened.
     pub sync_count: u64,
     /// How long the last of them took; zero before the first.
@@ -70,6 +72,7 @@ impl LogWatcher {
                 .copied()
                 .unwrap_or(0),
             snapshot_bytes: inventory.snapshot.map_or(0, |(_, bytes)| bytes),
+            snapshot_is_running: inventory.snapshot_running,
             sync_count: inventory.sync_count,
             last_sync: inventory.last_sync,
         }

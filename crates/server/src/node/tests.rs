@@ -1,0 +1,1 @@
+//! Nodes without sockets: adds, batches and limits.

@@ -1,0 +1,238 @@
+//! The process: sockets, recovery, replication and an orderly stop, put together.
+//!
+//! The listener opens first, so that probes get an answer: not SERVING, and RECOVERING for every
+//! call, until the log is read. On a stop the node takes no more adds, open streams end with their
+//! acknowledgements, and the last round is made durable.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic_health::server::HealthReporter;
+use wire::v1::cluster_service_server::ClusterServiceServer;
+use wire::v1::counter_service_server::CounterServiceServer;
+use wire::v1::replication_service_server::ReplicationServiceServer;
+
+use crate::config::Config;
+use crate::log::{DataDirectory, DirectoryError, ExpectedIdentity, WriteError};
+use crate::node::Node;
+use crate::node::commit::Committer;
+use crate::node::recovery::{self, RecoveryError};
+use crate::replicate::{pull, serve::ReplicationServer};
+use crate::service::NodeCell;
+use crate::service::cluster::{ClusterServer, Surroundings};
+use crate::service::counter::CounterServer;
+
+/// The largest message taken from a peer: parts are about 1 MiB, a message has a few.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// The largest message taken from a client.
+const REQUEST_BYTES_MAX: usize = 4 << 20;
+
+/// What may be under way on one stream before the receiver has read it: at a round trip of 200 ms
+/// this lets 20 MB a second through.
+pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Calls and streams under way on one connection. tonic's default is no limit.
+const CONCURRENT_STREAMS_MAX: u32 = 4_096;
+
+/// Streams that a client may open and reset before they were looked at ("rapid reset"), and
+/// resets that its errors may cause. tonic's defaults are no limits.
+const RESET_STREAMS_MAX: usize = 64;
+
+/// Bytes of a request's headers; ours are tiny.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+
+/// A connection on which nothing came for so long is asked whether it lives, and closed when it
+/// does not answer for as long again.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// An orderly stop takes this long at most; what has not ended then is cut.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the process ended other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; choose another --listen address, or stop the \
+         program that uses it"
+    )]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The log cannot be read back.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The log cannot be written any more.
+    #[error("the log failed, so nothing more can be made durable: {0}")]
+    Log(#[from] WriteError),
+    /// A thread or the reflection service could not be set up.
+    #[error("cannot start: {0}")]
+    Start(Box<dyn std::error::Error + Send + Sync>),
+    /// The gRPC server failed.
+    #[error("the server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Runs a node until `stop` resolves.
+///
+/// # Errors
+///
+/// When it cannot start, or its log fails.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+    let address = config.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| ServerError::Listen { address, source })?;
+    let address = listener.local_addr().unwrap_or(address);
+    let parts = Parts::default();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health
+        .set_service_status("", tonic_health::ServingStatus::NotServing)
+        .await;
+    let router = router(&config, &parts)?.add_service(health_service);
+    let (end_serving, serving_ended) = oneshot::channel::<()>();
+    let serving = tokio::spawn(router.serve_with_incoming_shutdown(
+        TcpListenerStream::new(listener),
+        async {
+            // Also when the sender is dropped.
+            let _ = serving_ended.await;
+        },
+    ));
+    let (node, mut committer, pulls) = recover(&config, &parts).await?;
+    set_serving(&health, true).await;
+    let identity = node.identity();
+    tracing::info!(%address, cluster = identity.cluster, replica = %identity.replica, "serving");
+
+    tokio::pin!(stop);
+    let ended = tokio::select! {
+        () = &mut stop => Ok(()),
+        Ok(error) = &mut committer.failed => Err(ServerError::Log(error)),
+    };
+    // After a failed log nothing can be finished in order.
+    ended?;
+    tracing::info!("stopping");
+    set_serving(&health, false).await;
+    node.stop();
+    // The receiver is gone when serving has already ended.
+    let _ = end_serving.send(());
+    let drained = time::timeout(STOP_TIMEOUT, async {
+        for pull in pulls {
+            // A task that panicked has ended.
+            let _ = pull.await;
+        }
+        serving.await
+    });
+    match drained.await {
+        Ok(Ok(served)) => served?,
+        Ok(Err(panic)) => tracing::error!(%panic, "the gRPC server panicked"),
+        Err(_) => tracing::warn!(after = ?STOP_TIMEOUT, "some connections had to be cut"),
+    }
+    committer.close(&node);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What the services share and recovery fills in.
+#[derive(Default)]
+struct Parts {
+    node: NodeCell,
+    surroundings: Arc<OnceLock<Surroundings>>,
+}
+
+/// Reads the data directory back, and starts committing and pulling.
+async fn recover(
+    config: &Config,
+    parts: &Parts,
+) -> Result<(Arc<Node>, Committer, Vec<JoinHandle<()>>), ServerError> {
+    let expected = ExpectedIdentity {
+        cluster: config.cluster.clone(),
+        shard_count: config.shards,
+    };
+    let (path, counters_max) = (config.data.clone(), config.counters_max);
+    let opening = tokio::task::spawn_blocking(move || {
+        let directory = DataDirectory::open_or_create(&path, &expected)?;
+        Ok::<_, ServerError>(recovery::open(directory, counters_max)?)
+    });
+    let began = time::Instant::now();
+    let (node, log) = opening
+        .await
+        .map_err(|panic| ServerError::Start(panic.into()))??;
+    tracing::info!(counters = node.counters(), took = ?began.elapsed(), "recovered");
+    let node = Arc::new(node);
+    let watcher = log.watcher();
+    let committer = Committer::spawn(Arc::clone(&node), log)
+        .map_err(|error| ServerError::Start(error.into()))?;
+    let (peers, pulls) = config
+        .peer
+        .iter()
+        .map(|peer| pull::spawn(Arc::clone(&node), peer.clone()))
+        .unzip();
+    let surroundings = Surroundings {
+        peers,
+        log: watcher,
+    };
+    assert!(
+        parts.surroundings.set(surroundings).is_ok(),
+        "a process recovers once"
+    );
+    parts.node.set(Arc::clone(&node));
+    Ok((node, committer, pulls))
+}
+
+fn router(config: &Config, parts: &Parts) -> Result<Router, ServerError> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| ServerError::Start(error.into()))?;
+    let pace = Duration::from_millis(config.pace_ms);
+    let counters = CounterServiceServer::new(CounterServer::new(parts.node.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let cluster = ClusterServer::new(parts.node.clone(), Arc::clone(&parts.surroundings));
+    let replication = ReplicationServer::new(parts.node.clone(), pace);
+    let replication = ReplicationServiceServer::new(replication)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    Ok(Server::builder()
+        .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
+        .http2_max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(4 * STREAM_WINDOW_BYTES)
+        .tcp_nodelay(true)
+        .add_service(counters)
+        .add_service(ClusterServiceServer::new(cluster))
+        .add_service(replication)
+        .add_service(reflection))
+}
+
+async fn set_serving(health: &HealthReporter, is_serving: bool) {
+    use tonic_health::ServingStatus::{NotServing, Serving};
+    let status = if is_serving { Serving } else { NotServing };
+    health.set_service_status("", status).await;
+    for service in [
+        "tally.v1.CounterService",
+        "tally.v1.ClusterService",
+        "tally.v1.ReplicationService",
+    ] {
+        health.set_service_status(service, status).await;
+    }
+}

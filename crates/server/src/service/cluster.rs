@@ -1,0 +1,122 @@
+//! `ClusterService`: what the node says of itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use crdt_core::{Mark, ReplicaId};
+use tonic::{Request, Response, Status};
+use wire::v1::cluster_service_server::ClusterService;
+use wire::v1::{GetStatusRequest, GetStatusResponse, LaneStatus, LogStatus, PeerStatus};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::NodeCell;
+use crate::log::LogWatcher;
+use crate::node::Node;
+use crate::replicate::pull::{PeerState, SharedPeerState};
+
+/// What the status tells beside the node itself.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The connections to the peers.
+    pub peers: Vec<SharedPeerState>,
+    /// The log.
+    pub log: LogWatcher,
+}
+
+/// Describes the node.
+#[derive(Clone, Debug)]
+pub struct ClusterServer {
+    node: NodeCell,
+    surroundings: Arc<OnceLock<Surroundings>>,
+}
+
+impl ClusterServer {
+    /// The service of a node; its surroundings are known once it has recovered.
+    #[must_use]
+    pub fn new(node: NodeCell, surroundings: Arc<OnceLock<Surroundings>>) -> Self {
+        Self { node, surroundings }
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterService for ClusterServer {
+    async fn get_status(
+        &self,
+        _request: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        let node = self.node.get()?;
+        let surroundings = self.surroundings.get();
+        let identity = node.identity();
+        let refusal = node.refusing().err().map(|refusing| refusing.to_string());
+        Ok(Response::new(GetStatusResponse {
+            cluster: identity.cluster.clone(),
+            replica_id: identity.replica.to_string(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            shard_count: identity.shard_count,
+            uptime_ms: milliseconds(node.started().elapsed()),
+            counters: node.counters(),
+            lanes: lanes(node),
+            peers: surroundings.map_or_else(Vec::new, |s| s.peers.iter().map(peer).collect()),
+            log: surroundings.map(|surroundings| log(&surroundings.log)),
+            refusal: refusal.unwrap_or_default(),
+        }))
+    }
+}
+
+/// For each lane how far it is held: versions added up over the shards, and a checksum of its
+/// marks, equal on two nodes just when they hold the same.
+fn lanes(node: &Node) -> Vec<LaneStatus> {
+    let mut lanes: BTreeMap<ReplicaId, (u64, Xxh3)> = BTreeMap::new();
+    for (shard, digest) in (0u32..).zip(node.each_shard(|replica| replica.digest())) {
+        for (lane, Mark { version, start }) in digest.iter() {
+            let (version_sum, hash) = lanes.entry(lane).or_default();
+            *version_sum += version.get();
+            hash.update(&shard.to_be_bytes());
+            hash.update(&version.get().to_be_bytes());
+            hash.update(&start.get().to_be_bytes());
+        }
+    }
+    let status = |(lane, (version_sum, hash)): (ReplicaId, (u64, Xxh3))| LaneStatus {
+        replica_id: lane.to_string(),
+        version_sum,
+        digest_hash: hash.digest(),
+    };
+    lanes.into_iter().map(status).collect()
+}
+
+fn peer(state: &SharedPeerState) -> PeerStatus {
+    let PeerState {
+        address,
+        replica,
+        is_connected,
+        last_message,
+        intervals_received,
+        last_error,
+    } = state
+        .lock()
+        .expect("nobody panics while holding a peer's state")
+        .clone();
+    PeerStatus {
+        address,
+        replica_id: replica.map(|id| id.to_string()).unwrap_or_default(),
+        connected: is_connected,
+        last_message_age_ms: last_message.map_or(0, |at| milliseconds(at.elapsed())),
+        intervals_received,
+        last_error: last_error.unwrap_or_default(),
+    }
+}
+
+fn log(watcher: &LogWatcher) -> LogStatus {
+    let status = watcher.status();
+    LogStatus {
+        segments: status.segment_count as u64,
+        segment_bytes: status.segment_bytes,
+        snapshot_bytes: status.snapshot_bytes,
+        syncs: status.sync_count,
+        last_sync_us: u64::try_from(status.last_sync.as_micros()).unwrap_or(u64::MAX),
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
