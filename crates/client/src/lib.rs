@@ -1,1 +1,53 @@
-//! To be written.
+//! The Rust client of Tally: an exact counter service for several data centres.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), tally_client::Error> {
+//! use tally_client::{Client, Options};
+//!
+//! let client = Client::connect(["10.0.0.1:7400", "10.0.1.1:7400"], Options::default())?;
+//! let token = client.add("likes/post-1", 1).await?;
+//! let likes = client.get_after("likes/post-1", &token).await?; // sees the add, on any node
+//! println!("{} has {} likes", likes.counter, likes.value);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Reading order: [`Client`] makes single calls, [`List`] and [`Watch`] are reads with many
+//! answers, [`Ingest`] is the road to millions of adds a second, [`Error`] says what became of
+//! a call, [`Options`] holds every bound that can be chosen.
+//!
+//! **What is retried.** A read changes nothing and is retried until its deadline. An add is
+//! retried only when the error proves that it was not applied: no connection could be made, or
+//! the node refused it by name. An add whose connection broke on the way may have counted, so it
+//! is never retried here: the caller gets an error with [`Error::is_indeterminate`].
+//!
+//! This crate leaves out: summing adds before they are sent (every like is its own entry on the
+//! wire), discovery of nodes (the caller names them), and TLS (nodes speak plain HTTP/2, so
+//! keep them on a private network).
+
+mod client;
+mod error;
+mod ingest;
+mod list;
+mod nodes;
+mod options;
+mod token;
+mod value;
+mod watch;
+
+pub use client::{AddItem, Client};
+pub use error::Error;
+pub use ingest::{CounterIndex, Ingest, Outcome};
+pub use list::List;
+pub use options::{
+    BATCH_ITEMS_MAX, COUNTER_NAME_BYTES_MAX, DICTIONARY_NAMES_MAX, IngestOptions,
+    MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX, NODES_MAX, Options,
+};
+pub use token::{ParseTokenError, TOKEN_BYTES_MAX, Token};
+pub use value::CounterValue;
+pub use watch::Watch;
+
+/// What a node says of itself, as it came over the wire: a report for people and their tools,
+/// which this crate passes on and never interprets. Its fields are documented in
+/// `proto/tally/v1/cluster_service.proto`.
+pub use wire::v1::GetStatusResponse as NodeStatus;

@@ -1,0 +1,169 @@
+//! `tally load`: drives nodes as hard as they can take, and keeps exact books.
+//!
+//! One worker a node, so that a node that dies or dawdles holds up nobody else. Every like is an
+//! add of 1 and its own entry on the wire. What became of each is booked by counter:
+//! acknowledged, or indeterminate when its answer was lost, so that a checker can compare the
+//! servers' totals with the sum of both. Refused likes have not counted; they are not booked.
+//!
+//! All runs on one thread: making and sending a like takes a few nanoseconds, so a second
+//! thread would only take time from servers on the same machine.
+
+mod calls;
+mod ingest;
+mod ledger;
+mod plan;
+mod report;
+mod ring;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use clap::{Args, ValueEnum};
+use tally_client::{Client, Options};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use self::{ledger::Ledger, plan::Plan};
+use crate::{Common, output::Failure};
+
+/// How likes become requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// One Add a like.
+    Unary,
+    /// `BatchAdd` of K items, each a like.
+    Batch,
+    /// Ingest messages of K likes.
+    Ingest,
+}
+
+/// Prints JSON lines: `{"sample":{..}}` with what was acknowledged since the start, and last
+/// `{"result":{..}}`. `requests` counts acknowledged requests, `errors` failed ones by reason;
+/// latencies are from sending a request to its acknowledgement.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// How likes become requests.
+    #[arg(long, value_enum, default_value = "ingest")]
+    pub(crate) mode: Mode,
+    /// Counters, named PREFIX and rank.
+    #[arg(
+        long,
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..=1_048_576)
+    )]
+    pub(crate) counters: u32,
+    /// Popularity falls with rank to the power of minus this; 0: all counters alike.
+    #[arg(long, default_value_t = 1.0, value_name = "EXPONENT")]
+    pub(crate) zipf: f64,
+    /// Likes a request [default: 4000 for ingest, 1000 for batch, 1 for unary]
+    #[arg(
+        long,
+        value_name = "K",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub(crate) batch: Option<u32>,
+    /// Requests under way, for each node.
+    #[arg(
+        long,
+        default_value_t = 16,
+        value_name = "W",
+        value_parser = clap::value_parser!(u16).range(1..=1_024)
+    )]
+    pub(crate) in_flight: u16,
+    /// How long to make load; at most 86,400.
+    #[arg(long, default_value_t = 10.0, value_name = "T")]
+    pub(crate) seconds: f64,
+    /// Stop after so many likes over all nodes, refused ones not counted.
+    #[arg(long, value_name = "N")]
+    pub(crate) adds: Option<u64>,
+    /// Makes the choice of likes repeatable; random by default.
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    /// The counters' names begin with this.
+    #[arg(long, default_value = "like-")]
+    pub(crate) prefix: String,
+    /// How often to print a sample.
+    #[arg(
+        long,
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u64).range(10..=60_000)
+    )]
+    pub(crate) sample_ms: u64,
+    /// Write here, as JSON, what became of the likes of each counter.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) counts: Option<PathBuf>,
+}
+
+/// Told to all workers when the time is up or the user has had enough.
+pub(crate) type Stop = watch::Receiver<bool>;
+
+pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
+    let counts = arguments
+        .counts
+        .as_deref()
+        .map(report::create)
+        .transpose()?;
+    let plan = Arc::new(Plan::new(&arguments, common.node.len())?);
+    let (stop, stopped) = watch::channel(false);
+    let mut workers = JoinSet::new();
+    for (node, address) in common.node.iter().enumerate() {
+        let options = Options {
+            deadline: Duration::from_millis(common.deadline_ms),
+            attempts_max: 1, // what failed is booked, never sent again
+            ..Options::default()
+        };
+        let client = Client::connect([address.as_str()], options)?;
+        let (plan, stopped) = (Arc::clone(&plan), stopped.clone());
+        workers.spawn(async move {
+            match plan.mode {
+                Mode::Ingest => ingest::run(plan, node, client, stopped).await,
+                Mode::Unary | Mode::Batch => calls::run(plan, node, client, stopped).await,
+            }
+        });
+    }
+    let ledgers = supervise(&arguments, &plan, workers, &stop).await?;
+    let books = report::Books::add_up(&plan, &ledgers);
+    if let Some(file) = counts {
+        books.write(&plan, file)?;
+    }
+    report::result(&plan, &ledgers, &books)
+}
+
+/// Prints samples until all workers are done, and tells them when to stop.
+async fn supervise(
+    arguments: &Arguments,
+    plan: &Plan,
+    mut workers: JoinSet<Ledger>,
+    stop: &watch::Sender<bool>,
+) -> Result<Vec<Ledger>, Failure> {
+    let signals = |kind| {
+        signal(kind).map_err(|error| Failure::Io {
+            what: "signals".to_owned(),
+            error,
+        })
+    };
+    let mut interrupted = signals(SignalKind::interrupt())?;
+    let mut terminated = signals(SignalKind::terminate())?;
+    let mut samples = interval(Duration::from_millis(arguments.sample_ms));
+    samples.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let time_is_up = tokio::time::sleep(Duration::from_secs_f64(arguments.seconds));
+    tokio::pin!(time_is_up);
+    let mut ledgers = Vec::new();
+    loop {
+        tokio::select! {
+            _ = samples.tick() => report::sample(plan)?,
+            () = &mut time_is_up, if !*stop.borrow() => { stop.send_replace(true); }
+            _ = interrupted.recv() => { stop.send_replace(true); }
+            _ = terminated.recv() => { stop.send_replace(true); }
+            done = workers.join_next() => match done {
+                Some(ledger) => ledgers.push(ledger.expect("a worker does not panic")),
+                None => break,
+            },
+        }
+    }
+    report::sample(plan)?;
+    Ok(ledgers)
+}

@@ -1,0 +1,126 @@
+//! Load through ingest streams: one stream a node, opened again when it breaks.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::{RngExt as _, rngs::SmallRng};
+use tally_client::{Client, Error, Ingest, IngestOptions};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Stop,
+    ledger::{Ledger, Sent},
+    plan::Plan,
+};
+
+/// Pauses between a broken stream and the next: doubled from the first to the last of these.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long acknowledgements are waited for at the end; what then lacks one is indeterminate.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Messages of the present stream without an acknowledgement, oldest first.
+type Flying = VecDeque<(u64, Sent)>;
+
+pub(crate) async fn run(plan: Arc<Plan>, node: usize, client: Client, mut stop: Stop) -> Ledger {
+    let mut ledger = Ledger::new(&plan, node);
+    let mut random = plan.random(node);
+    let mut pause = PAUSE_MIN;
+    loop {
+        let requests_before = ledger.requests;
+        let mut flying = Flying::new();
+        let options = IngestOptions {
+            in_flight_max: plan.in_flight,
+            ..IngestOptions::default()
+        };
+        let mut stream = client
+            .ingest(&options)
+            .expect("the command line was checked");
+        let done = drive(
+            &plan,
+            &mut stream,
+            &mut flying,
+            &mut ledger,
+            &mut random,
+            &mut stop,
+        );
+        let done = done.await;
+        // Those still flying after a failure are refused or indeterminate; the stream knows.
+        for (sequence, sent) in flying {
+            ledger.settle(sent, stream.outcome(sequence), Instant::now());
+        }
+        match done {
+            Ok(()) => return ledger,
+            Err(error) => ledger.failed(&error),
+        }
+        if ledger.requests > requests_before {
+            pause = PAUSE_MIN;
+        }
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return ledger,
+            () = sleep(pause.mul_f64(random.random_range(0.5..=1.0))) => {}
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Sends until the time is up or no likes are left, and waits for what is then under way.
+async fn drive(
+    plan: &Plan,
+    stream: &mut Ingest,
+    flying: &mut Flying,
+    ledger: &mut Ledger,
+    random: &mut SmallRng,
+    stop: &mut Stop,
+) -> Result<(), Error> {
+    for name in &plan.names {
+        stream.register(name)?; // in the order of popularity: the popular ones take one byte
+    }
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            ready = stream.ready() => ready?,
+        }
+        settle_acknowledged(stream, flying, ledger);
+        let likes = plan.take_likes();
+        if likes == 0 {
+            break;
+        }
+        let sent = Sent {
+            run: plan.ring.run(likes, random),
+            at: Instant::now(),
+        };
+        match stream.send(plan.ring.likes(sent.run).to_vec()).await {
+            Ok(sequence) => flying.push_back((sequence, sent)),
+            Err(error) => {
+                ledger.settle(sent, stream.outcome(stream.sent() + 1), Instant::now());
+                return Err(error);
+            }
+        }
+    }
+    ledger.stopped_sending();
+    let drained = timeout(DRAIN_MAX, async {
+        while let Some(&(oldest, _)) = flying.front() {
+            stream.wait_until_acknowledged(oldest).await?;
+            settle_acknowledged(stream, flying, ledger);
+        }
+        Ok(())
+    });
+    // Too late is booked by the caller as indeterminate.
+    drained.await.unwrap_or(Ok(()))
+}
+
+fn settle_acknowledged(stream: &Ingest, flying: &mut Flying, ledger: &mut Ledger) {
+    let (now, acknowledged) = (Instant::now(), stream.acknowledged());
+    while let Some(&(sequence, sent)) = flying.front()
+        && sequence <= acknowledged
+    {
+        ledger.settle(sent, stream.outcome(sequence), now);
+        flying.pop_front();
+    }
+}

@@ -1,0 +1,101 @@
+//! `tally`: counts, reads and watches from a terminal or a script, and makes load.
+//!
+//! One file a command. Every command prints a table for people or, with `--json`, JSON for
+//! programs: an object or, where there are many answers, one object a line. Results go to
+//! standard output, errors to standard error, and the exit code says which kind of error it was
+//! (see [`Failure`]).
+
+mod add;
+mod get;
+mod list;
+mod load;
+mod output;
+mod status;
+mod watch;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use tally_client::{Client, Options};
+
+use crate::output::{Failure, Output};
+
+/// Counts, reads and watches counters of a Tally cluster.
+#[derive(Parser)]
+#[command(name = "tally", version, after_help = output::EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct Common {
+    /// The nodes, in order of preference; the next one is asked when one fails.
+    #[arg(
+        long,
+        env = "TALLY_NODE",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:7400",
+        global = true
+    )]
+    node: Vec<String>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// How long a call may take, in milliseconds, retries included.
+    #[arg(
+        long,
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u64).range(1..=3_600_000),
+        global = true
+    )]
+    deadline_ms: u64,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Add to a counter.
+    Add(add::Arguments),
+    /// Read counters.
+    Get(get::Arguments),
+    /// List counters by name.
+    List(list::Arguments),
+    /// Print a counter whenever it changes, until interrupted.
+    Watch(watch::Arguments),
+    /// What each node says of itself.
+    Status,
+    /// Make load and measure it.
+    Load(load::Arguments),
+}
+
+impl Common {
+    fn client(&self) -> Result<Client, Failure> {
+        let deadline = Duration::from_millis(self.deadline_ms);
+        let options = Options {
+            deadline,
+            ..Options::default()
+        };
+        Ok(Client::connect(self.node.iter().cloned(), options)?)
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Cli { common, command } = Cli::parse();
+    let output = Output { json: common.json };
+    let done = match command {
+        Command::Add(arguments) => add::run(&common, output, arguments).await,
+        Command::Get(arguments) => get::run(&common, output, arguments).await,
+        Command::List(arguments) => list::run(&common, output, arguments).await,
+        Command::Watch(arguments) => watch::run(&common, output, arguments).await,
+        Command::Status => status::run(&common, output).await,
+        Command::Load(arguments) => load::run(&common, arguments).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,421 @@
+//! Single calls: the retry loop, and one short method for each call.
+//!
+//! The loop is the same for all; what differs is whether a failure may be repeated, and that
+//! is decided by [`Error::is_retryable`], which knows reads from adds.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tonic::{Request, Response, Status, transport::Channel};
+use wire::v1::{
+    AddRequest, BatchAddItem, BatchAddRequest, BatchGetRequest, GetRequest, GetStatusRequest,
+    cluster_service_client::ClusterServiceClient, counter_service_client::CounterServiceClient,
+};
+
+use crate::{
+    BATCH_ITEMS_MAX, COUNTER_NAME_BYTES_MAX, CounterValue, Error, Ingest, IngestOptions, List,
+    NodeStatus, Options, Token, Watch,
+    error::Effect,
+    nodes::{Node, Nodes},
+    options::ANSWER_BYTES_MAX,
+};
+
+pub(crate) type Stub = CounterServiceClient<Channel>;
+
+/// The clients of several nodes in one: prefers the first that is well, and goes to the next
+/// when one fails. Cheap to clone; clones share connections and what is known of the nodes.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    nodes: Nodes,
+    options: Options,
+}
+
+/// One add of a batch.
+///
+/// ```
+/// use tally_client::AddItem;
+///
+/// let item = AddItem::new("likes/post-1", 1);
+/// assert_eq!(item.amount, 1);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddItem {
+    /// The counter, 1 to 512 bytes.
+    pub counter: String,
+    /// How much to add; not 0.
+    pub amount: i64,
+}
+
+impl AddItem {
+    /// An add of `amount` to `counter`.
+    #[must_use]
+    pub fn new(counter: impl Into<String>, amount: i64) -> Self {
+        Self {
+            counter: counter.into(),
+            amount,
+        }
+    }
+}
+
+impl Client {
+    /// Makes a client of these nodes (`HOST:PORT` or `http://HOST:PORT`), in order of preference.
+    /// Connections are made when they are first needed, so this does not wait, and it must be
+    /// called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`] when there are no nodes, more than
+    /// [`NODES_MAX`](crate::NODES_MAX), or an address is malformed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tally_client::Error> {
+    /// use tally_client::{Client, Options};
+    ///
+    /// let client = Client::connect(["127.0.0.1:7400"], Options::default())?;
+    /// assert_eq!(client.nodes().collect::<Vec<_>>(), ["127.0.0.1:7400"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connect<N: Into<String>>(
+        nodes: impl IntoIterator<Item = N>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let nodes = Nodes::new(nodes.into_iter().map(Into::into).collect(), &options)?;
+        Ok(Self {
+            shared: Arc::new(Shared { nodes, options }),
+        })
+    }
+
+    /// The nodes, as given.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.shared
+            .nodes
+            .all()
+            .iter()
+            .map(|node| node.address.as_str())
+    }
+
+    /// Adds `amount` (not 0; negative subtracts) to a counter. Returns once the add is durable on
+    /// a node.
+    ///
+    /// # Errors
+    /// See [`Error`]. After [`Error::is_indeterminate`] it may have counted once; after any
+    /// other error it has not.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+    /// let token = client.add("likes/post-1", 1).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn add(&self, counter: &str, amount: i64) -> Result<Token, Error> {
+        check_name(counter)?;
+        check_amount(counter, amount)?;
+        let message = AddRequest {
+            counter: counter.to_owned(),
+            amount,
+        };
+        let answer = self
+            .call(
+                "add",
+                Effect::Adds,
+                message,
+                |mut stub, request| async move { stub.add(request).await },
+            )
+            .await?;
+        Ok(Token::from_bytes(answer.token))
+    }
+
+    /// Adds to several counters, all or none: 1 to [`BATCH_ITEMS_MAX`] items.
+    ///
+    /// # Errors
+    /// As for [`Client::add`].
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+    /// use tally_client::AddItem;
+    ///
+    /// client.batch_add([AddItem::new("likes/1", 1), AddItem::new("views/1", 20)]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn batch_add(
+        &self,
+        items: impl IntoIterator<Item = AddItem>,
+    ) -> Result<Token, Error> {
+        let items = items
+            .into_iter()
+            .map(|AddItem { counter, amount }| {
+                check_name(&counter)?;
+                check_amount(&counter, amount)?;
+                Ok(BatchAddItem { counter, amount })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        check_batch(items.len())?;
+        let answer = self
+            .call(
+                "batch add",
+                Effect::Adds,
+                BatchAddRequest { items },
+                |mut stub, request| async move { stub.batch_add(request).await },
+            )
+            .await?;
+        Ok(Token::from_bytes(answer.token))
+    }
+
+    /// Reads a counter, as the node that answers knows it. Never waits for another node.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+    /// println!("{}", client.get("likes/post-1").await?.value);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get(&self, counter: &str) -> Result<CounterValue, Error> {
+        self.get_after(counter, &Token::default()).await
+    }
+
+    /// Reads a counter, and waits until the node that answers knows of the add behind `token`.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::is_retryable`] when the add did not arrive before the deadline.
+    pub async fn get_after(&self, counter: &str, token: &Token) -> Result<CounterValue, Error> {
+        let mut values = self.batch_get_after([counter], token).await?;
+        Ok(values
+            .pop()
+            .expect("batch_get_after gives one value for each name"))
+    }
+
+    /// Reads 1 to [`BATCH_ITEMS_MAX`] counters; the values are in the order of the names, and
+    /// were read one after the other, not at one instant.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+    /// let values = client.batch_get(["likes/1", "likes/2"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn batch_get<N: Into<String>>(
+        &self,
+        counters: impl IntoIterator<Item = N>,
+    ) -> Result<Vec<CounterValue>, Error> {
+        self.batch_get_after(counters, &Token::default()).await
+    }
+
+    /// Reads several counters, and waits until the node that answers knows of the add behind
+    /// `token`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn batch_get_after<N: Into<String>>(
+        &self,
+        counters: impl IntoIterator<Item = N>,
+        token: &Token,
+    ) -> Result<Vec<CounterValue>, Error> {
+        let mut counters: Vec<String> = counters.into_iter().map(Into::into).collect();
+        check_batch(counters.len())?;
+        counters
+            .iter()
+            .try_for_each(|counter| check_name(counter))?;
+        let (asked, token) = (counters.len(), token.as_bytes().to_vec());
+        let values = if asked == 1 {
+            let message = GetRequest {
+                counter: counters.remove(0),
+                token,
+            };
+            self.call(
+                "get",
+                Effect::Reads,
+                message,
+                |mut stub, request| async move { stub.get(request).await },
+            )
+            .await?
+            .counter
+            .into_iter()
+            .collect()
+        } else {
+            let message = BatchGetRequest { counters, token };
+            self.call(
+                "batch get",
+                Effect::Reads,
+                message,
+                |mut stub, request| async move { stub.batch_get(request).await },
+            )
+            .await?
+            .counters
+        };
+        if values.len() != asked {
+            return Err(Error::argument(format!(
+                "the node answered {} counters of {asked}; it does not speak tally.v1",
+                values.len()
+            )));
+        }
+        Ok(values.into_iter().map(CounterValue::from).collect())
+    }
+
+    /// Lists the counters whose names begin with `prefix` (empty: all), in the order of their
+    /// bytes, a page at a time.
+    #[must_use]
+    pub fn list(&self, prefix: &str) -> List {
+        List::new(self.clone(), prefix.to_owned())
+    }
+
+    /// Watches a counter: its value at once, and then whenever it has changed, at most once in
+    /// `interval_min` (10 ms to 60 s; zero lets the node choose, 100 ms).
+    #[must_use]
+    pub fn watch(&self, counter: &str, interval_min: Duration) -> Watch {
+        Watch::new(self.clone(), counter.to_owned(), interval_min)
+    }
+
+    /// Opens a stream for adds at millions a second, to one node.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid`] when an option is out of bounds. A failure to connect shows at the
+    /// first use of the stream.
+    pub fn ingest(&self, options: &IngestOptions) -> Result<Ingest, Error> {
+        let node = match options.node {
+            None => self.shared.nodes.choose(Instant::now()).0,
+            Some(place) => self.shared.nodes.all().get(place).ok_or_else(|| {
+                Error::argument(format!(
+                    "there is no node {place}; this client has {}, counted from 0",
+                    self.nodes().count()
+                ))
+            })?,
+        };
+        Ingest::open(node.address.clone(), stub(node), options)
+    }
+
+    /// What each node says of itself, in the order of the nodes. Each is asked once, on its own.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) {
+    /// for (node, status) in client.status().await {
+    ///     println!("{node}: {}", status.map_or_else(|e| e.to_string(), |s| s.version));
+    /// }
+    /// # }
+    /// ```
+    pub async fn status(&self) -> Vec<(String, Result<NodeStatus, Error>)> {
+        let mut answers = Vec::new();
+        for node in self.shared.nodes.all() {
+            let mut stub = ClusterServiceClient::new(node.channel.clone());
+            let patience = self.shared.options.read_attempt_deadline;
+            let answer = attempt(node, "status", Effect::Reads, patience, async {
+                stub.get_status(GetStatusRequest {}).await
+            });
+            answers.push((node.address.clone(), answer.await));
+        }
+        answers
+    }
+
+    /// One call with its retries; see the head of this file.
+    pub(crate) async fn call<Q: Clone, A, F>(
+        &self,
+        call: &'static str,
+        effect: Effect,
+        message: Q,
+        send: impl Fn(Stub, Request<Q>) -> F,
+    ) -> Result<A, Error>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let Shared { nodes, options } = &*self.shared;
+        let deadline = Instant::now() + options.deadline;
+        let mut attempts = 0;
+        loop {
+            let (node, pause) = nodes.choose(Instant::now());
+            tokio::time::sleep(pause).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let patience = match effect {
+                Effect::Reads => left.min(options.read_attempt_deadline),
+                Effect::Adds => left,
+            };
+            let mut request = Request::new(message.clone());
+            request.set_timeout(patience);
+            let answer = attempt(node, call, effect, patience, send(stub(node), request)).await;
+            attempts += 1;
+            let error = match answer {
+                Ok(answer) => {
+                    node.succeeded();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            if error.is_retryable() || error.is_indeterminate() {
+                nodes.failed(node, &error, Instant::now());
+            }
+            let (_, next_pause) = nodes.choose(Instant::now());
+            let in_time = Instant::now() + next_pause < deadline;
+            if !(error.is_retryable() && attempts < options.attempts_max && in_time) {
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("nodes", &self.nodes().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+fn stub(node: &Node) -> Stub {
+    CounterServiceClient::new(node.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+async fn attempt<A>(
+    node: &Node,
+    call: &'static str,
+    effect: Effect,
+    patience: Duration,
+    answer: impl Future<Output = Result<Response<A>, Status>>,
+) -> Result<A, Error> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) => Err(Error::from_status(&node.address, call, effect, status)),
+        Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
+    }
+}
+
+pub(crate) fn check_name(counter: &str) -> Result<(), Error> {
+    if (1..=COUNTER_NAME_BYTES_MAX).contains(&counter.len()) {
+        return Ok(());
+    }
+    Err(Error::argument(format!(
+        "a counter's name has 1 to {COUNTER_NAME_BYTES_MAX} bytes, and this one has {}",
+        counter.len()
+    )))
+}
+
+pub(crate) fn check_amount(counter: &str, amount: i64) -> Result<(), Error> {
+    if amount != 0 {
+        return Ok(());
+    }
+    Err(Error::argument(format!(
+        "adding 0 to {counter:?} says nothing; give another amount"
+    )))
+}
+
+fn check_batch(items: usize) -> Result<(), Error> {
+    if (1..=BATCH_ITEMS_MAX).contains(&items) {
+        return Ok(());
+    }
+    Err(Error::argument(format!(
+        "a batch has 1 to {BATCH_ITEMS_MAX} items, and this one has {items}; split it"
+    )))
+}

@@ -1,0 +1,384 @@
+//! The one error of the client, and the question that matters after a failed add: has it counted?
+//!
+//! The answer is decided here, in [`changes_of_failed_add`], and nowhere else:
+//!
+//! | what came back | the add |
+//! | --- | --- |
+//! | no connection was made | did not count: the request was never sent |
+//! | a refusal with a `tally.v1` reason | did not count: refused calls change nothing |
+//! | a code by which servers refuse before they act | did not count |
+//! | anything else: a broken connection, a deadline, an unexplained error | may have counted |
+//!
+//! The error is opaque, so that a new kind of failure breaks no caller; predicates say what a
+//! caller can act on, and the text says what failed, on which node, and what to do.
+
+use std::{error, fmt, time::Duration};
+
+use tonic::{Code, ConnectError, Status};
+use tonic_types::StatusExt as _;
+
+/// The domain of the reasons that Tally's nodes give.
+const REASON_DOMAIN: &str = "tally.v1";
+
+/// What a failed call has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changes {
+    /// Nothing, provably.
+    None,
+    /// Everything that was asked, or nothing.
+    Unknown,
+}
+
+/// What a call does to counters, which decides what a failure may have left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Reads,
+    Adds,
+}
+
+#[derive(Debug)]
+enum Failure {
+    /// Refused by the client itself; nothing was sent.
+    Argument { text: String },
+    /// The node, or the connection to it, failed the call.
+    Call {
+        node: String,
+        call: &'static str,
+        status: Status,
+    },
+    /// No answer in time.
+    Deadline {
+        node: String,
+        call: &'static str,
+        waited: Duration,
+    },
+    /// An ingest stream that has ended, and was used again.
+    StreamOver { node: String },
+}
+
+/// Why a call failed, and what became of it.
+///
+/// ```no_run
+/// # async fn example(client: tally_client::Client) {
+/// match client.add("likes/post-1", 1).await {
+///     Ok(_) => println!("counted once"),
+///     Err(error) if error.is_indeterminate() => println!("counted once or not at all: {error}"),
+///     Err(error) => println!("not counted: {error}"),
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    failure: Box<Failure>,
+    changes: Changes,
+}
+
+impl Error {
+    /// The call changed nothing, and the same call may succeed later or on another node.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.changes == Changes::None
+            && match &*self.failure {
+                Failure::Call { status, .. } => is_transient(status),
+                Failure::Deadline { .. } => true,
+                Failure::Argument { .. } | Failure::StreamOver { .. } => false,
+            }
+    }
+
+    /// The add may have counted, once, or not at all. It must not be repeated blindly.
+    #[must_use]
+    pub fn is_indeterminate(&self) -> bool {
+        self.changes == Changes::Unknown
+    }
+
+    /// The call itself is wrong; it fails on every node and at every time.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        match &*self.failure {
+            Failure::Argument { .. } => true,
+            Failure::Call { status, .. } => status.code() == Code::InvalidArgument,
+            Failure::Deadline { .. } | Failure::StreamOver { .. } => false,
+        }
+    }
+
+    /// The add would have moved the counter past what 64 bits hold.
+    #[must_use]
+    pub fn is_out_of_range(&self) -> bool {
+        self.reason().as_deref() == Some("VALUE_OUT_OF_RANGE")
+    }
+
+    /// The reason that the node gave, such as `"RECOVERING"`; the list is at the head of
+    /// `proto/tally/v1/counter_service.proto`. None when no node gave one.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match &*self.failure {
+            Failure::Call { status, .. } => reason_of(status),
+            Failure::Argument { .. } | Failure::Deadline { .. } | Failure::StreamOver { .. } => {
+                None
+            }
+        }
+    }
+
+    /// A short name to group errors by: the reason, else the kind of failure, such as
+    /// `"CONNECT"`, `"DEADLINE"` or the name of the gRPC code.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &*self.failure {
+            Failure::Argument { .. } => "ARGUMENT".to_owned(),
+            Failure::Deadline { .. } => "DEADLINE".to_owned(),
+            Failure::StreamOver { .. } => "STREAM_OVER".to_owned(),
+            Failure::Call { status, .. } if is_connect_failure(status) => "CONNECT".to_owned(),
+            Failure::Call { status, .. } => {
+                reason_of(status).unwrap_or_else(|| format!("{:?}", status.code()))
+            }
+        }
+    }
+
+    pub(crate) fn argument(text: impl Into<String>) -> Self {
+        let failure = Box::new(Failure::Argument { text: text.into() });
+        Self {
+            failure,
+            changes: Changes::None,
+        }
+    }
+
+    pub(crate) fn from_status(
+        node: &str,
+        call: &'static str,
+        effect: Effect,
+        status: Status,
+    ) -> Self {
+        let changes = match effect {
+            Effect::Reads => Changes::None,
+            Effect::Adds => changes_of_failed_add(&status),
+        };
+        Self {
+            failure: Box::new(Failure::Call {
+                node: node.to_owned(),
+                call,
+                status,
+            }),
+            changes,
+        }
+    }
+
+    pub(crate) fn deadline(
+        node: &str,
+        call: &'static str,
+        effect: Effect,
+        waited: Duration,
+    ) -> Self {
+        let changes = match effect {
+            Effect::Reads => Changes::None,
+            Effect::Adds => Changes::Unknown,
+        };
+        let failure = Box::new(Failure::Deadline {
+            node: node.to_owned(),
+            call,
+            waited,
+        });
+        Self { failure, changes }
+    }
+
+    pub(crate) fn stream_over(node: &str, changes: Changes) -> Self {
+        Self {
+            failure: Box::new(Failure::StreamOver {
+                node: node.to_owned(),
+            }),
+            changes,
+        }
+    }
+
+    /// The same failure where the caller of this knows better what it has changed.
+    pub(crate) fn with_changes(self, changes: Changes) -> Self {
+        Self { changes, ..self }
+    }
+
+    pub(crate) fn changes(&self) -> Changes {
+        self.changes
+    }
+
+    /// How long the node asked to be left alone, if it did.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match &*self.failure {
+            Failure::Call { status, .. } => status.get_details_retry_info()?.retry_delay,
+            Failure::Argument { .. } | Failure::Deadline { .. } | Failure::StreamOver { .. } => {
+                None
+            }
+        }
+    }
+}
+
+/// The table at the head of this file.
+fn changes_of_failed_add(status: &Status) -> Changes {
+    let refused = reason_of(status).is_some()
+        || is_connect_failure(status)
+        || matches!(
+            status.code(),
+            Code::InvalidArgument
+                | Code::OutOfRange
+                | Code::FailedPrecondition
+                | Code::Unimplemented
+                | Code::PermissionDenied
+                | Code::Unauthenticated
+        );
+    if refused {
+        Changes::None
+    } else {
+        Changes::Unknown
+    }
+}
+
+/// Whether the same call may succeed later or elsewhere. Only asked where nothing has changed.
+fn is_transient(status: &Status) -> bool {
+    match reason_of(status) {
+        Some(reason) => matches!(
+            reason.as_str(),
+            "RECOVERING" | "STOPPING" | "INCARNATION_CONFLICT" | "TOKEN_NOT_COVERED"
+        ),
+        None => matches!(
+            status.code(),
+            // tonic reports a broken connection as any of these, by where it broke.
+            Code::Unavailable
+                | Code::Unknown
+                | Code::Internal
+                | Code::Cancelled
+                | Code::Aborted
+                | Code::DeadlineExceeded
+        ),
+    }
+}
+
+fn reason_of(status: &Status) -> Option<String> {
+    let info = status.get_details_error_info()?;
+    (info.domain == REASON_DOMAIN).then_some(info.reason)
+}
+
+/// tonic keeps the cause of an error that it made itself: a failure to connect is among the
+/// sources just when the request was never handed to a connection.
+fn is_connect_failure(status: &Status) -> bool {
+    let mut source = error::Error::source(status);
+    while let Some(cause) = source {
+        if cause.is::<ConnectError>() {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.failure {
+            Failure::Argument { text } => f.write_str(text)?,
+            Failure::Call { node, call, status } if is_connect_failure(status) => write!(
+                f,
+                "{call}: no connection to {node} ({}); check the address and that the node runs",
+                status.message()
+            )?,
+            Failure::Call { node, call, status } => match reason_of(status) {
+                Some(reason) => {
+                    write!(
+                        f,
+                        "{call}: {node} refused with {reason}: {}",
+                        status.message()
+                    )?;
+                }
+                None => {
+                    write!(
+                        f,
+                        "{call}: {node} failed with {}: {}",
+                        status.code(),
+                        status.message()
+                    )?;
+                }
+            },
+            Failure::Deadline { node, call, waited } => write!(
+                f,
+                "{call}: {node} did not answer within {} ms; allow a longer deadline, or check \
+                 that the node is well",
+                waited.as_millis()
+            )?,
+            Failure::StreamOver { node } => {
+                write!(
+                    f,
+                    "ingest: the stream to {node} has ended; open another one"
+                )?;
+            }
+        }
+        match self.changes {
+            Changes::None => Ok(()),
+            Changes::Unknown => f.write_str(
+                " [indeterminate: it may have counted once or not at all; read the counter \
+                 before you repeat the add]",
+            ),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match &*self.failure {
+            Failure::Call { status, .. } => Some(status),
+            Failure::Argument { .. } | Failure::Deadline { .. } | Failure::StreamOver { .. } => {
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn failed_add(status: Status) -> Error {
+        Error::from_status("node", "add", Effect::Adds, status)
+    }
+
+    fn refused(code: Code, reason: &str) -> Status {
+        let details = ErrorDetails::with_error_info(reason, REASON_DOMAIN, []);
+        Status::with_error_details(code, "no", details)
+    }
+
+    #[test]
+    fn a_named_refusal_changed_nothing() {
+        let recovering = failed_add(refused(Code::Unavailable, "RECOVERING"));
+        assert!(recovering.is_retryable() && !recovering.is_indeterminate());
+        let full = failed_add(refused(Code::ResourceExhausted, "COUNTERS_EXHAUSTED"));
+        assert!(!full.is_retryable() && !full.is_indeterminate());
+        let range = failed_add(refused(Code::OutOfRange, "VALUE_OUT_OF_RANGE"));
+        assert!(range.is_out_of_range() && !range.is_retryable());
+    }
+
+    #[test]
+    fn an_unexplained_failure_of_an_add_is_indeterminate() {
+        for code in [
+            Code::Unavailable,
+            Code::Unknown,
+            Code::Internal,
+            Code::DeadlineExceeded,
+        ] {
+            let error = failed_add(Status::new(code, "lost"));
+            assert!(
+                error.is_indeterminate() && !error.is_retryable(),
+                "{code:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reason_of_another_domain_proves_nothing() {
+        let details = ErrorDetails::with_error_info("RECOVERING", "proxy.example", []);
+        let status = Status::with_error_details(Code::Unavailable, "no", details);
+        assert!(failed_add(status).is_indeterminate());
+    }
+
+    #[test]
+    fn a_failed_read_is_never_indeterminate() {
+        let status = Status::new(Code::Unavailable, "lost");
+        let error = Error::from_status("node", "get", Effect::Reads, status);
+        assert!(error.is_retryable() && !error.is_indeterminate());
+    }
+}

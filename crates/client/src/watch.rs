@@ -1,0 +1,96 @@
+//! Watching a counter: a stream of values that outlives the nodes that serve it.
+//!
+//! When a stream breaks, the next one is opened on a node that is well. That node may know less
+//! than the one before, so a value can be lower than the last for a moment.
+
+use std::time::Duration;
+
+use tonic::Streaming;
+use wire::v1::{WatchRequest, WatchResponse};
+
+use crate::{Client, CounterValue, Error, client::check_name, error::Effect};
+
+/// The values of one counter as they change.
+///
+/// ```no_run
+/// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+/// let mut likes = client.watch("likes/post-1", std::time::Duration::from_millis(200));
+/// loop {
+///     println!("{}", likes.next().await?.value);
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    client: Client,
+    counter: String,
+    interval_min: Duration,
+    stream: Option<Streaming<WatchResponse>>,
+}
+
+impl Watch {
+    pub(crate) fn new(client: Client, counter: String, interval_min: Duration) -> Self {
+        Self {
+            client,
+            counter,
+            interval_min,
+            stream: None,
+        }
+    }
+
+    /// Waits for the next value; the first comes at once. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`Error`]: when no node could be reached for as long as the client's options allow, or
+    /// the watch was refused. The next call tries again.
+    pub async fn next(&mut self) -> Result<CounterValue, Error> {
+        loop {
+            let stream = match &mut self.stream {
+                Some(stream) => stream,
+                none => none.insert(open(&self.client, &self.counter, self.interval_min).await?),
+            };
+            match stream.message().await {
+                Ok(Some(WatchResponse {
+                    counter: Some(value),
+                })) => return Ok(value.into()),
+                Ok(Some(WatchResponse { counter: None })) => {}
+                // The node is gone, or asks us to leave. Opening again has the client's patience
+                // and its errors.
+                Ok(None) | Err(_) => {
+                    self.stream = None;
+                    tokio::time::sleep(REOPEN_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Between the end of a stream and the next one. A node that opens streams only to end them is
+/// asked ten times a second at most.
+const REOPEN_PAUSE: Duration = Duration::from_millis(100);
+
+async fn open(
+    client: &Client,
+    counter: &str,
+    interval_min: Duration,
+) -> Result<Streaming<WatchResponse>, Error> {
+    check_name(counter)?;
+    let interval_ms_min = u32::try_from(interval_min.as_millis()).unwrap_or(u32::MAX);
+    let message = WatchRequest {
+        counter: counter.to_owned(),
+        interval_ms_min,
+        token: Vec::new(),
+    };
+    client
+        .call(
+            "watch",
+            Effect::Reads,
+            message,
+            |mut stub, mut request| async move {
+                // The stream has no end of its own: the deadline is for its beginning.
+                request.metadata_mut().remove("grpc-timeout");
+                stub.watch(request).await
+            },
+        )
+        .await
+}

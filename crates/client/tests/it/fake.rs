@@ -1,0 +1,362 @@
+//! A small `CounterService` in memory, which fails when and how it is told.
+//!
+//! It knows nothing of lanes, disks or peers: it is what a client needs to be tested against,
+//! and a sink for measuring the load generator (`examples/sink.rs`).
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Code, Request, Response, Status, Streaming, transport::Server};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use wire::v1::{
+    AddRequest, AddResponse, BatchAddRequest, BatchAddResponse, BatchGetRequest, BatchGetResponse,
+    CounterValue, GetRequest, GetResponse, IngestRequest, IngestResponse, ListCountersRequest,
+    ListCountersResponse, WatchRequest, WatchResponse,
+    counter_service_server::{CounterService, CounterServiceServer},
+};
+
+/// What happens to one call, instead of what should.
+#[derive(Debug)]
+pub enum Fault {
+    /// Fails with this status and changes nothing.
+    Refuse(Status),
+    /// Does what was asked, and answers with this status.
+    DoAndFail(Status),
+    /// Never answers.
+    Hang,
+}
+
+/// What happens to ingest streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stream {
+    /// Every message is applied and acknowledged.
+    #[default]
+    Answers,
+    /// Messages are applied and not acknowledged.
+    Silent,
+    /// This message is refused by name.
+    RefusesAt(u64),
+    /// This message is applied, and the stream then breaks without acknowledging it.
+    BreaksAfter(u64),
+}
+
+/// What the server has taken and will do.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Sums by counter.
+    pub values: BTreeMap<String, i64>,
+    /// Calls that arrived, streams excluded.
+    pub calls: u64,
+    /// Ingest messages that arrived.
+    pub messages: u64,
+    /// What happens to the next calls.
+    pub faults: VecDeque<Fault>,
+    /// What happens to ingest streams.
+    pub stream: Stream,
+}
+
+/// A server on a port of its own, until it is dropped.
+#[derive(Debug)]
+pub struct Fake {
+    /// Where it listens.
+    pub address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    server: AbortHandle,
+}
+
+impl Fake {
+    /// Starts a server.
+    pub async fn start() -> Self {
+        Self::start_on("127.0.0.1:0").await
+    }
+
+    /// Starts a server on an address.
+    pub async fn start_on(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a loopback port");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let state = Arc::new(Mutex::new(State::default()));
+        let service = CounterServiceServer::new(Service {
+            state: Arc::clone(&state),
+        });
+        let server = Server::builder()
+            .initial_stream_window_size(4 * 1024 * 1024)
+            .initial_connection_window_size(16 * 1024 * 1024)
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(async move { server.await.expect("the fake server runs") });
+        Self {
+            address,
+            state,
+            server: server.abort_handle(),
+        }
+    }
+
+    /// The address as a client takes it.
+    pub fn node(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What the server has taken and will do.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the state")
+    }
+
+    /// A counter's sum.
+    pub fn value(&self, counter: &str) -> i64 {
+        self.state().values.get(counter).copied().unwrap_or(0)
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A refusal as tallyd words it.
+pub fn refusal(code: Code, reason: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "tally.v1", []);
+    Status::with_error_details(code, "told to refuse", details)
+}
+
+struct Service {
+    state: Arc<Mutex<State>>,
+}
+
+impl Service {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the state")
+    }
+
+    /// Runs a call, or what was scripted in its place.
+    async fn run<A>(&self, call: impl FnOnce(&mut State) -> A) -> Result<Response<A>, Status> {
+        let fault = {
+            let mut state = self.state();
+            state.calls += 1;
+            state.faults.pop_front()
+        };
+        match fault {
+            None => Ok(Response::new(call(&mut self.state()))),
+            Some(Fault::Refuse(status)) => Err(status),
+            Some(Fault::DoAndFail(status)) => {
+                call(&mut self.state());
+                Err(status)
+            }
+            Some(Fault::Hang) => std::future::pending().await,
+        }
+    }
+}
+
+impl State {
+    fn add(&mut self, counter: String, amount: i64) {
+        *self.values.entry(counter).or_default() += amount;
+    }
+
+    fn read(&self, counter: String) -> CounterValue {
+        let value = self.values.get(&counter).copied().unwrap_or(0);
+        CounterValue {
+            counter,
+            value,
+            clamped: false,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl CounterService for Service {
+    type IngestStream = ReceiverStream<Result<IngestResponse, Status>>;
+    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
+
+    async fn add(&self, request: Request<AddRequest>) -> Result<Response<AddResponse>, Status> {
+        let AddRequest { counter, amount } = request.into_inner();
+        self.run(|state| {
+            state.add(counter, amount);
+            AddResponse { token: vec![1, 2] }
+        })
+        .await
+    }
+
+    async fn batch_add(
+        &self,
+        request: Request<BatchAddRequest>,
+    ) -> Result<Response<BatchAddResponse>, Status> {
+        let items = request.into_inner().items;
+        self.run(|state| {
+            for item in items {
+                state.add(item.counter, item.amount);
+            }
+            BatchAddResponse { token: vec![3] }
+        })
+        .await
+    }
+
+    async fn ingest(
+        &self,
+        request: Request<Streaming<IngestRequest>>,
+    ) -> Result<Response<Self::IngestStream>, Status> {
+        let (answers, receiver) = mpsc::channel(64);
+        tokio::spawn(serve_ingest(
+            Arc::clone(&self.state),
+            request.into_inner(),
+            answers,
+        ));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        let GetRequest { counter, .. } = request.into_inner();
+        self.run(|state| GetResponse {
+            counter: Some(state.read(counter)),
+        })
+        .await
+    }
+
+    async fn batch_get(
+        &self,
+        request: Request<BatchGetRequest>,
+    ) -> Result<Response<BatchGetResponse>, Status> {
+        let asked = request.into_inner().counters;
+        self.run(|state| BatchGetResponse {
+            counters: asked
+                .into_iter()
+                .map(|counter| state.read(counter))
+                .collect(),
+        })
+        .await
+    }
+
+    /// Pages of two, whatever is asked, so that few counters make many pages.
+    async fn list_counters(
+        &self,
+        request: Request<ListCountersRequest>,
+    ) -> Result<Response<ListCountersResponse>, Status> {
+        let ListCountersRequest {
+            prefix, page_token, ..
+        } = request.into_inner();
+        self.run(|state| {
+            let names = state.values.keys().filter(|name| name.starts_with(&prefix));
+            let mut page: Vec<String> = names
+                .filter(|name| **name > page_token)
+                .take(3)
+                .cloned()
+                .collect();
+            let more = page.len() > 2;
+            page.truncate(2);
+            let next_page_token = if more {
+                page.last().cloned().expect("two names")
+            } else {
+                String::new()
+            };
+            let counters = page.into_iter().map(|name| state.read(name)).collect();
+            ListCountersResponse {
+                counters,
+                next_page_token,
+            }
+        })
+        .await
+    }
+
+    /// Tells the value three times and ends, as a node that stops.
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let WatchRequest { counter, .. } = request.into_inner();
+        let (values, receiver) = mpsc::channel(3);
+        let value = self.run(|state| state.read(counter)).await?.into_inner();
+        for _ in 0..3 {
+            let response = WatchResponse {
+                counter: Some(value.clone()),
+            };
+            values
+                .send(Ok(response))
+                .await
+                .expect("there is room for three");
+        }
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+async fn serve_ingest(
+    state: Arc<Mutex<State>>,
+    mut messages: Streaming<IngestRequest>,
+    answers: mpsc::Sender<Result<IngestResponse, Status>>,
+) {
+    let mut names = Vec::new();
+    let mut sums = Vec::new();
+    let mut expected = 0;
+    while let Ok(Some(message)) = messages.message().await {
+        expected += 1;
+        assert_eq!(
+            message.sequence, expected,
+            "sequence numbers are 1, 2, 3, ..."
+        );
+        names.extend(message.introduced);
+        sums.clear();
+        sums.resize(names.len(), 0);
+        let behaviour = {
+            let mut state = state
+                .lock()
+                .expect("nothing panics while it holds the state");
+            state.messages += 1;
+            state.stream
+        };
+        if behaviour == Stream::RefusesAt(expected) {
+            let status = refusal(Code::ResourceExhausted, "COUNTERS_EXHAUSTED");
+            let _ = answers.send(Err(status)).await;
+            return;
+        }
+        if message.amounts.is_empty() {
+            message
+                .counters
+                .iter()
+                .for_each(|index| sums[*index as usize] += 1);
+        } else {
+            assert_eq!(message.amounts.len(), message.counters.len());
+            let entries = message.counters.iter().zip(&message.amounts);
+            entries.for_each(|(index, amount)| sums[*index as usize] += amount);
+        }
+        {
+            let mut state = state
+                .lock()
+                .expect("nothing panics while it holds the state");
+            for (name, sum) in names.iter().zip(&sums).filter(|(_, sum)| **sum != 0) {
+                match state.values.get_mut(name) {
+                    Some(value) => *value += sum,
+                    None => state.add(name.clone(), *sum),
+                }
+            }
+        }
+        match behaviour {
+            Stream::BreaksAfter(last) if last == expected => {
+                let _ = answers
+                    .send(Err(Status::unavailable("told to break")))
+                    .await;
+                return;
+            }
+            Stream::Silent => {}
+            Stream::Answers | Stream::RefusesAt(_) | Stream::BreaksAfter(_) => {
+                let answer = IngestResponse {
+                    acknowledged_sequence: expected,
+                };
+                if answers.send(Ok(answer)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+    // The client is done, or gone. A silent server holds the answers open a little longer.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}

@@ -1,0 +1,8 @@
+//! The client against a fake node that fails on demand; the commands as real processes.
+#![expect(unreachable_pub, reason = "modules of a test binary")]
+
+mod calls;
+mod commands;
+mod fake;
+mod ingest;
+mod load;
