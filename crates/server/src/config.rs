@@ -72,7 +72,7 @@ pub struct Config {
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub worker_threads: Option<u16>,
 
-    /// How logs are written to standard error. What is logged: RUST_LOG, `info` unless set
+    /// How logs are written to standard error. What is logged: `RUST_LOG`, `info` unless set
     #[arg(long, env = "TALLY_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }

@@ -199,31 +199,28 @@ impl<'a> Puller<'a> {
 
     /// Takes a message's intervals, and waits until they are durable; how many there were.
     async fn take(&mut self, response: &PullResponse) -> Result<u64, PullError> {
-        let mut intervals = 0;
         let mut round: Option<Round> = None;
         for part in &response.parts {
-            if let Some(taken) = self.take_part(part)? {
-                intervals += 1;
-                round = round.max(taken);
-            }
+            round = round.max(self.take_part(part)?);
         }
         if let Some(round) = round {
             self.node.durable(round).await;
         }
-        Ok(intervals)
+        Ok(response.parts.iter().filter(|part| part.last).count() as u64)
     }
 
-    /// Takes a part; when it completes an interval, the round in which that becomes durable.
-    fn take_part(&mut self, part: &IntervalPart) -> Result<Option<Option<Round>>, PullError> {
+    /// Takes a part; when it completes an interval that is new here, the round in which that
+    /// becomes durable.
+    fn take_part(&mut self, part: &IntervalPart) -> Result<Option<Round>, PullError> {
         let shard = self.decoder.shard_of(part)?;
         let decoder = &mut self.decoder;
-        let decoded = self.node.with_shard(shard, |replica| {
+        let interval = self.node.with_shard(shard, |replica| {
             decoder.decode(part, |name| replica.counter(name))
         })?;
-        let Some((shard, interval)) = decoded else {
-            return Ok(None);
-        };
-        Ok(Some(self.node.receive(shard, interval)?))
+        match interval {
+            Some((shard, interval)) => Ok(self.node.receive(shard, interval)?),
+            None => Ok(None),
+        }
     }
 
     /// Marks that have changed since the last report.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use crdt_core::{Mark, ReplicaId};
+use crdt_core::{Mark, Replica, ReplicaId};
 use tonic::{Request, Response, Status};
 use wire::v1::cluster_service_server::ClusterService;
 use wire::v1::{GetStatusRequest, GetStatusResponse, LaneStatus, LogStatus, PeerStatus};
@@ -67,7 +67,7 @@ impl ClusterService for ClusterServer {
 /// marks, equal on two nodes just when they hold the same.
 fn lanes(node: &Node) -> Vec<LaneStatus> {
     let mut lanes: BTreeMap<ReplicaId, (u64, Xxh3)> = BTreeMap::new();
-    for (shard, digest) in (0u32..).zip(node.each_shard(|replica| replica.digest())) {
+    for (shard, digest) in (0u32..).zip(node.each_shard(Replica::digest)) {
         for (lane, Mark { version, start }) in digest.iter() {
             let (version_sum, hash) = lanes.entry(lane).or_default();
             *version_sum += version.get();

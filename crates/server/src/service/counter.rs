@@ -131,13 +131,13 @@ impl CounterService for CounterServer {
             size @ 1..=PAGE_SIZE_MAX => size,
             size => {
                 let bound = format!("a page of {size} counters; at most {PAGE_SIZE_MAX} fit one");
-                return Err(refuse::field("PAGE_INVALID", "page_size", bound));
+                return Err(refuse::field("PAGE_INVALID", "page_size", &bound));
             }
         } as usize;
         for (field, text) in [("prefix", &prefix), ("page_token", &page_token)] {
             if text.len() > CounterName::BYTES_MAX {
                 let bound = format!("{} bytes; at most {}", text.len(), CounterName::BYTES_MAX);
-                return Err(refuse::field("PAGE_INVALID", field, bound));
+                return Err(refuse::field("PAGE_INVALID", field, &bound));
             }
         }
         let after = (!page_token.is_empty()).then_some(page_token.as_str());
@@ -177,7 +177,7 @@ impl CounterService for CounterServer {
         };
         if !(fastest..=slowest).contains(&interval_ms) {
             let bound = format!("{interval_ms} ms; between {fastest} and {slowest} are possible");
-            return Err(refuse::field("WATCH_INTERVAL", "interval_ms_min", bound));
+            return Err(refuse::field("WATCH_INTERVAL", "interval_ms_min", &bound));
         }
         wait_for_token(&node, &token, std::slice::from_ref(&name)).await?;
         Ok(Response::new(watch(
@@ -297,5 +297,5 @@ fn check_count(field: &str, count: usize) -> Result<(), Status> {
         return Ok(());
     }
     let bound = format!("a batch of {count}; between 1 and {BATCH_ITEMS_MAX} are possible");
-    Err(refuse::field("BATCH_TOO_LARGE", field, bound))
+    Err(refuse::field("BATCH_TOO_LARGE", field, &bound))
 }

@@ -150,18 +150,18 @@ impl IngestStream {
         if request.sequence != expected {
             let found = request.sequence;
             let message = format!("message {found} came where {expected} was due");
-            return Err(refuse::field("SEQUENCE_INVALID", "sequence", message));
+            return Err(refuse::field("SEQUENCE_INVALID", "sequence", &message));
         }
         let (entries, amounts) = (request.counters.len(), request.amounts.len());
         if entries > ENTRIES_MAX {
             let message = format!("{entries} entries; a message may have {ENTRIES_MAX}");
-            return Err(refuse::field("BATCH_TOO_LARGE", "counters", message));
+            return Err(refuse::field("BATCH_TOO_LARGE", "counters", &message));
         }
         if amounts != 0 && amounts != entries {
             let message = format!(
                 "{amounts} amounts for {entries} counters; give one for each, or none to add 1"
             );
-            return Err(refuse::field("AMOUNTS_MISMATCH", "amounts", message));
+            return Err(refuse::field("AMOUNTS_MISMATCH", "amounts", &message));
         }
         if let Some(at) = request.amounts.iter().position(|&amount| amount == 0) {
             return Err(refuse::amount_zero(format!("amounts[{at}]")));
@@ -208,7 +208,7 @@ impl IngestStream {
         Err(refuse::field(
             "DICTIONARY_INDEX",
             format!("counters[{at}]"),
-            message,
+            &message,
         ))
     }
 
@@ -248,7 +248,7 @@ impl IngestStream {
             "the amounts for one counter add up to more than {}",
             u64::MAX
         );
-        Err(refuse::field("VALUE_OUT_OF_RANGE", "amounts", message))
+        Err(refuse::field("VALUE_OUT_OF_RANGE", "amounts", &message))
     }
 
     /// Gives the sums to the shards; the round that makes them durable.

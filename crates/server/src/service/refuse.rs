@@ -2,6 +2,7 @@
 //! `counter_service.proto`), and what a client needs to act on it.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use crdt_core::{CounterNameError, Fork};
@@ -23,12 +24,12 @@ fn details(reason: &str) -> ErrorDetails {
     details
 }
 
-fn status(code: Code, reason: &str, message: impl ToString) -> Status {
+fn status(code: Code, reason: &str, message: &dyn Display) -> Status {
     Status::with_error_details(code, message.to_string(), details(reason))
 }
 
 /// An argument is out of its bounds; `field` is its path in the request.
-pub(crate) fn field(reason: &str, field: impl Into<String>, message: impl ToString) -> Status {
+pub(crate) fn field(reason: &str, field: impl Into<String>, message: &dyn Display) -> Status {
     let (field, message) = (field.into(), message.to_string());
     let mut details = details(reason);
     details.add_bad_request_violation(field.clone(), message.clone());
@@ -47,7 +48,7 @@ pub(crate) fn amount_zero(at: impl Into<String>) -> Status {
     field(
         "AMOUNT_ZERO",
         at,
-        "the amount is 0; give a number that changes the counter",
+        &"the amount is 0; give a number that changes the counter",
     )
 }
 
@@ -68,12 +69,12 @@ pub(crate) fn token_not_covered(waited: Duration) -> Status {
          that gave the token",
         waited.as_millis()
     );
-    status(Code::DeadlineExceeded, "TOKEN_NOT_COVERED", message)
+    status(Code::DeadlineExceeded, "TOKEN_NOT_COVERED", &message)
 }
 
 pub(crate) fn dictionary_full(names_max: usize) -> Status {
     let message = format!("a stream may introduce {names_max} names; open another stream");
-    status(Code::ResourceExhausted, "DICTIONARY_FULL", message)
+    status(Code::ResourceExhausted, "DICTIONARY_FULL", &message)
 }
 
 pub(crate) fn fork(fork: &Fork) -> Status {
