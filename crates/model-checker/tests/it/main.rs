@@ -1,0 +1,3 @@
+//! The integration tests of the model checker, as one binary; each module says what it tests.
+
+mod tla;
