@@ -212,15 +212,14 @@ LaneAt(l, v) == IF v = 0 THEN EmptyLane ELSE history[l][v].lane
 \* What was acknowledged of a lane: all that was ever durable in it.
 Acknowledged(l, c) == LaneAt(l, Len(history[l])).records[c].total
 
-\* Every replica after anti-entropy has run to its end: it takes each lane from whoever holds
-\* most of it, by the same Interval and Applied as everybody else.
+\* A lane of a replica after anti-entropy has run to its end: taken from whoever holds most of it,
+\* by the same Interval and Applied as everybody else.
 Best(l) == CHOOSE s \in Replicas : \A q \in Replicas : held[q][l].version <= held[s][l].version
 
-Healed(r) ==
-    [l \in Replicas |->
-        LET lane == held[r][l]
-            m == Interval(l, held[Best(l)][l], lane.version)
-        IN  IF l # r /\ Applies(lane, m) THEN Applied(lane, m) ELSE lane]
+Healed(r, l) ==
+    LET lane == held[r][l]
+        m == Interval(l, held[Best(l)][l], lane.version)
+    IN  IF l # r /\ Applies(lane, m) THEN Applied(lane, m) ELSE lane
 
 \* durability: what a client was told is on the owner's disk.
 Durability == \A r \in Replicas : held[r][r] = LaneAt(r, Len(history[r]))
@@ -248,12 +247,10 @@ Convergence ==
         (\A l \in Replicas : held[r][l].version = held[q][l].version)
             => \A c \in Counters : Value(held[r], c) = Value(held[q], c)
 
-\* conservation: once healed, every replica's value is the sum of what was acknowledged.
+\* conservation: once healed, every replica holds what was acknowledged, lane by lane; so its value
+\* is the sum of what was acknowledged.
 HealedExact ==
-    \A r \in Replicas :
-        LET lanes == Healed(r)
-        IN  \A c \in Counters :
-                Value(lanes, c) = SumOver([l \in Replicas |-> Acknowledged(l, c)], Replicas)
+    \A r \in Replicas, l \in Replicas : Healed(r, l) = LaneAt(l, Len(history[l]))
 
 -----------------------------------------------------------------------------
 (* Vacuity: each of these holds in some state, so that the worlds are      *)
