@@ -11,12 +11,13 @@
 //! lanes**: values, digests, the intervals served to peers. So nothing can be read, advertised or
 //! sent before it would survive a crash, and no rule has to say so.
 
+mod equality;
+
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
-use core::hash::{Hash, Hasher};
 
 use crate::{
     AddError, CounterIndex, CounterName, Digest, Fork, Interval, Mark, ReceiveError, ReplicaId,
-    StartId, SumRecord, Version, catalogue::Catalogue, history::History, lane::Lane, record::Sum,
+    StartId, SumRecord, catalogue::Catalogue, history::History, lane::Lane, record::Sum,
 };
 
 /// What one commit makes durable: at most one interval of the own lane, and those received from
@@ -443,68 +444,5 @@ impl Replica {
         for record in &interval.sums {
             self.heads[record.counter.as_usize()].sum = record.sum;
         }
-    }
-
-    /// All held records by counter name and lane: the content of the lanes, however numbered.
-    fn records(&self) -> impl Iterator<Item = (&CounterName, ReplicaId, (Version, Sum))> {
-        self.catalogue
-            .sorted_from("")
-            .flat_map(move |(name, counter)| {
-                self.lanes
-                    .iter()
-                    .filter_map(move |(&lane, held)| Some((name, lane, held.record(counter)?)))
-            })
-    }
-
-    /// The histories of all lanes that are held at all.
-    fn histories(&self) -> impl Iterator<Item = (ReplicaId, &History)> {
-        self.lanes
-            .iter()
-            .filter(|(_, lane)| lane.history.mark() != Mark::ZERO)
-            .map(|(&id, lane)| (id, &lane.history))
-    }
-
-    /// The own totals that differ from the held ones, by name.
-    fn taken(&self) -> impl Iterator<Item = (&CounterName, Sum, bool)> {
-        self.catalogue
-            .sorted_from("")
-            .filter_map(|(name, counter)| {
-                let head = self.heads.get(counter.as_usize())?;
-                let differs = head.dirty || head.sum != self.sum_of(self.id, counter);
-                differs.then_some((name, head.sum, head.dirty))
-            })
-    }
-
-    /// Intervals being written and received, in this order, by name.
-    fn under_way(
-        &self,
-    ) -> (
-        Option<Vec<Interval<CounterName>>>,
-        Vec<Interval<CounterName>>,
-    ) {
-        let named = |intervals: &[Interval]| intervals.iter().map(|i| self.export(i)).collect();
-        (self.writing.as_deref().map(named), named(&self.received))
-    }
-}
-
-impl PartialEq for Replica {
-    fn eq(&self, other: &Self) -> bool {
-        (self.id, self.start) == (other.id, other.start)
-            && self.histories().eq(other.histories())
-            && self.records().eq(other.records())
-            && self.taken().eq(other.taken())
-            && self.under_way() == other.under_way()
-    }
-}
-
-impl Eq for Replica {}
-
-impl Hash for Replica {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.id, self.start).hash(state);
-        self.histories().for_each(|history| history.hash(state));
-        self.records().for_each(|record| record.hash(state));
-        self.taken().for_each(|taken| taken.hash(state));
-        self.under_way().hash(state);
     }
 }

@@ -1,5 +1,6 @@
 //! `tallyd`: one Tally node. See `tally_server` for everything.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use tally_server::config::{Config, LogFormat};
@@ -42,6 +43,7 @@ fn start_logs(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => logs.init(),

@@ -11,6 +11,7 @@
 pub mod commit;
 /// Reading a data directory back into shards.
 pub mod recovery;
+mod refusal;
 mod rounds;
 /// Read tokens.
 pub mod token;
@@ -19,12 +20,13 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
 use crdt_core::{
-    AddError, CounterIndex, CounterName, Fork, Interval, Mark, ReceiveError, Received, Replica,
-    ReplicaId, StartId, Sum,
+    CounterIndex, CounterName, Fork, Interval, Mark, ReceiveError, Received, Replica, ReplicaId,
+    StartId, Sum,
 };
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use refusal::{AddRefusal, Refusing};
 pub use rounds::Round;
 use rounds::Rounds;
 
@@ -51,53 +53,6 @@ pub struct Receipt {
     pub round: Round,
     /// Where the own lanes will be then, by shard.
     pub marks: Vec<(ShardIndex, Mark)>,
-}
-
-/// Why adds were refused. Nothing has changed.
-#[derive(Debug, thiserror::Error)]
-pub enum AddRefusal {
-    /// A value or an own total would leave its range.
-    #[error("counter {counter:?}: {reason}")]
-    OutOfRange {
-        /// The counter.
-        counter: CounterName,
-        /// What would overflow.
-        reason: AddError,
-    },
-    /// Amounts of one batch add up to more than 64 bits.
-    #[error(
-        "the amounts for counter {counter:?} in one request add up to more than {}; split them",
-        u64::MAX
-    )]
-    BatchOverflow {
-        /// The counter.
-        counter: CounterName,
-    },
-    /// The node holds as many counters as it may.
-    #[error(
-        "counter {counter:?} would be a new one, and this node may hold {counters_max} \
-         (--counters-max); raise the limit, or use fewer counters"
-    )]
-    CountersExhausted {
-        /// The counter.
-        counter: CounterName,
-        /// The limit.
-        counters_max: u64,
-    },
-    /// The node takes no adds at all.
-    #[error(transparent)]
-    Refusing(#[from] Refusing),
-}
-
-/// Why the node takes no adds.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Refusing {
-    /// It is stopping.
-    #[error("this node is stopping; use another one")]
-    Stopping,
-    /// Others know a history of its lane that it does not.
-    #[error("this node takes no adds: {0}")]
-    Forked(Fork),
 }
 
 /// What a node is, for good.

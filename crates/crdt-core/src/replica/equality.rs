@@ -1,0 +1,76 @@
+//! When two replicas are equal: same incarnation and start, same lanes, same taken.
+//!
+//! How a replica numbers its counters is an accident of arrival and no part of its state, so
+//! everything is compared and hashed by name, in the order of names. The model checker recognises
+//! states by this.
+
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+
+use super::Replica;
+use crate::{CounterName, Interval, Mark, ReplicaId, Version, history::History, record::Sum};
+
+impl Replica {
+    /// All held records by counter name and lane: the content of the lanes, however numbered.
+    fn records(&self) -> impl Iterator<Item = (&CounterName, ReplicaId, (Version, Sum))> {
+        self.catalogue
+            .sorted_from("")
+            .flat_map(move |(name, counter)| {
+                self.lanes
+                    .iter()
+                    .filter_map(move |(&lane, held)| Some((name, lane, held.record(counter)?)))
+            })
+    }
+
+    /// The histories of all lanes that are held at all.
+    fn histories(&self) -> impl Iterator<Item = (ReplicaId, &History)> {
+        self.lanes
+            .iter()
+            .filter(|(_, lane)| lane.history.mark() != Mark::ZERO)
+            .map(|(&id, lane)| (id, &lane.history))
+    }
+
+    /// The own totals that differ from the held ones, by name.
+    fn taken(&self) -> impl Iterator<Item = (&CounterName, Sum, bool)> {
+        self.catalogue
+            .sorted_from("")
+            .filter_map(|(name, counter)| {
+                let head = self.heads.get(counter.as_usize())?;
+                let differs = head.dirty || head.sum != self.sum_of(self.id, counter);
+                differs.then_some((name, head.sum, head.dirty))
+            })
+    }
+
+    /// Intervals being written and received, in this order, by name.
+    fn under_way(
+        &self,
+    ) -> (
+        Option<Vec<Interval<CounterName>>>,
+        Vec<Interval<CounterName>>,
+    ) {
+        let named = |intervals: &[Interval]| intervals.iter().map(|i| self.export(i)).collect();
+        (self.writing.as_deref().map(named), named(&self.received))
+    }
+}
+
+impl PartialEq for Replica {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, self.start) == (other.id, other.start)
+            && self.histories().eq(other.histories())
+            && self.records().eq(other.records())
+            && self.taken().eq(other.taken())
+            && self.under_way() == other.under_way()
+    }
+}
+
+impl Eq for Replica {}
+
+impl Hash for Replica {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.id, self.start).hash(state);
+        self.histories().for_each(|history| history.hash(state));
+        self.records().for_each(|record| record.hash(state));
+        self.taken().for_each(|taken| taken.hash(state));
+        self.under_way().hash(state);
+    }
+}
