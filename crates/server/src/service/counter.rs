@@ -22,7 +22,10 @@ use crate::node::{Node, Place, Receipt, Refusing};
 /// Items of a batch: what one lock round over the shards takes well below a millisecond for.
 const BATCH_ITEMS_MAX: usize = 10_000;
 
-/// Counters on a page: at 512 bytes a name, a page of 10,000 is 5 MB; names are rarely so long.
+/// Bytes on a page: clients take messages of 4 MiB unless told otherwise.
+const PAGE_BYTES_MAX: usize = 2 << 20;
+
+/// Counters on a page: names of usual length stay within [`PAGE_BYTES_MAX`].
 const PAGE_SIZE_MAX: u32 = 10_000;
 
 /// Counters on a page where the request does not say.
@@ -141,12 +144,12 @@ impl CounterService for CounterServer {
             }
         }
         let after = (!page_token.is_empty()).then_some(page_token.as_str());
-        let page = node.list(&prefix, after, page_size);
-        let is_full = page.len() == page_size;
-        let last = page
-            .last()
-            .filter(|_| is_full)
-            .map(|(name, _)| name.as_str().to_owned());
+        let mut page = node.list(&prefix, after, page_size);
+        let fitting = count_fitting(&page);
+        let has_more = page.len() == page_size || fitting < page.len();
+        page.truncate(fitting);
+        let last = page.last().filter(|_| has_more);
+        let last = last.map(|(name, _)| name.as_str().to_owned());
         let counters = page
             .into_iter()
             .map(|(name, value)| counter_value(&name, value))
@@ -261,6 +264,19 @@ async fn wait_for_token(node: &Node, token: &[u8], names: &[CounterName]) -> Res
     time::timeout(TOKEN_WAIT_MAX, node.covered(&token, &shards))
         .await
         .map_err(|_| refuse::token_not_covered(TOKEN_WAIT_MAX))
+}
+
+/// How many counters of a page fit one message; at least one does.
+fn count_fitting(page: &[(CounterName, i128)]) -> usize {
+    /// A value, a flag, and what protobuf puts around them and the name, at most.
+    const OVERHEAD_BYTES: usize = 24;
+    let mut bytes = 0;
+    page.iter()
+        .take_while(|(name, _)| {
+            bytes += name.as_str().len() + OVERHEAD_BYTES;
+            bytes <= PAGE_BYTES_MAX
+        })
+        .count()
 }
 
 fn value(node: &Node, name: &CounterName) -> CounterValue {
