@@ -38,7 +38,7 @@ const SITES: usize = 3;
 /// How long a row is loaded in the full test, in seconds.
 const FULL_SECONDS: f64 = 10.0;
 /// The same in the quick test: eight rows and their start and end fit into a minute.
-const QUICK_SECONDS: f64 = 3.0;
+const QUICK_SECONDS: f64 = 2.5;
 
 /// Measure every approach to counting likes, and write a report.
 #[derive(clap::Args)]
@@ -97,12 +97,14 @@ pub(crate) enum LoadtestError {
         /// What is wrong.
         source: serde_json::Error,
     },
-    /// A restarted node holds something else than before.
-    #[error("the node held {held} counters when it was killed and {counters} when it came back")]
+    /// A restarted node lacks counters.
+    #[error(
+        "{liked} counters were liked before kill -9, and {counters} are there after the restart"
+    )]
     RestartLost {
-        /// Before.
-        held: u64,
-        /// After.
+        /// Counters with acknowledged likes.
+        liked: u64,
+        /// What the node says that it holds.
         counters: u64,
     },
     /// Totals that must be right are wrong, or the other way round.
