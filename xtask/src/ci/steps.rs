@@ -42,7 +42,7 @@ pub(super) const STEPS: &[Step] = &[
     step("tidy", "the rules of this repository", &[], Action::Xtask(&["tidy"])),
     step("fmt", "formatting", &[], Action::Run(&["cargo", "fmt", "--all", "--check"])),
     step("schema", "the style of proto/", &[&BUF], Action::Run(&["buf", "lint", "proto"])),
-    step("breaking", "proto/ keeps what it promised", &[&BUF], Action::Call("buf breaking proto --against LAST-RELEASE", breaking)),
+    step("breaking", "proto/ keeps what it promised", &[&BUF], Action::Run(&["buf", "breaking", "proto", "--path", "proto/tally/v1", "--against", "proto/promised.binpb"])),
     step("deny", "licences, sources and banned crates", &[&CARGO_DENY], Action::Run(&["cargo", "deny", "--log-level", "error", "check", "bans", "licenses", "sources"])),
     step("advisories", "no dependency is known to be vulnerable", &[&CARGO_DENY], Action::Call("cargo deny check advisories", advisories)),
     step("clippy", "the lints, on everything that compiles, benchmarks too", &[], Action::Run(&["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
@@ -87,39 +87,6 @@ fn write_words(f: &mut fmt::Formatter<'_>, words: &[&str]) -> fmt::Result {
         write!(f, "{space}{quote}{word}{quote}")?;
     }
     Ok(())
-}
-
-/// Compares the schemas with those of the last release.
-///
-/// What was released is a promise to clients; what was only committed is not. Before the first
-/// release there is nothing to keep, and the comparison is with the last commit: it still tells
-/// whoever edits a schema what the edit would break.
-fn breaking() -> Result<Outcome, StepError> {
-    let mut describe = command("git");
-    describe.args(["describe", "--tags", "--abbrev=0", "--match", "v[0-9]*"]);
-    let shown = "git describe";
-    let output = describe
-        .stderr(Stdio::null())
-        .output()
-        .map_err(|source| StepError::Start {
-            command: shown.to_owned(),
-            source,
-        })?;
-    let tag = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let reference = if output.status.success() && !tag.is_empty() {
-        println!("compared with the release {tag}");
-        tag
-    } else {
-        println!("there is no release tag (v...) yet: compared with the last commit");
-        "HEAD".to_owned()
-    };
-    let against = format!(".git#ref={reference},subdir=proto");
-    let mut buf = command("buf");
-    buf.args(["breaking", "proto", "--against", &against]);
-    succeed(
-        &mut buf,
-        format!("buf breaking proto --against '{against}'"),
-    )
 }
 
 /// Looks up the dependencies in the database of advisories, where it can be reached.
