@@ -21,11 +21,11 @@ use super::machine::Machine;
 use crate::convert::{Answer, ContenderNumber, FromContender, InvalidMessage, ToContender};
 
 /// Adds that may wait on this server. At 20 a second, the last of them would wait for a quarter
-/// of an hour; side by side at 50 ms of round trip, they are 160,000 a second.
+/// of an hour; side by side, with one round trip of 50 ms each, they are 320,000 a second.
 pub(super) const LIKES_WAITING_MAX: usize = 16_384;
 
-/// What one step may send at most: a contender sends two messages (a release and an acquire) for
-/// one that it receives, and the first one of its own accord.
+/// Messages that may wait for the stream: of a contender at most two, a release and the acquire
+/// that goes with it, before it has to hear from the register again.
 pub(super) const MESSAGES_UNDER_WAY_MAX: usize = 2 * LIKES_WAITING_MAX;
 
 /// An add, and who waits for it.
