@@ -61,7 +61,10 @@ pub(crate) async fn run(plan: Arc<Plan>, node: usize, client: Client, mut stop: 
             pause = PAUSE_MIN;
         }
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return ledger,
+            _ = stop.wait_for(|stop| *stop) => {
+                ledger.stopped_sending();
+                return ledger;
+            }
             () = sleep(pause.mul_f64(random.random_range(0.5..=1.0))) => {}
         }
         pause = (pause * 2).min(PAUSE_MAX);
