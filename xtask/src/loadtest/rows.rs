@@ -21,8 +21,9 @@ const LOSS_PATIENCE: Duration = Duration::from_millis(500);
 /// Calls per server that queue for a lock. One is enough to keep the lock busy; a few show that
 /// waiting calls make it no faster. More would only be a longer queue.
 const LOCK_IN_FLIGHT: u32 = 2;
-/// Calls per server where they do not wait for each other.
-const UNARY_IN_FLIGHT: u32 = 64;
+/// Calls per server where they do not wait for each other: so many that the processors are the
+/// limit, and not the round trip.
+const UNARY_IN_FLIGHT: u32 = 1_024;
 /// Likes for which `lock_batch` holds its lock once.
 const LOCK_BATCH: u32 = 100;
 /// Likes a call of `crdt_batch`: the service takes up to 10,000 items a call.
