@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// The round trip between any two data centres, in milliseconds.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     rtt_ms: u64,
-    /// How long each row is loaded, in seconds [default: 10, with --quick 3].
+    /// How long each row is loaded, in seconds [default: 10, with --quick 2.5].
     #[arg(long, value_parser = parse_seconds)]
     seconds: Option<f64>,
     /// Only the table and the restart, in about a minute: no sweeps, no time lines.

@@ -2,18 +2,19 @@
 //!
 //! It explains itself to somebody who has never heard of this project: the problem first, then
 //! the figures, then how they came about and what they do not say. The charts are in `charts`, the
-//! looks in `report/style.css`. It is drawn from [`Results`] alone, so an earlier run's JSON can be
+//! tables in `tables`, the prose in `text`, the looks in `report/style.css`. It is drawn from [`Results`] alone, so an earlier run's JSON can be
 //! drawn again.
 
 mod charts;
+mod tables;
 mod text;
 
 use std::fmt::Write;
 
-use super::console::verdict;
-use super::numbers::{figure, float, optional, short, whole};
+use super::numbers::{figure, float, short, whole};
 use super::results::{Results, Row, RowId, Timelines};
 use charts::{Bar, LineChart, Mark, Scale, Series, bar_chart, escape, line_chart};
+use tables::{goals, tables};
 
 const STYLE: &str = include_str!("report/style.css");
 /// Time lines are drawn as the mean of this many samples, since a lock that counts twenty a second
@@ -169,59 +170,6 @@ fn class_of(row: &Row) -> &'static str {
     }
 }
 
-/// All figures, as one table of speeds and one of totals.
-fn tables(results: &Results) -> String {
-    let speed = body(results, |row| {
-        [
-            figure(row.likes_per_s),
-            figure(row.requests_per_s),
-            whole(row.batch),
-            row.in_flight.to_string(),
-            optional(row.p50_ms),
-            optional(row.p99_ms),
-            escape(&row.durability),
-        ]
-    });
-    let totals = body(results, |row| {
-        [
-            whole(row.acknowledged),
-            whole(row.counted),
-            whole(row.lost),
-            whole(row.extra),
-            row.convergence_ms.map_or_else(|| "never".into(), figure),
-            whole(row.counters),
-            if row.is_exact() {
-                "✓ exact".into()
-            } else {
-                "✗ wrong".into()
-            },
-        ]
-    });
-    let (speed_head, totals_head) = (text::SPEED_HEAD, text::TOTALS_HEAD);
-    format!(
-        "<section>\n<h2>All figures</h2>\n{speed_head}{speed}</tbody></table></div>\n\
-         {totals_head}{totals}</tbody></table></div>\n</section>"
-    )
-}
-
-/// A line for each approach; the last cell is text, the others are figures.
-fn body(results: &Results, cells: impl Fn(&Row) -> [String; 7]) -> String {
-    let mut body = String::new();
-    for row in &results.rows {
-        let [figures @ .., words] = cells(row);
-        let _infallible = writeln!(
-            body,
-            "<tr class=\"{}\"><th>{}<br><code>{}</code></th><td>{}</td><td \
-             class=\"text\">{words}</td></tr>",
-            class_of(row),
-            title(row.id),
-            row.id.name(),
-            figures.join("</td><td>"),
-        );
-    }
-    body
-}
-
 fn sweep_section(heading: &str, words: &str, chart: &str) -> String {
     format!("<section>\n<h2>{heading}</h2>\n{words}\n{chart}</section>")
 }
@@ -305,33 +253,6 @@ fn timelines(timelines: &Timelines) -> String {
             "ours",
             "one node"
         )
-    )
-}
-
-fn goals(results: &Results) -> String {
-    let mut body = String::new();
-    for check in &results.checks {
-        let measured = check.measured.map_or_else(
-            || "not measured".into(),
-            |value| format!("{} {}", figure(value), escape(&check.unit)),
-        );
-        let (class, sign) = match check.met {
-            Some(true) => ("met", "✓"),
-            Some(false) => ("missed", "✗"),
-            None => ("unknown", "–"),
-        };
-        let _infallible = writeln!(
-            body,
-            "<tr><th>{}</th><td class=\"text\">{}</td><td>{measured}</td><td class=\"text {class}\">{sign} {}</td></tr>",
-            escape(&check.name),
-            escape(&check.bound),
-            verdict(check)
-        );
-    }
-    format!(
-        "<section>\n<h2>The goals</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>figure</th>\
-         <th class=\"text\">goal</th><th>measured</th><th class=\"text\">verdict</th></tr></thead>\n\
-         <tbody>\n{body}</tbody></table></div>\n</section>"
     )
 }
 

@@ -14,9 +14,9 @@ use crate::wan::RoundTrip;
 /// The counters of the goal.
 pub(super) const COUNTERS_MIN: u64 = 1_000_000;
 /// The load generator likes a sample of about a million places, evenly over this many names, and
-/// so reaches about three of four of them: two fillings of different names make more than
+/// so reaches about four of five of them: two fillings of different names make a little more than
 /// [`COUNTERS_MIN`] counters.
-const NAMES: u32 = 800_000;
+const NAMES: u32 = 630_000;
 const PREFIXES: [&str; 2] = ["left-", "right-"];
 /// Likes of a filling: each place of the sample about four times, so one in fifty is left out.
 const LIKES: u64 = 4 * (1 << 20);

@@ -61,7 +61,10 @@ centres know.</p>";
 /// Before the time lines.
 pub(super) const TIMELINE: &str = "\
 <p>The process is killed with <code>kill -9</code> under load, and started again three seconds later.
-Sampled each 100 ms and drawn as the mean over the last 500 ms.</p>";
+Sampled each 100 ms and drawn as the mean over the last 500 ms. So that the lock server comes back with the
+same counter, it keeps it on disk here. Clients of the killed Tally node cannot count there until it is back;
+those of the other nodes do not notice, and on a machine whose cores all servers share they even get the
+processor time that it leaves.</p>";
 
 /// What the figures do not say.
 pub(super) const FAIRNESS: &str = "\
