@@ -1,7 +1,7 @@
 //! A server that only decodes and sums: what `tally load` can do when nothing holds it up.
 //!
 //! ```sh
-//! cargo run --release -p tally-client --example sink -- 127.0.0.1:7400 &
+//! cargo run --release -p tally-client --example sink -- 127.0.0.1:7071 &
 //! cargo run --release -p tally-client --bin tally -- load --seconds 10
 //! ```
 
@@ -17,7 +17,7 @@ mod fake;
 async fn main() {
     let address = std::env::args()
         .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:7400".to_owned());
+        .unwrap_or_else(|| "127.0.0.1:7071".to_owned());
     let sink = fake::Fake::start_on(&address).await;
     eprintln!("sink on {}; stop it with Ctrl-C", sink.node());
     tokio::signal::ctrl_c().await.expect("signals work");

@@ -79,8 +79,8 @@ impl Client {
     /// # async fn main() -> Result<(), tally_client::Error> {
     /// use tally_client::{Client, Options};
     ///
-    /// let client = Client::connect(["127.0.0.1:7400"], Options::default())?;
-    /// assert_eq!(client.nodes().collect::<Vec<_>>(), ["127.0.0.1:7400"]);
+    /// let client = Client::connect(["127.0.0.1:7071"], Options::default())?;
+    /// assert_eq!(client.nodes().collect::<Vec<_>>(), ["127.0.0.1:7071"]);
     /// # Ok(())
     /// # }
     /// ```

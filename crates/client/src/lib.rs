@@ -4,7 +4,7 @@
 //! # async fn example() -> Result<(), tally_client::Error> {
 //! use tally_client::{Client, Options};
 //!
-//! let client = Client::connect(["10.0.0.1:7400", "10.0.1.1:7400"], Options::default())?;
+//! let client = Client::connect(["10.0.0.1:7071", "10.0.1.1:7071"], Options::default())?;
 //! let token = client.add("likes/post-1", 1).await?;
 //! let likes = client.get_after("likes/post-1", &token).await?; // sees the add, on any node
 //! println!("{} has {} likes", likes.counter, likes.value);

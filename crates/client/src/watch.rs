@@ -56,12 +56,22 @@ impl Watch {
                 Ok(Some(WatchResponse { counter: None })) => {}
                 // The node is gone, or asks us to leave. Opening again has the client's patience
                 // and its errors.
-                Ok(None) | Err(_) => {
-                    self.stream = None;
-                    tokio::time::sleep(REOPEN_PAUSE).await;
+                Ok(None) => self.reopen_later().await,
+                Err(status) => {
+                    let error = Error::from_status("the node", "watch", Effect::Reads, status);
+                    if !error.is_retryable() {
+                        self.stream = None;
+                        return Err(error);
+                    }
+                    self.reopen_later().await;
                 }
             }
         }
+    }
+
+    async fn reopen_later(&mut self) {
+        self.stream = None;
+        tokio::time::sleep(REOPEN_PAUSE).await;
     }
 }
 

@@ -38,7 +38,7 @@ struct Common {
         env = "TALLY_NODE",
         value_name = "HOST:PORT",
         value_delimiter = ',',
-        default_value = "127.0.0.1:7400",
+        default_value = "127.0.0.1:7071",
         global = true
     )]
     node: Vec<String>,
