@@ -14,6 +14,7 @@ mod deployment;
 mod loadtest;
 mod processes;
 mod python;
+mod sim;
 mod tidy;
 mod verify;
 mod wan;
@@ -45,6 +46,8 @@ enum Verb {
     Tidy,
     /// Count from Python, through three nodes.
     Python,
+    /// Play seeded schedules of requests and faults on the real replicas.
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Ci(args) => ci::run(&args).map_err(Into::into),
         Verb::Tidy => tidy::run(&Command::command()).map_err(Into::into),
         Verb::Python => block_on(unless_interrupted(python::run())),
+        Verb::Sim(args) => sim::run(&args).map_err(Into::into),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

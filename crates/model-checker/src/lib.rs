@@ -1,1 +1,3 @@
-//! To be written.
+//! The checker: the seeded simulator over the code that is deployed.
+
+pub mod sim;

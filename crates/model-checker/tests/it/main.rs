@@ -1,3 +1,4 @@
 //! The integration tests of the model checker, as one binary; each module says what it tests.
 
+mod sim;
 mod tla;

@@ -1,0 +1,122 @@
+//! The simulator: large worlds of real [`Replica`](crdt_core::Replica)s, many seeds, all faults.
+//!
+//! The worlds of the model checker are small and searched to their end. These are as large as a
+//! deployment, 2 to 9 nodes with several shards each, and sampled: a seed draws a schedule of
+//! requests and faults, a run plays it in simulated time, and oracles judge what every node shows,
+//! all the time and at rest. The idea is that of FoundationDB's simulation (Zhou et al.,
+//! "FoundationDB", SIGMOD 2021, section 4): deterministic, so that a failing seed fails again.
+//!
+//! Around each replica runs a driver that mirrors `tallyd`: a commit loop that writes and syncs
+//! groups, streams with cursors, relays, recovery. The protocol itself is not written down here a
+//! second time. What is left out: bytes (frames and messages are values), the size of messages,
+//! and tokio.
+//!
+//! Read in this order: [`schedule`] (what is drawn), [`world`] (the loop), [`driver`],
+//! [`lives`], [`replication`], [`clients`], [`trouble`] (what happens), [`ledger`] (the truth), [`oracle`] and
+//! [`rest`] (the judgement), [`plant`] (the proof that it finds bugs), [`shrink`] and [`story`]
+//! (what a person gets to read).
+
+mod campaign;
+mod clients;
+mod disk;
+mod driver;
+mod kinds;
+mod ledger;
+mod lives;
+mod network;
+mod oracle;
+mod plant;
+mod queue;
+mod random;
+mod replication;
+mod rest;
+mod schedule;
+mod shrink;
+mod story;
+mod trouble;
+mod world;
+
+use std::panic::{self, AssertUnwindSafe};
+
+pub use campaign::{Campaign, Failure, Summary};
+pub use kinds::{FaultCounts, FaultKind, Sight, SightCounts};
+pub use oracle::Violation;
+pub use plant::Plant;
+pub use queue::SimTime;
+pub use schedule::{Bounds, Schedule};
+
+/// What one run has shown.
+struct Run {
+    violation: Option<Violation>,
+    /// Equal for every run of the same schedule.
+    hash: u64,
+    ended: SimTime,
+    faults: FaultCounts,
+    sights: SightCounts,
+    /// Empty unless it was asked for.
+    story: Vec<String>,
+}
+
+/// Plays a schedule.
+fn run(schedule: &Schedule, plant: Option<Plant>, keep_story: bool) -> Run {
+    let mut world = world::World::new(schedule, plant, story::Story::new(keep_story));
+    // An assertion of the core that fails is a finding like any other.
+    let played = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
+    let violation = match played {
+        Ok(judged) => judged.err(),
+        Err(panicked) => Some(world.violation("no panic", None, panic_message(&*panicked))),
+    };
+    Run {
+        violation,
+        hash: world.story.hash(),
+        ended: world.now,
+        story: world.story.lines(),
+        faults: world.faults,
+        sights: world.sights,
+    }
+}
+
+fn panic_message(panicked: &(dyn std::any::Any + Send)) -> String {
+    let text = panicked.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panicked.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
+        .to_owned()
+}
+
+/// A failing schedule, made small and told.
+pub struct Told {
+    /// What the small schedule violates.
+    pub violation: Violation,
+    /// How many requests it has, of how many.
+    pub ops: (usize, usize),
+    /// How many faults it has, of how many.
+    pub faults: (usize, usize),
+    /// What happens in it, a line each.
+    pub story: Vec<String>,
+}
+
+/// The story of a seed, whether it fails or not.
+#[must_use]
+pub fn story(seed: u64, bounds: Bounds, plant: Option<Plant>) -> Vec<String> {
+    run(&Schedule::draw(seed, bounds), plant, true).story
+}
+
+/// Shrinks the schedule of a failing seed and tells it; `None` when the seed does not fail.
+#[must_use]
+pub fn shrink_and_tell(seed: u64, bounds: Bounds, plant: Option<Plant>) -> Option<Told> {
+    let schedule = Schedule::draw(seed, bounds);
+    let guarantee = run(&schedule, plant, false).violation?.guarantee;
+    let fails = |smaller: &Schedule| {
+        run(smaller, plant, false)
+            .violation
+            .is_some_and(|found| found.guarantee == guarantee)
+    };
+    let small = shrink::shrink(&schedule, fails);
+    let told = run(&small, plant, true);
+    Some(Told {
+        violation: told.violation?,
+        ops: (small.ops.len(), schedule.ops.len()),
+        faults: (small.faults.len(), schedule.faults.len()),
+        story: told.story,
+    })
+}

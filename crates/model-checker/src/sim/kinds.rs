@@ -1,0 +1,151 @@
+//! What happened in a run, by name and number.
+//!
+//! Two lists. A *fault* is what went wrong: one that never fires proves nothing, so it is counted
+//! where it takes effect, not where it is planned. A *sight* is a path of the protocol that must
+//! have been taken, or the oracles behind it have judged nothing. A campaign in which any of them
+//! stayed at 0 fails.
+
+/// Defines an enum of named kinds, and the counts of each.
+macro_rules! kinds {
+    ($(#[$about:meta])* $kind:ident, $(#[$about_counts:meta])* $counts:ident,
+     $($name:ident = $text:literal: $says:literal,)+) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $kind {
+            $(#[doc = $says] $name,)+
+        }
+
+        impl $kind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The name in figures and tables.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub fn says(self) -> &'static str {
+                match self {
+                    $(Self::$name => $says,)+
+                }
+            }
+        }
+
+        $(#[$about_counts])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $counts([u64; $kind::ALL.len()]);
+
+        impl Default for $counts {
+            fn default() -> Self {
+                Self([0; $kind::ALL.len()])
+            }
+        }
+
+        impl $counts {
+            /// One more of this kind.
+            pub(crate) fn count(&mut self, kind: $kind) {
+                self.0[kind as usize] += 1;
+            }
+
+            /// Adds the counts of another run.
+            pub(crate) fn merge(&mut self, other: &Self) {
+                for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+                    *mine += theirs;
+                }
+            }
+
+            /// Each kind with its count.
+            pub fn iter(&self) -> impl Iterator<Item = ($kind, u64)> + '_ {
+                $kind::ALL.iter().map(|&kind| (kind, self.0[kind as usize]))
+            }
+
+            /// The names of what never happened.
+            #[must_use]
+            pub fn missing(&self) -> Vec<&'static str> {
+                self.iter().filter(|&(_, n)| n == 0).map(|(kind, _)| kind.name()).collect()
+            }
+        }
+    };
+}
+
+kinds! {
+    /// What can go wrong.
+    FaultKind,
+    /// How often each fault took effect.
+    FaultCounts,
+    MessageLost = "message_lost": "the network loses a message",
+    MessageDuplicated = "message_duplicated": "the network delivers a message twice",
+    MessageReordered = "message_reordered": "a message overtakes one that was held back",
+    MessageHeldBack = "message_held_back": "the network holds a message back",
+    StreamReset = "stream_reset": "a replication stream breaks",
+    PartitionSplit = "partition_split": "two groups of nodes do not reach each other",
+    PartitionOneWay = "partition_one_way": "what one node sends arrives nowhere",
+    PartitionPartial = "partition_partial": "two nodes do not reach each other",
+    NodeSlow = "node_slow": "one node handles messages late",
+    DiskSlow = "disk_slow": "writes and syncs of one node take long",
+    ProcessPaused = "process_paused": "a process stands still",
+    ClockForward = "clock_forward": "a node's clock jumps forward",
+    ClockBackward = "clock_backward": "a node's clock jumps backward",
+    RequestLost = "request_lost": "a client's request does not arrive",
+    ResponseLost = "response_lost": "the answer to a client does not arrive",
+    CrashIdle = "crash_idle": "a process dies at any time",
+    CrashBeforeWrite = "crash_before_write": "a process dies between commit and write",
+    CrashBeforeSync = "crash_before_sync": "a process dies between write and sync",
+    CrashBeforeAck = "crash_before_ack": "a process dies between sync and acknowledgement",
+    ProcessKilled = "process_killed": "a process dies and the page cache survives",
+    PowerLost = "power_lost": "a process dies and the page cache with it",
+    PowerLostEverywhere = "power_lost_everywhere": "all nodes lose power at once",
+    UnsyncedLost = "unsynced_lost": "a group that was written is lost whole",
+    UnsyncedTorn = "unsynced_torn": "only a group's first frames survive",
+    FrameTorn = "frame_torn": "a group is lost from the middle of a frame on",
+    SyncFailed = "sync_failed": "a sync fails",
+    DiskLost = "disk_lost": "a data directory is gone",
+    DiskRolledBack = "disk_rolled_back": "a data directory is set back",
+    DiskCopied = "disk_copied": "a data directory is replaced by a copy of another node's",
+}
+
+kinds! {
+    /// A path that must have been taken.
+    Sight,
+    /// How often each path was taken.
+    SightCounts,
+    IntervalRelayed = "interval_relayed": "a node learned of a lane from another one than its owner",
+    IntervalKnown = "interval_known": "an interval told nothing new",
+    GapRefused = "gap_refused": "an interval that leaves a gap was refused",
+    AddRefused = "add_refused": "an add was refused because the value would leave its range",
+    ForkFound = "fork_found": "a replica reported a forked lane",
+    NodeReplaced = "node_replaced": "a node whose own lane had forked was stopped and replaced",
+    ForkAtRest = "fork_at_rest": "two histories of a lane are left at rest, and reported",
+    TokenAwaited = "token_awaited": "a read waited for its token",
+    TokenCovered = "token_covered": "a read with a token was answered",
+    SnapshotTaken = "snapshot_taken": "a log was replaced by a snapshot and its tail",
+    UnansweredCounted = "unanswered_counted": "an add without an answer counts",
+    UnansweredLost = "unanswered_lost": "an add without an answer does not count",
+    AddExcused = "add_excused": "an acknowledged add went down with the only disk that had it",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_counts_under_its_own_name_and_what_never_happened_is_missing() {
+        let mut counts = FaultCounts::default();
+        for &kind in FaultKind::ALL {
+            if kind != FaultKind::DiskLost {
+                counts.count(kind);
+            }
+        }
+        assert_eq!(counts.missing(), ["disk_lost"]);
+        assert!(
+            counts
+                .iter()
+                .all(|(kind, n)| n == u64::from(kind != FaultKind::DiskLost))
+        );
+    }
+}

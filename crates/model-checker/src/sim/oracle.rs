@@ -1,0 +1,115 @@
+//! What must hold, as pure functions with the names of the guarantees.
+//!
+//! - `conservation` and `convergence`, in one: a replica that holds a lane at some mark shows
+//!   exactly what the lane's owner had put into it by then, at all times ([`lane_is_exact`]). So
+//!   equal digests show equal values, and nothing is counted twice or by halves. At rest, each
+//!   value is also added up from the single adds.
+//! - `no_phantom`: a counter that only grows is never below 0 or above everything invoked.
+//! - `durability`, `read_your_writes`, `availability`: at the places where they can break.
+//! - `monotonic_reads`: on one directory, a growing counter does not go down.
+//! - `incarnation_safety`: a fork is reported if there is one, and only then.
+
+use std::fmt;
+
+use crdt_core::{CounterName, Replica, ReplicaId};
+
+use super::ledger::{Ledger, Totals};
+use super::queue::SimTime;
+
+/// A guarantee that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its name.
+    pub guarantee: &'static str,
+    /// Where it was seen, if in one place.
+    pub node: Option<usize>,
+    /// When.
+    pub at: SimTime,
+    /// What was expected and what was found.
+    pub says: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is violated at {}", self.guarantee, self.at)?;
+        if let Some(node) = self.node {
+            write!(f, ", node {node}")?;
+        }
+        write!(f, ": {}", self.says)
+    }
+}
+
+/// Whether a replica shows of a lane exactly what its owner had at the mark the replica names;
+/// else what is wrong. `counters` are those of the shard, by number and name.
+pub(super) fn lane_is_exact<'a>(
+    replica: &Replica,
+    (shard, lane): (usize, ReplicaId),
+    ledger: &Ledger,
+    counters: impl Iterator<Item = (usize, &'a CounterName)>,
+) -> Result<(), String> {
+    let held = replica.held(lane);
+    let number = Ledger::number(lane);
+    let Some(expected): Option<&Totals> = ledger.totals(shard, number, held) else {
+        return Err(format!(
+            "lane {} of shard {shard} is held at {held}, where it never was",
+            number.0
+        ));
+    };
+    for (counter, name) in counters {
+        let found = replica
+            .find(name.as_str())
+            .map_or(0, |index| replica.sum_of(lane, index).value());
+        if found != expected[counter] {
+            return Err(format!(
+                "lane {} of shard {shard} is held at {held}, where its owner had counted {} for \
+                 {name}, but {found} is found",
+                number.0, expected[counter]
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a growing counter's value is one that its clients can have caused.
+pub(super) fn no_phantom(value: i128, invoked: i128) -> bool {
+    (0..=invoked).contains(&value)
+}
+
+/// Whether a growing counter that was read before may now be read as this.
+pub(super) fn monotonic_reads(before: i128, now: i128) -> bool {
+    now >= before
+}
+
+#[cfg(test)]
+mod tests {
+    use crdt_core::{Mark, StartId, Sum};
+
+    use super::*;
+    use crate::sim::random::Random;
+
+    #[test]
+    fn a_lane_is_exact_only_with_the_sums_of_its_mark() {
+        let name: CounterName = "up-0".parse().expect("a valid name");
+        let mut ledger = Ledger::new(1);
+        let owner = ledger.mint(&mut Random::new(1));
+        let mut replica = Replica::new(ledger.ids()[0], StartId::new(1));
+        let index = replica.counter(&name);
+        let to = replica.add(index, Sum::of(3)).expect("in range");
+        replica.commit().expect("an add was taken");
+        replica.synced();
+        let exact = |ledger: &Ledger| {
+            lane_is_exact(
+                &replica,
+                (0, replica.id()),
+                ledger,
+                [(0, &name)].into_iter(),
+            )
+        };
+        exact(&ledger).expect_err("nobody has committed this");
+        let adds = [ledger.take((0, 3), 0, owner), ledger.take((0, 1), 0, owner)];
+        ledger.commit((0, owner), (Mark::ZERO, to), &adds);
+        exact(&ledger).expect_err("one add is missing");
+        ledger.commit((0, owner), (Mark::ZERO, to), &adds[..1]);
+        exact(&ledger).expect("3 it is");
+    }
+}

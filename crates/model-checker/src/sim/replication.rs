@@ -1,0 +1,122 @@
+//! Anti-entropy between nodes, as `tallyd` runs it: one stream for each ordered pair.
+//!
+//! The receiver opens a stream with all that it holds, and later tells what has changed in it. The
+//! sender keeps a cursor for each lane: it advances by what was sent, not by what was confirmed,
+//! and begins again from what the receiver holds when the stream is opened anew. The sender's own
+//! lane goes out at its pace. Lanes of others are relayed, and only when the receiver has lacked
+//! them for some time, for mostly their owners send them too.
+
+mod pull;
+mod serve;
+
+use std::rc::Rc;
+
+use crdt_core::Fork;
+
+use super::kinds::{FaultKind, Sight};
+use super::ledger::Ledger;
+use super::network::{Fate, Message};
+use super::oracle::Violation;
+use super::plant::Plant;
+use super::story::MessageEntry;
+use super::world::{Event, World};
+
+pub(super) use pull::Pull;
+pub(super) use serve::Serving;
+
+impl World<'_> {
+    /// A replica has found two histories of a lane. If the lane is its own, the node stops.
+    pub(super) fn fork_found(
+        &mut self,
+        node: usize,
+        shard: usize,
+        fork: &Fork,
+    ) -> Result<(), Violation> {
+        let number = Ledger::number(fork.lane);
+        self.see(Sight::ForkFound);
+        self.tell_message(MessageEntry::ForkFound {
+            node,
+            shard,
+            lane: number.0,
+        });
+        if !self.ledger.report_fork(shard, number) {
+            let says = format!("no directory was rolled back or copied, and yet: {fork}");
+            return Err(self.violation("incarnation_safety", Some(node), says));
+        }
+        if self.nodes[node].incarnation == number && !self.is_planted(Plant::ForkIgnored) {
+            self.replace(node);
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, from: usize, to: usize, message: Message) {
+        let slow = self.nodes[to].message_slowness;
+        let fate = self
+            .network
+            .fate((from, to), self.now, slow, &mut self.random);
+        let message = Rc::new(message);
+        let mut arrive = |at| {
+            let message = Rc::clone(&message);
+            self.queue.plan(at, Event::Deliver { from, to, message });
+        };
+        match fate {
+            Fate::Arrives { at, overtakes } => {
+                arrive(at);
+                if overtakes {
+                    self.fault(to, FaultKind::MessageReordered);
+                }
+            }
+            Fate::HeldBack { at } => {
+                arrive(at);
+                self.fault(to, FaultKind::MessageHeldBack);
+            }
+            Fate::Twice { at, again } => {
+                arrive(at);
+                arrive(again);
+                self.fault(to, FaultKind::MessageDuplicated);
+            }
+            Fate::Lost => {
+                self.fault(to, FaultKind::MessageLost);
+                self.undelivered(from, to, &message);
+            }
+            Fate::Cut => self.undelivered(from, to, &message),
+        }
+    }
+
+    /// A message that never arrives breaks its stream.
+    fn undelivered(&mut self, from: usize, to: usize, message: &Message) {
+        self.tell_message(MessageEntry::Undelivered { from, to });
+        match *message {
+            Message::Open { stream, .. } | Message::Held { stream, .. } => {
+                self.break_stream(from, to, stream);
+            }
+            Message::Intervals { stream, .. } => self.break_stream(to, from, stream),
+        }
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        from: usize,
+        to: usize,
+        message: &Message,
+    ) -> Result<(), Violation> {
+        if !self.nodes[to].up || self.network.is_cut(from, to) {
+            self.undelivered(from, to, message);
+            return Ok(());
+        }
+        match message {
+            Message::Open { stream, held } => self.opened((from, to), *stream, held),
+            Message::Held { stream, marks } => {
+                let serving = self.nodes[to].servings[from].as_ref();
+                if serving.is_some_and(|serving| serving.stream == *stream) {
+                    self.told((from, to), marks)?;
+                }
+                Ok(())
+            }
+            // Also those of an earlier stream, or for an earlier life: late is not wrong.
+            Message::Intervals { stream, intervals } => {
+                self.receive((from, to), *stream, intervals)
+            }
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! What happened in a run, told so that a person can follow it.
+//!
+//! Every entry also goes into a hash: two runs of one schedule must tell the same story, or
+//! something in them depends on more than the seed. The entries themselves are kept only when
+//! somebody is going to read them.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use super::kinds::FaultKind;
+use super::queue::SimTime;
+use super::schedule::{CrashPoint, Trouble};
+
+/// The name of a counter in stories and on the simulated wire.
+pub(crate) fn counter_name(counter: usize) -> String {
+    use super::schedule::{COUNTER_HUGE, COUNTERS_GROWING};
+    match counter {
+        COUNTER_HUGE => format!("huge-{counter}"),
+        counter if counter < COUNTERS_GROWING => format!("up-{counter}"),
+        counter => format!("both-{counter}"),
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) enum Entry {
+    Taken {
+        node: usize,
+        add: usize,
+        counter: usize,
+        amount: i64,
+    },
+    Refused {
+        node: usize,
+        counter: usize,
+        amount: i64,
+    },
+    Acknowledged {
+        node: usize,
+        add: usize,
+    },
+    Read {
+        node: usize,
+        counter: usize,
+        value: i128,
+    },
+    ReadOwn {
+        node: usize,
+        add: usize,
+        covered: bool,
+    },
+    Committed {
+        node: usize,
+        frames: usize,
+    },
+    Synced {
+        node: usize,
+    },
+    Snapshot {
+        node: usize,
+    },
+    Trouble {
+        node: usize,
+        trouble: Trouble,
+    },
+    Fault {
+        node: usize,
+        kind: FaultKind,
+    },
+    Over {
+        node: usize,
+        trouble: Trouble,
+    },
+    Started {
+        node: usize,
+        incarnation: usize,
+        frames: usize,
+    },
+    Replaced {
+        node: usize,
+    },
+    Message(MessageEntry),
+    Isolated,
+    Healed,
+}
+
+/// One thing that happened between nodes. Lanes are numbered by incarnation.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) enum MessageEntry {
+    Opened {
+        node: usize,
+        peer: usize,
+    },
+    Sent {
+        from: usize,
+        to: usize,
+        shard: usize,
+        lane: usize,
+        after: u64,
+        upto: u64,
+    },
+    Undelivered {
+        from: usize,
+        to: usize,
+    },
+    Received {
+        node: usize,
+        shard: usize,
+        lane: usize,
+        upto: u64,
+        taken: bool,
+    },
+    Gap {
+        node: usize,
+        shard: usize,
+        lane: usize,
+    },
+    ForkFound {
+        node: usize,
+        shard: usize,
+        lane: usize,
+    },
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Taken {
+                node,
+                add,
+                counter,
+                amount,
+            } => {
+                let name = counter_name(counter);
+                write!(f, "node {node} takes add #{add}: {amount:+} to {name}")
+            }
+            Self::Refused {
+                node,
+                counter,
+                amount,
+            } => {
+                let name = counter_name(counter);
+                write!(f, "node {node} refuses {amount:+} to {name}: out of range")
+            }
+            Self::Acknowledged { node, add } => write!(f, "node {node} acknowledges add #{add}"),
+            Self::Read {
+                node,
+                counter,
+                value,
+            } => {
+                write!(f, "node {node} answers {} = {value}", counter_name(counter))
+            }
+            Self::ReadOwn { node, add, covered } => {
+                let does = if covered { "covers" } else { "does not cover" };
+                write!(f, "node {node} {does} the token of add #{add}")
+            }
+            Self::Committed { node, frames } => {
+                write!(f, "node {node} closes a group of {frames} intervals")
+            }
+            Self::Synced { node } => write!(f, "node {node} has synced the group"),
+            Self::Snapshot { node } => write!(f, "node {node} takes a snapshot"),
+            Self::Started {
+                node,
+                incarnation,
+                frames,
+            } => {
+                let from = format!("from {frames} intervals on disk");
+                write!(f, "node {node} starts as incarnation {incarnation} {from}")
+            }
+            Self::Replaced { node } => {
+                let why = "for its own lane has forked";
+                write!(f, "node {node} stops, {why}, and gets an empty directory")
+            }
+            Self::Trouble { node, trouble } => fmt_trouble(f, node, trouble),
+            Self::Fault { node, kind } => write!(f, "node {node}: {}", kind.says()),
+            Self::Over { node, trouble } => write!(f, "node {node}: over: {trouble:?}"),
+            Self::Message(message) => message.fmt(f),
+            Self::Isolated => write!(f, "the trouble ends; all nodes run, none reaches another"),
+            Self::Healed => write!(f, "the network heals"),
+        }
+    }
+}
+
+impl fmt::Display for MessageEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Opened { node, peer } => {
+                write!(f, "node {node} asks node {peer} for what it lacks")
+            }
+            Self::Sent {
+                from,
+                to,
+                shard,
+                lane,
+                after,
+                upto,
+            } => {
+                let what = format!("lane {lane} of shard {shard}, ({after}, {upto}]");
+                write!(f, "node {from} sends node {to} {what}")
+            }
+            Self::Undelivered { from, to } => {
+                write!(f, "a message from node {from} to node {to} does not arrive")
+            }
+            Self::Received {
+                node,
+                shard,
+                lane,
+                upto,
+                taken,
+            } => {
+                let what = if taken { "takes" } else { "knew" };
+                write!(
+                    f,
+                    "node {node} {what} lane {lane} of shard {shard} up to {upto}"
+                )
+            }
+            Self::Gap { node, shard, lane } => {
+                write!(
+                    f,
+                    "node {node} refuses an interval of lane {lane} of shard {shard}: a gap"
+                )
+            }
+            Self::ForkFound { node, shard, lane } => {
+                write!(
+                    f,
+                    "node {node} reports that lane {lane} of shard {shard} has forked"
+                )
+            }
+        }
+    }
+}
+
+fn fmt_trouble(f: &mut fmt::Formatter<'_>, node: usize, trouble: Trouble) -> fmt::Result {
+    match trouble {
+        Trouble::Crash { point, power } => {
+            let when = match point {
+                CrashPoint::Idle => "now",
+                CrashPoint::BeforeWrite => "before its next write",
+                CrashPoint::BeforeSync => "between its next write and sync",
+                CrashPoint::BeforeAck => "between its next sync and acknowledgement",
+            };
+            let how = if power { "loses power" } else { "is killed" };
+            write!(f, "node {node} {how} {when}")
+        }
+        Trouble::PowerOutage => write!(f, "all nodes lose power"),
+        Trouble::SyncFails => write!(f, "the next sync of node {node} will fail"),
+        Trouble::DiskLost => write!(f, "node {node} dies and its directory is gone"),
+        Trouble::DiskRolledBack { to } => {
+            write!(f, "node {node} dies and its directory is set back to {to}")
+        }
+        Trouble::DiskCopied { from } => {
+            write!(
+                f,
+                "node {node} dies and gets a copy of the directory of node {from}"
+            )
+        }
+        Trouble::Pause => write!(f, "node {node} stands still"),
+        Trouble::SlowNode => write!(f, "node {node} becomes slow"),
+        Trouble::SlowDisk => write!(f, "the disk of node {node} becomes slow"),
+        Trouble::Clock { forward, by_us } => {
+            let sign = if forward { '+' } else { '-' };
+            write!(
+                f,
+                "the clock of node {node} jumps by {sign}{} ms",
+                by_us / 1000
+            )
+        }
+        Trouble::Split { mask } => {
+            write!(
+                f,
+                "nodes of the mask {mask:#b} and the others do not reach each other"
+            )
+        }
+        Trouble::OneWay => write!(f, "what node {node} sends arrives nowhere"),
+        Trouble::Partial { with } => {
+            write!(f, "nodes {node} and {with} do not reach each other")
+        }
+        Trouble::StreamReset { from } => {
+            write!(f, "the stream from node {from} to node {node} breaks")
+        }
+    }
+}
+
+/// The story of one run.
+#[derive(Default)]
+pub(crate) struct Story {
+    hash: EntryHasher,
+    kept: Option<Vec<(SimTime, Entry)>>,
+}
+
+impl Story {
+    /// A story that is only hashed, or one that is to be read as well.
+    pub(crate) fn new(keep: bool) -> Self {
+        Self {
+            hash: EntryHasher::default(),
+            kept: keep.then(Vec::new),
+        }
+    }
+
+    /// The next entry.
+    pub(crate) fn tell(&mut self, at: SimTime, entry: Entry) {
+        (at, entry).hash(&mut self.hash);
+        if let Some(kept) = &mut self.kept {
+            kept.push((at, entry));
+        }
+    }
+
+    /// What two runs of one schedule have in common.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash.finish()
+    }
+
+    /// The entries, a line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let kept = self.kept.as_deref().unwrap_or_default();
+        kept.iter()
+            .map(|(at, entry)| format!("{at}  {entry}"))
+            .collect()
+    }
+}
+
+/// Mixes words. The standard library's hasher may change between releases of the compiler, and is
+/// slower than the rest of the simulator.
+#[derive(Default)]
+struct EntryHasher(u64);
+
+impl Hasher for EntryHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let mixed = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.write_u64(word.unsigned_abs() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

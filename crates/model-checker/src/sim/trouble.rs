@@ -1,0 +1,238 @@
+//! What goes wrong: each fault of a schedule, where it begins and where it ends.
+
+use super::disk::Disk;
+use super::kinds::FaultKind;
+use super::ledger::Incarnation;
+use super::plant::Plant;
+use super::queue::SimTime;
+use super::schedule::{CrashPoint, Trouble};
+use super::story::Entry;
+use super::world::{Event, World};
+
+/// A slow disk takes so many times longer.
+const SLOW_DISK: u64 = 20;
+/// A slow node takes so many times longer for messages.
+const SLOW_NODE: u64 = 10;
+
+/// What a directory held when it was backed up, and whose it was.
+pub(super) struct Backup {
+    disk: Disk,
+    of: Incarnation,
+}
+
+impl World<'_> {
+    /// Plans the schedule's faults: their beginnings, their ends, and the backups they need.
+    pub(super) fn plan_troubles(&mut self) {
+        for (number, fault) in self.schedule.faults.iter().enumerate() {
+            if let Trouble::DiskRolledBack { to } = fault.trouble {
+                self.queue.plan(to, Event::Backup { fault: number });
+            }
+            self.queue.plan(fault.at, Event::Trouble(number));
+            let ends = fault.at.after_us(fault.lasts_us);
+            self.queue
+                .plan(ends.min(self.schedule.ends), Event::TroubleOver(number));
+        }
+    }
+
+    pub(super) fn back_up(&mut self, fault: usize) {
+        let node = &self.nodes[self.schedule.faults[fault].node];
+        let backup = Backup {
+            disk: Disk::holding(node.disk.durable().to_vec()),
+            of: node.incarnation,
+        };
+        self.backups.insert(fault, backup);
+    }
+
+    /// A fault begins.
+    pub(super) fn trouble(&mut self, fault: usize) {
+        let (node, trouble) = (
+            self.schedule.faults[fault].node,
+            self.schedule.faults[fault].trouble,
+        );
+        let over = self.now.after_us(self.schedule.faults[fault].lasts_us);
+        self.tell(Entry::Trouble { node, trouble });
+        match trouble {
+            Trouble::Crash { point, power } => {
+                if self.nodes[node].up {
+                    self.crash(node, point, power);
+                }
+            }
+            Trouble::PowerOutage => self.power_outage(),
+            Trouble::SyncFails => self.nodes[node].sync_fails = true,
+            Trouble::DiskLost => self.disk_lost(node),
+            Trouble::DiskRolledBack { .. } => self.disk_rolled_back(node, fault),
+            Trouble::DiskCopied { from } => self.disk_copied(node, from),
+            Trouble::Pause => self.pause(node, over.min(self.schedule.ends)),
+            Trouble::SlowNode => {
+                self.nodes[node].message_slowness = SLOW_NODE;
+                self.fault(node, FaultKind::NodeSlow);
+            }
+            Trouble::SlowDisk => {
+                self.nodes[node].disk_slowness = SLOW_DISK;
+                self.fault(node, FaultKind::DiskSlow);
+            }
+            Trouble::Clock { forward, by_us } => self.clock_jumps(node, forward, by_us),
+            Trouble::Split { .. } => self.cut(fault, FaultKind::PartitionSplit),
+            Trouble::OneWay => self.cut(fault, FaultKind::PartitionOneWay),
+            Trouble::Partial { .. } => self.cut(fault, FaultKind::PartitionPartial),
+            Trouble::StreamReset { from } => {
+                self.fault(node, FaultKind::StreamReset);
+                let stream = self.nodes[node].pulls[from].stream;
+                self.reopen(node, from, stream);
+            }
+        }
+    }
+
+    /// A fault that lasts ends. Processes that died have planned their next start themselves.
+    pub(super) fn trouble_over(&mut self, fault: usize) {
+        let (node, trouble) = (
+            self.schedule.faults[fault].node,
+            self.schedule.faults[fault].trouble,
+        );
+        match trouble {
+            Trouble::Crash { point, power } => {
+                // The process had no group to die in: it dies now.
+                if self.nodes[node].armed == Some((point, power)) {
+                    self.crash(node, CrashPoint::Idle, power);
+                }
+                return;
+            }
+            Trouble::SyncFails => self.nodes[node].sync_fails = false,
+            Trouble::SlowNode => self.nodes[node].message_slowness = 1,
+            Trouble::SlowDisk => self.nodes[node].disk_slowness = 1,
+            Trouble::Split { .. } | Trouble::OneWay | Trouble::Partial { .. } => {
+                for (from, to) in self.ways_cut(node, trouble) {
+                    self.network.mend(from, to);
+                }
+            }
+            Trouble::PowerOutage
+            | Trouble::DiskLost
+            | Trouble::DiskRolledBack { .. }
+            | Trouble::DiskCopied { .. }
+            | Trouble::Pause
+            | Trouble::Clock { .. }
+            | Trouble::StreamReset { .. } => return,
+        }
+        self.tell(Entry::Over { node, trouble });
+    }
+
+    fn power_outage(&mut self) {
+        self.faults.count(FaultKind::PowerLostEverywhere);
+        for node in 0..self.nodes.len() {
+            self.die(node, true);
+        }
+    }
+
+    fn disk_lost(&mut self, node: usize) {
+        self.fault(node, FaultKind::DiskLost);
+        self.die(node, false);
+        let reused = self
+            .is_planted(Plant::IdReused)
+            .then_some(self.nodes[node].incarnation);
+        self.set_disk(node, Disk::default(), reused);
+    }
+
+    fn disk_rolled_back(&mut self, node: usize, fault: usize) {
+        let Some(Backup { disk, of }) = self.backups.remove(&fault) else {
+            return;
+        };
+        self.fault(node, FaultKind::DiskRolledBack);
+        self.die(node, false);
+        self.ledger.may_fork(of);
+        self.set_disk(node, disk, Some(of));
+    }
+
+    fn disk_copied(&mut self, node: usize, from: usize) {
+        self.fault(node, FaultKind::DiskCopied);
+        self.die(node, false);
+        let of = self.nodes[from].incarnation;
+        self.ledger.may_fork(of);
+        let disk = Disk::holding(self.nodes[from].disk.durable().to_vec());
+        self.set_disk(node, disk, Some(of));
+    }
+
+    fn pause(&mut self, node: usize, until: SimTime) {
+        if self.nodes[node].up {
+            self.nodes[node].paused_until = Some(until);
+            self.fault(node, FaultKind::ProcessPaused);
+        }
+    }
+
+    fn clock_jumps(&mut self, node: usize, forward: bool, by_us: u64) {
+        let by_us = i64::try_from(by_us).expect("jumps are of seconds");
+        let (kind, by_us) = if forward {
+            (FaultKind::ClockForward, by_us)
+        } else {
+            (FaultKind::ClockBackward, -by_us)
+        };
+        self.nodes[node].clock_offset_us += by_us;
+        self.fault(node, kind);
+    }
+
+    fn cut(&mut self, fault: usize, kind: FaultKind) {
+        let (node, trouble) = (
+            self.schedule.faults[fault].node,
+            self.schedule.faults[fault].trouble,
+        );
+        self.fault(node, kind);
+        for (from, to) in self.ways_cut(node, trouble) {
+            self.network.cut(from, to);
+        }
+    }
+
+    /// The ways that a partition cuts; none for other troubles.
+    fn ways_cut(&self, node: usize, trouble: Trouble) -> Vec<(usize, usize)> {
+        let cuts = |from: usize, to: usize| match trouble {
+            Trouble::Split { mask } => (mask >> from & 1) != (mask >> to & 1),
+            Trouble::OneWay => from == node,
+            Trouble::Partial { with } => (from, to) == (node, with) || (to, from) == (node, with),
+            Trouble::Crash { .. }
+            | Trouble::PowerOutage
+            | Trouble::SyncFails
+            | Trouble::DiskLost
+            | Trouble::DiskRolledBack { .. }
+            | Trouble::DiskCopied { .. }
+            | Trouble::Pause
+            | Trouble::SlowNode
+            | Trouble::SlowDisk
+            | Trouble::Clock { .. }
+            | Trouble::StreamReset { .. } => false,
+        };
+        let all = 0..self.nodes.len();
+        all.clone()
+            .flat_map(|from| all.clone().map(move |to| (from, to)))
+            .filter(|&(from, to)| from != to && cuts(from, to))
+            .collect()
+    }
+
+    // The end of all trouble.
+
+    /// All processes run, at their usual speed, and none reaches another.
+    pub(super) fn isolate(&mut self) {
+        self.tell(Entry::Isolated);
+        for node in 0..self.nodes.len() {
+            let place = &mut self.nodes[node];
+            place.armed = None;
+            place.sync_fails = false;
+            place.paused_until = None;
+            place.message_slowness = 1;
+            place.disk_slowness = 1;
+            for to in (0..self.nodes.len()).filter(|&to| to != node) {
+                self.network.cut(node, to);
+            }
+        }
+    }
+
+    /// Everybody reaches everybody, and asks for what it lacks.
+    pub(super) fn heal(&mut self) {
+        self.tell(Entry::Healed);
+        self.network.heal();
+        for node in 0..self.nodes.len() {
+            for peer in (0..self.nodes.len()).filter(|&peer| peer != node) {
+                if self.nodes[node].up {
+                    self.open(node, peer);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The simulator finds every bug that can be planted, and none in what is deployed.
+//!
+//! The numbers of schedules are small enough for a debug build; `cargo xtask sim` plays many more.
+
+use model_checker::sim::{Bounds, Campaign, Plant, shrink_and_tell};
+
+/// A fixed first seed: these are tests of the simulator, and must not fail by chance.
+const SEED: u64 = 20_260_101;
+/// No planted bug may take longer to be found.
+const FOUND_WITHIN: u64 = 10_000;
+
+fn campaign(plant: Option<Plant>) -> Campaign {
+    let bounds = Bounds {
+        nodes: None,
+        ops: 100,
+    };
+    Campaign {
+        seed: SEED,
+        schedules: FOUND_WITHIN,
+        bounds,
+        plant,
+        twice: false,
+        threads: 2,
+    }
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    for plant in Plant::ALL {
+        let summary = campaign(Some(plant)).run(|_| {});
+        let found = summary.failures.first();
+        assert!(
+            found.is_some(),
+            "{} in {} schedules",
+            plant.name(),
+            summary.schedules
+        );
+    }
+}
+
+#[test]
+fn nothing_is_found_in_what_is_deployed_and_every_fault_fires() {
+    let summary = Campaign {
+        schedules: 1_000,
+        ..campaign(None)
+    }
+    .run(|_| {});
+    assert!(summary.failures.is_empty(), "{:?}", summary.failures);
+    assert_eq!(summary.missing, [""; 0]);
+    assert_eq!(summary.schedules, 1_000);
+}
+
+#[test]
+fn nine_nodes_agree_and_every_run_can_be_repeated() {
+    let bounds = Bounds {
+        nodes: Some(Bounds::NODES_MAX),
+        ops: 60,
+    };
+    let summary = Campaign {
+        schedules: 12,
+        bounds,
+        twice: true,
+        ..campaign(None)
+    }
+    .run(|_| {});
+    assert!(summary.failures.is_empty(), "{:?}", summary.failures);
+}
+
+#[test]
+fn a_failing_schedule_is_made_small_and_told() {
+    let planted = campaign(Some(Plant::TornFrameKept));
+    let summary = planted.run(|_| {});
+    let failure = summary.failures.first().expect("this bug is found");
+    let told =
+        shrink_and_tell(failure.seed, planted.bounds, planted.plant).expect("it fails again");
+    assert_eq!(told.violation.guarantee, failure.violation.guarantee);
+    assert!(
+        told.ops.0 <= 10 && told.faults.0 <= 3,
+        "{:?} {:?}",
+        told.ops,
+        told.faults
+    );
+    assert!(
+        told.story
+            .iter()
+            .any(|line| line.contains("from the middle of a frame on"))
+    );
+}
