@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crdt_core::Sum;
+use crdt_core::{CounterName, Replica, Sum};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -16,7 +16,7 @@ use wire::v1::{IngestRequest, IngestResponse};
 
 use super::counter::parse_name;
 use super::refuse;
-use crate::node::{Node, Place, Refusing, Round};
+use crate::node::{AddRefusal, Node, Place, Refusing, Round};
 
 /// Names a stream may introduce.
 const DICTIONARY_NAMES_MAX: usize = 1 << 20;
@@ -132,9 +132,11 @@ impl IngestStream {
 
     /// Takes a message, all of it or nothing.
     fn take(&mut self, request: &IngestRequest) -> Result<(), Status> {
+        // All that the message alone can be refused for, before a name gets its place.
         self.check(request)?;
-        self.introduce(&request.introduced)?;
-        self.check_indices(&request.counters)?;
+        let names = self.check_names(&request.introduced)?;
+        Self::check_indices(&request.counters, self.dictionary.len() + names.len())?;
+        self.introduce(&names)?;
         let counted = self.count(request);
         let taken = counted.and_then(|()| self.take_sums());
         self.touched.clear();
@@ -169,16 +171,21 @@ impl IngestStream {
         Ok(())
     }
 
-    /// Adds names to the dictionary.
-    fn introduce(&mut self, introduced: &[String]) -> Result<(), Status> {
+    /// Parses the names that a message introduces.
+    fn check_names(&self, introduced: &[String]) -> Result<Vec<CounterName>, Status> {
         if self.dictionary.len() + introduced.len() > DICTIONARY_NAMES_MAX {
             return Err(refuse::dictionary_full(DICTIONARY_NAMES_MAX));
         }
-        for (at, name) in introduced.iter().enumerate() {
-            let name = parse_name(name, || format!("introduced[{at}]"))?;
+        let parse = |(at, name): (usize, &String)| parse_name(name, || format!("introduced[{at}]"));
+        introduced.iter().enumerate().map(parse).collect()
+    }
+
+    /// Adds names to the dictionary.
+    fn introduce(&mut self, names: &[CounterName]) -> Result<(), Status> {
+        for name in names {
             let place = self
                 .node
-                .place(&name)
+                .place(name)
                 .map_err(|refusal| refuse::add(&refusal))?;
             self.dictionary.push(place);
         }
@@ -186,8 +193,8 @@ impl IngestStream {
         Ok(())
     }
 
-    fn check_indices(&self, counters: &[u32]) -> Result<(), Status> {
-        let names = self.dictionary.len();
+    /// Checks that a dictionary of so many names has all the indices.
+    fn check_indices(counters: &[u32], names: usize) -> Result<(), Status> {
         // The common case is one pass without a branch.
         if counters
             .iter()
@@ -215,7 +222,7 @@ impl IngestStream {
     /// Adds the entries up, by counter, into `adds`.
     fn count(&mut self, request: &IngestRequest) -> Result<(), Status> {
         let Self { sums, touched, .. } = self;
-        let mut fits = true;
+        let mut overflow = None;
         if request.amounts.is_empty() {
             for &index in &request.counters {
                 let sum = &mut sums[index as usize];
@@ -233,7 +240,7 @@ impl IngestStream {
                 }
                 match sum.checked_add(Sum::of(amount)) {
                     Some(total) => *sum = total,
-                    None => fits = false,
+                    None => overflow = Some(index),
                 }
             }
         }
@@ -241,14 +248,13 @@ impl IngestStream {
             let sum = std::mem::take(&mut self.sums[index as usize]);
             self.adds.push((self.dictionary[index as usize], sum));
         }
-        if fits {
+        let Some(index) = overflow else {
             return Ok(());
-        }
-        let message = format!(
-            "the amounts for one counter add up to more than {}",
-            u64::MAX
-        );
-        Err(refuse::field("VALUE_OUT_OF_RANGE", "amounts", &message))
+        };
+        let Place { shard, counter } = self.dictionary[index as usize];
+        let name = |replica: &mut Replica| replica.name(counter).clone();
+        let counter = self.node.with_shard(shard, name);
+        Err(refuse::add(&AddRefusal::BatchOverflow { counter }))
     }
 
     /// Gives the sums to the shards; the round that makes them durable.
