@@ -1,0 +1,60 @@
+//! Three nodes that name each other as peers: the smallest cluster that relays.
+
+use tempfile::TempDir;
+
+use super::node::{Node, Values, eventually};
+
+/// Three nodes. Declared before the directory, so that they end before it is removed.
+pub(crate) struct Cluster {
+    /// The nodes.
+    pub(crate) nodes: [Node; 3],
+    _place: TempDir,
+}
+
+impl Cluster {
+    /// Starts them, and waits until all serve.
+    pub(crate) async fn start() -> Self {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let mut nodes = ["a", "b", "c"].map(|name| Node::new(place.path(), name));
+        let addresses = nodes.each_ref().map(|node| node.address.clone());
+        nodes = nodes.map(|node| {
+            let others = addresses.iter().filter(|&address| *address != node.address);
+            let others: Vec<_> = others.map(String::as_str).collect();
+            node.with_peers(&others)
+        });
+        for node in &mut nodes {
+            node.start();
+        }
+        let cluster = Self {
+            nodes,
+            _place: place,
+        };
+        cluster.ready().await;
+        cluster
+    }
+
+    /// Waits until all nodes serve.
+    pub(crate) async fn ready(&self) {
+        use tonic_health::pb::health_check_response::ServingStatus::Serving;
+        for node in &self.nodes {
+            eventually("every node serves", async || {
+                node.health().await == Some(Serving)
+            })
+            .await;
+        }
+    }
+
+    /// Waits until no node lacks what another one has; the values that all of them have then.
+    pub(crate) async fn converged(&self) -> Values {
+        let [a, b, c] = &self.nodes;
+        eventually("the nodes hold the same lanes", async || {
+            let lanes = a.status().await.lanes;
+            lanes == b.status().await.lanes && lanes == c.status().await.lanes
+        })
+        .await;
+        let values = a.values().await;
+        assert_eq!(values, b.values().await, "the same lanes, the same values");
+        assert_eq!(values, c.values().await, "the same lanes, the same values");
+        values
+    }
+}
