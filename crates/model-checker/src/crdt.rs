@@ -1,0 +1,385 @@
+//! Worlds over the deployed `crdt_core::Replica`: every order of every step, and every fault.
+//!
+//! A state holds the nodes ([`node`]), and everything that was ever sent. The network *is* that
+//! growing set: any message can be delivered to anybody at any time, again and again, or never,
+//! which is loss, duplication, reordering and partition at once. Faults and adds are bounded by
+//! budgets; within them the search is exhaustive. What a world must guarantee is in
+//! [`guarantees`], what it comes to when left alone in [`rest`], and the rules that mutants break
+//! in [`mutation`].
+//!
+//! Left out: bytes (tested in `wire` and in the server's log), time, and more than one shard
+//! (shards share nothing).
+
+pub mod guarantees;
+mod ledger;
+mod mutation;
+mod node;
+mod rest;
+mod step;
+
+use stateright::{Model, Property};
+
+pub use guarantees::Guarantee;
+pub use ledger::{Ledger, Point};
+pub use mutation::Mutation;
+pub use node::{Message, Node};
+pub use rest::AtRest;
+pub use step::Step;
+
+use crate::shared::{Memo, Shared};
+use crate::world::World;
+
+/// How finely the way of an add to the disk is cut into steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Grain {
+    /// A commit is written and synced in one step, and what is delivered is committed at once. A
+    /// crash between would leave the disk as it is before or after the step.
+    #[default]
+    Whole,
+    /// Deliver, commit (write) and sync are steps of their own, and crashes come between.
+    Fine,
+}
+
+/// The bounds of a world, and the rule that it breaks.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Nodes, and so lanes to begin with.
+    pub replicas: usize,
+    /// Counters: 1 or 2.
+    pub counters: usize,
+    /// An add adds one of these.
+    pub amounts: &'static [i64],
+    /// Adds, by all nodes together.
+    pub adds: u8,
+    /// Kills and power losses, together.
+    pub crashes: u8,
+    /// Disks lost for ever.
+    pub disk_losses: u8,
+    /// Disks replaced by a backup.
+    pub roll_backs: u8,
+    /// Disks replaced by a copy of another node's.
+    pub copies: u8,
+    /// Nodes that stop for ever.
+    pub deaths: u8,
+    /// How fine the steps are.
+    pub grain: Grain,
+    /// The broken rule.
+    pub mutation: Mutation,
+}
+
+impl Bounds {
+    /// A world without faults: so many replicas, so many adds of 1 or 2 to one counter.
+    #[must_use]
+    pub const fn new(replicas: usize, adds: u8) -> Self {
+        Self {
+            replicas,
+            counters: 1,
+            amounts: &[1, 2],
+            adds,
+            crashes: 0,
+            disk_losses: 0,
+            roll_backs: 0,
+            copies: 0,
+            deaths: 0,
+            grain: Grain::Whole,
+            mutation: Mutation::None,
+        }
+    }
+}
+
+/// What the steps of a single node depend on.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    counters: usize,
+    grain: Grain,
+    mutation: Mutation,
+    remembers_disks: bool,
+    only_increments: bool,
+}
+
+/// A state of a CRDT world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    /// The nodes.
+    pub nodes: Vec<Shared<Node>>,
+    /// Everything that was ever sent, ordered by hash.
+    pub sent: Shared<Vec<Message>>,
+    /// What is left of each budget: ghost.
+    pub left: Budgets,
+}
+
+/// What may still happen: ghost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Budgets {
+    adds: u8,
+    crashes: u8,
+    disk_losses: u8,
+    roll_backs: u8,
+    copies: u8,
+    deaths: u8,
+}
+
+/// A CRDT world: bounds, and the answers that its steps have given so far.
+#[derive(Debug)]
+pub struct Crdt {
+    bounds: Bounds,
+    rules: Rules,
+    after: Memo<Option<Shared<Node>>>,
+    offers: Memo<std::sync::Arc<[Message]>>,
+    rest: Memo<std::sync::Arc<AtRest>>,
+    sound: Memo<bool>,
+}
+
+impl Crdt {
+    /// The world within these bounds.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        let rules = Rules {
+            counters: bounds.counters,
+            grain: bounds.grain,
+            mutation: bounds.mutation,
+            remembers_disks: bounds.roll_backs > 0,
+            only_increments: bounds.amounts.iter().all(|&amount| amount > 0),
+        };
+        Self {
+            bounds,
+            rules,
+            after: Memo::default(),
+            offers: Memo::default(),
+            rest: Memo::default(),
+            sound: Memo::default(),
+        }
+    }
+
+    /// Its bounds.
+    #[must_use]
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// What the state comes to when it is left alone.
+    pub fn at_rest(&self, state: &State) -> std::sync::Arc<AtRest> {
+        let compute = || rest::at_rest(&state.nodes, &self.rules).into();
+        self.rest.get(&state.nodes, compute)
+    }
+
+    /// What a node can be asked for.
+    fn offers(&self, node: &Shared<Node>) -> std::sync::Arc<[Message]> {
+        self.offers.get(node, || node.offers(&self.rules).into())
+    }
+
+    /// One node's part of a step.
+    fn local(&self, node: &Shared<Node>, step: &Step) -> Option<Shared<Node>> {
+        let rules = &self.rules;
+        let run = || {
+            let node = Node::clone(node);
+            match step {
+                Step::Add(_, counter, amount) => node.add(*counter, *amount),
+                Step::Retry(_, counter, amount) => node.retry(*counter, *amount),
+                Step::Commit(_) => node.commit(rules),
+                Step::Sync(_) => node.sync(rules),
+                Step::Deliver(_, message) => node.receive(message, rules),
+                Step::Kill(_) => Some(node.kill(rules)),
+                Step::LosePower(_) => Some(node.lose_power(rules)),
+                Step::LoseDisk(_) => Some(node.lose_disk(rules)),
+                Step::RollBack(_, to) => Some(node.roll_back(*to, rules)),
+                Step::Die(_) => Some(node.die()),
+                Step::Send(..) | Step::RestartFrom(..) | Step::CopyDisk(..) => None,
+            }
+        };
+        self.after.get(&(node, step), || run().map(Shared::new))
+    }
+
+    /// The node whose step it is, after the step.
+    fn moved(&self, state: &State, step: &Step) -> Option<Shared<Node>> {
+        let node = &state.nodes[step.at()];
+        if let &Step::RestartFrom(_, peer) = step {
+            let restarted = Node::clone(node).restart_from(&state.nodes[peer], &self.rules);
+            return Some(Shared::new(restarted));
+        }
+        if let &Step::CopyDisk(_, of) = step {
+            let copy = Node::clone(node).copy_disk(&state.nodes[of], &self.rules);
+            return Some(Shared::new(copy));
+        }
+        if let &Step::Retry(at, counter, amount) = step {
+            // What is tried again is open at another node: no answer has come.
+            let mut others = (0..state.nodes.len()).filter(|&other| other != at);
+            let is_open = |other: usize| {
+                let last = state.nodes[other].ledger().open.last();
+                last.is_some_and(|point| point.sums[counter].value() == amount.into())
+            };
+            others.find(|&other| is_open(other))?;
+        }
+        self.local(node, step)
+    }
+
+    /// The faults that may still happen at a node.
+    fn faults(&self, state: &State, at: usize, steps: &mut Vec<Step>) {
+        let (left, node) = (&state.left, &state.nodes[at]);
+        let others = || (0..state.nodes.len()).filter(move |&other| other != at);
+        if left.crashes > 0 {
+            if self.rules.mutation == Mutation::RestartFromPeer {
+                steps.extend(others().map(|peer| Step::RestartFrom(at, peer)));
+            } else {
+                steps.push(Step::LosePower(at));
+                if self.rules.grain == Grain::Fine {
+                    steps.push(Step::Kill(at));
+                }
+            }
+        }
+        if left.disk_losses > 0 {
+            steps.push(Step::LoseDisk(at));
+        }
+        if left.roll_backs > 0 {
+            let earlier = node.past.len().saturating_sub(1);
+            steps.extend((0..earlier).map(|to| Step::RollBack(at, to)));
+        }
+        if left.copies > 0 {
+            steps.extend(others().map(|of| Step::CopyDisk(at, of)));
+        }
+        if left.deaths > 0 {
+            steps.push(Step::Die(at));
+        }
+    }
+}
+
+impl Model for Crdt {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        let bounds = &self.bounds;
+        let node = |index| Shared::new(Node::new(index, &self.rules));
+        vec![State {
+            nodes: (0..bounds.replicas).map(node).collect(),
+            sent: Shared::new(Vec::new()),
+            left: Budgets {
+                adds: bounds.adds,
+                crashes: bounds.crashes,
+                disk_losses: bounds.disk_losses,
+                roll_backs: bounds.roll_backs,
+                copies: bounds.copies,
+                deaths: bounds.deaths,
+            },
+        }]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        let living = || (0..state.nodes.len()).filter(|&at| state.nodes[at].is_alive);
+        for at in living() {
+            let node = &state.nodes[at];
+            for counter in 0..self.bounds.counters {
+                for &amount in self.bounds.amounts {
+                    if state.left.adds > 0 {
+                        steps.push(Step::Add(at, counter, amount));
+                    }
+                    if self.rules.mutation == Mutation::RetriedElsewhere {
+                        steps.push(Step::Retry(at, counter, amount));
+                    }
+                }
+            }
+            steps.push(Step::Commit(at));
+            if self.rules.grain == Grain::Fine {
+                steps.push(Step::Sync(at));
+            }
+            let is_new = |message: &&Message| position(&state.sent, message).is_err();
+            let offers = self.offers(node);
+            steps.extend(
+                offers
+                    .iter()
+                    .filter(is_new)
+                    .map(|it| Step::Send(at, it.clone())),
+            );
+            steps.extend(state.sent.iter().map(|it| Step::Deliver(at, it.clone())));
+            self.faults(state, at, steps);
+        }
+    }
+
+    fn next_state(&self, state: &State, step: Step) -> Option<State> {
+        if let Step::Send(_, message) = &step {
+            let mut sent = Vec::clone(&state.sent);
+            let position = position(&sent, message).err()?;
+            sent.insert(position, message.clone());
+            let sent = Shared::new(sent);
+            return Some(State {
+                sent,
+                ..state.clone()
+            });
+        }
+        let mut left = state.left;
+        if let Some(budget) = left.of(&step) {
+            *budget = budget.checked_sub(1)?;
+        }
+        let mut nodes = state.nodes.clone();
+        nodes[step.at()] = self.moved(state, &step)?;
+        let sent = state.sent.clone();
+        Some(State { nodes, sent, left })
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        Guarantee::ALL
+            .iter()
+            .map(|guarantee| guarantee.property())
+            .collect()
+    }
+
+    fn format_action(&self, step: &Step) -> String {
+        step.to_string()
+    }
+
+    fn format_step(&self, state: &State, step: Step) -> Option<String> {
+        self.next_state(state, step).map(|next| self.show(&next))
+    }
+}
+
+impl World for Crdt {
+    fn tell(&self, before: &State, step: &Step, after: &State) -> String {
+        let at = step.at();
+        let values = |state: &State| -> Vec<i128> {
+            let counters = 0..self.bounds.counters;
+            counters
+                .map(|counter| state.nodes[at].value(counter))
+                .collect()
+        };
+        if values(before) == values(after) {
+            return step.to_string();
+        }
+        let now: Vec<String> = values(after).iter().map(i128::to_string).collect();
+        format!("{step} (it now reads {})", now.join(", "))
+    }
+
+    fn show(&self, state: &State) -> String {
+        let mut lines = Vec::new();
+        for (at, node) in state.nodes.iter().enumerate() {
+            let counters = 0..self.bounds.counters;
+            let values: Vec<i128> = counters.map(|counter| node.value(counter)).collect();
+            let held = node.replica.digest();
+            lines.push(format!("node {}: reads {values:?}, holds {held:?}", at + 1));
+        }
+        lines.push(format!("sent: {:#?}", state.sent));
+        lines.push(format!("at rest: {:#?}", self.at_rest(state)));
+        lines.join("\n")
+    }
+}
+
+impl Budgets {
+    /// The budget that a step draws on.
+    fn of(&mut self, step: &Step) -> Option<&mut u8> {
+        match step {
+            Step::Add(..) => Some(&mut self.adds),
+            Step::Kill(_) | Step::LosePower(_) | Step::RestartFrom(..) | Step::Retry(..) => {
+                Some(&mut self.crashes)
+            }
+            Step::LoseDisk(_) => Some(&mut self.disk_losses),
+            Step::RollBack(..) => Some(&mut self.roll_backs),
+            Step::CopyDisk(..) => Some(&mut self.copies),
+            Step::Die(_) => Some(&mut self.deaths),
+            Step::Commit(_) | Step::Sync(_) | Step::Send(..) | Step::Deliver(..) => None,
+        }
+    }
+}
+
+/// Where a message is, or would be, among those sent.
+fn position(sent: &[Message], message: &Message) -> Result<usize, usize> {
+    sent.binary_search_by_key(&message.hash_of(), Shared::hash_of)
+}

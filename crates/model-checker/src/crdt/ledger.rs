@@ -1,0 +1,68 @@
+//! Ledgers: what the model remembers of a lane, to compare with what replicas show.
+//!
+//! Ghosts. They are kept in plain sums, apart from the replicas' own records, written as clients
+//! would write down what they asked for and what they were promised, and read by guarantees only.
+
+use crdt_core::{Mark, ReplicaId, Sum};
+
+/// A point of a lane as its owner's clients know it: ghost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Point {
+    /// What `add` returned.
+    pub mark: Mark,
+    /// The owner's total of each counter there.
+    pub sums: Vec<Sum>,
+}
+
+/// What the model knows of one lane: ghost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ledger {
+    /// The lane.
+    pub lane: ReplicaId,
+    /// All that its owner was ever asked to add, counter by counter.
+    pub made: Vec<Sum>,
+    /// Every version of the lane that became durable, oldest first; those whose owner lived to
+    /// tell were acknowledged.
+    pub durable: Vec<Point>,
+    /// Adds that are taken and not yet durable, by the mark that they wait for.
+    pub open: Vec<Point>,
+}
+
+impl Ledger {
+    pub(super) fn new(lane: ReplicaId, counters: usize) -> Self {
+        Self {
+            lane,
+            made: vec![Sum::default(); counters],
+            durable: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// The owner's totals with everything taken.
+    #[must_use]
+    pub fn taken(&self, counter: usize) -> Sum {
+        let last = self.open.last().or(self.durable.last());
+        last.map_or_else(Sum::default, |point| point.sums[counter])
+    }
+
+    pub(super) fn add(&mut self, counter: usize, amount: Sum, mark: Mark) {
+        let plus = |sum: Sum| sum.checked_add(amount).expect("the replica took it");
+        self.made[counter] = plus(self.made[counter]);
+        let mut sums: Vec<Sum> = (0..self.made.len()).map(|c| self.taken(c)).collect();
+        sums[counter] = plus(sums[counter]);
+        match self.open.last_mut() {
+            Some(point) if point.mark == mark => point.sums = sums,
+            _ => self.open.push(Point { mark, sums }),
+        }
+    }
+
+    /// The lane has durably reached `mark`.
+    pub(super) fn reached(&mut self, mark: Mark) {
+        let now = self
+            .open
+            .iter()
+            .filter(|point| point.mark.version <= mark.version);
+        self.durable.extend(now.cloned());
+        self.open.retain(|point| point.mark.version > mark.version);
+    }
+}
