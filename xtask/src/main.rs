@@ -12,6 +12,7 @@ mod client;
 mod demo;
 mod deployment;
 mod loadtest;
+mod model;
 mod processes;
 mod python;
 mod sim;
@@ -46,6 +47,8 @@ enum Verb {
     Tidy,
     /// Count from Python, through three nodes.
     Python,
+    /// Check every world, and put every proof to z3.
+    Model(model::Args),
     /// Play seeded schedules of requests and faults on the real replicas.
     Sim(sim::Args),
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Ci(args) => ci::run(&args).map_err(Into::into),
         Verb::Tidy => tidy::run(&Command::command()).map_err(Into::into),
         Verb::Python => block_on(unless_interrupted(python::run())),
+        Verb::Model(args) => model::run(&args).map_err(Into::into),
         Verb::Sim(args) => sim::run(&args).map_err(Into::into),
     };
     match outcome {

@@ -10,6 +10,7 @@
 //! licences and sources to cargo-deny, schemas to buf. `cargo xtask ci` runs them all.
 
 mod documents;
+mod guarantees;
 mod manifests;
 mod sources;
 mod tree;
@@ -51,6 +52,10 @@ const RULES: &[(&str, Rule)] = &[
     (
         "links in the documentation lead somewhere",
         documents::links,
+    ),
+    (
+        "every guarantee is held by checks that exist",
+        guarantees::matrix,
     ),
 ];
 

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +23,9 @@ use model_checker::worlds::Visitor;
 
 /// The most searches at the same time: each holds its states in memory.
 const THREADS_MAX: usize = 8;
+
+/// Where the proofs are, from the root of the repository.
+const PROOFS: &str = "specs/smt";
 
 /// The world whose speed is told: without faults, and large enough to measure.
 const SPEED_WORLD: &str = "crdt-2x4";
@@ -45,9 +48,9 @@ struct Args {
     /// Fail where z3 is missing, as it does where CI=true.
     #[arg(long)]
     require_z3: bool,
-    /// The root of the repository.
-    #[arg(long, default_value = ".")]
-    root: PathBuf,
+    /// Write the result as JSON to this file too, unless only some worlds are chosen.
+    #[arg(long)]
+    report: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -100,7 +103,7 @@ fn check(args: &Args) -> Result<bool, Box<dyn Error>> {
     let proofs = if named.is_some() {
         None
     } else {
-        Some(proofs::run(&args.root.join("specs/smt"))?)
+        Some(proofs::run(Path::new(PROOFS))?)
     };
     println!("{}", report::table(&rows));
     println!("{}", report::stories(&rows, args.story.as_deref()));
@@ -108,10 +111,12 @@ fn check(args: &Args) -> Result<bool, Box<dyn Error>> {
     if let Some(proofs) = &proofs {
         println!("{}", report::proofs(proofs));
         is_good &= are_good(proofs, args.require_z3);
-        let path = args.root.join("target/tally");
-        fs::create_dir_all(&path)?;
-        let json = serde_json::to_string_pretty(&report::json(&rows, proofs))?;
-        fs::write(path.join("model.json"), json)?;
+        if let Some(path) = &args.report {
+            fs::write(
+                path,
+                serde_json::to_string_pretty(&report::json(&rows, proofs))?,
+            )?;
+        }
     }
     summarise(&rows, proofs.as_ref(), begun);
     Ok(is_good)
