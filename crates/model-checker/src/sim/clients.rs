@@ -4,7 +4,7 @@
 //! their last acknowledged adds, and read with it at any node. What clients know is kept apart from
 //! what nodes know, because the guarantees are promises to clients.
 
-use crdt_core::Sum;
+use crdt_core::{Mark, Sum};
 
 use super::driver::Waiting;
 use super::kinds::{FaultKind, Sight};
@@ -176,13 +176,32 @@ impl World<'_> {
                 let mut adds = request.adds.iter();
                 adds.all(|&add| self.nodes[node].taken.iter().flatten().all(|t| t.0 != add))
             };
-            let enough = durable || (written_is_enough && committed());
+            let enough = match self.plant {
+                Some(Plant::WaitForPeer) => durable && self.others_hold(node, &request),
+                Some(Plant::AckBeforeSync) if written_is_enough => committed(),
+                _ => durable,
+            };
             if !enough {
                 self.nodes[node].waiting.push(request);
             } else if !request.response_lost {
                 self.answer(node, &request);
             }
         }
+    }
+
+    /// What a planted bug waits for.
+    fn others_hold(&self, node: usize, request: &Waiting) -> bool {
+        let own = self.ledger.ids()[self.nodes[node].incarnation.0];
+        let mut others = self
+            .nodes
+            .iter()
+            .filter(|other| other.incarnation != self.nodes[node].incarnation);
+        others.any(|other| {
+            let holds = |&(shard, mark): &(usize, Mark)| {
+                other.up && other.replicas[shard].held(own).version >= mark.version
+            };
+            request.marks.iter().all(holds)
+        })
     }
 
     fn answer(&mut self, node: usize, request: &Waiting) {

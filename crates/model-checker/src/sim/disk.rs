@@ -101,6 +101,12 @@ impl Disk {
         self.torn.take()
     }
 
+    /// Cuts the last frame although it is whole: a bug to plant.
+    pub(crate) fn cut_whole_frame(&mut self) {
+        self.frames.pop();
+        self.synced = self.synced.min(self.frames.len());
+    }
+
     /// Replaces the log by a snapshot and the log's last `overlap` frames, in one atomic step (a
     /// synced file that is renamed). Everything written is synced.
     pub(crate) fn compact(&mut self, snapshot: Frames, overlap: usize) {

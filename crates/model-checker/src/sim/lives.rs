@@ -70,6 +70,9 @@ impl World<'_> {
     /// log's content is shown to others, so it must not be lost any more.
     fn recover_tail(&mut self, node: usize) {
         let torn = self.nodes[node].disk.cut_torn_tail();
+        if torn.is_some() && self.is_planted(Plant::CutTooFar) {
+            self.nodes[node].disk.cut_whole_frame();
+        }
         if let (Some(torn), true) = (torn, self.is_planted(Plant::TornFrameKept)) {
             let mut interval = torn.interval.clone();
             interval.sums.truncate(interval.sums.len() / 2);

@@ -20,6 +20,10 @@ pub enum Plant {
     RecoveryWithoutSync,
     /// Recovery applies a frame whose end is missing.
     TornFrameKept,
+    /// Recovery cuts one frame too many when the last one is torn.
+    CutTooFar,
+    /// A node acknowledges an add only when another node holds it.
+    WaitForPeer,
     /// A sender goes on where it was when a stream is opened anew, whatever the receiver holds.
     CursorKept,
     /// A node whose disk was lost comes back under its old id.
@@ -34,7 +38,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::SentBeforeDurable,
         Self::AckBeforeSync,
         Self::PiecemealInterval,
@@ -42,6 +46,8 @@ impl Plant {
         Self::VersionWithoutStart,
         Self::RecoveryWithoutSync,
         Self::TornFrameKept,
+        Self::CutTooFar,
+        Self::WaitForPeer,
         Self::CursorKept,
         Self::IdReused,
         Self::ForkIgnored,
@@ -60,6 +66,8 @@ impl Plant {
             Self::VersionWithoutStart => "version-without-start",
             Self::RecoveryWithoutSync => "recovery-without-sync",
             Self::TornFrameKept => "torn-frame-kept",
+            Self::CutTooFar => "cut-too-far",
+            Self::WaitForPeer => "wait-for-peer",
             Self::CursorKept => "cursor-kept",
             Self::IdReused => "id-reused",
             Self::ForkIgnored => "fork-ignored",
