@@ -11,9 +11,9 @@
 //! second time. What is left out: bytes (frames and messages are values), the size of messages,
 //! and tokio.
 //!
-//! Read in this order: [`schedule`] (what is drawn), [`world`] (the loop), [`driver`],
-//! [`lives`], [`replication`], [`clients`], [`trouble`] (what happens), [`ledger`] (the truth), [`oracle`] and
-//! [`rest`] (the judgement), [`plant`] (the proof that it finds bugs), [`shrink`] and [`story`]
+//! Read in this order: `schedule` (what is drawn), `world` (the loop), `driver`,
+//! `lives`, `replication`, `clients`, `trouble` (what happens), `ledger` (the truth), `oracle` and
+//! `rest` (the judgement), `plant` (the proof that it finds bugs), `shrink` and `story`
 //! (what a person gets to read).
 
 mod campaign;
