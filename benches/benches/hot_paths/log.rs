@@ -1,0 +1,103 @@
+//! The log on a real disk: appending and syncing a group, and reading a node back.
+//!
+//! The files are under `target/`, since a temporary directory may lie in memory, where a sync
+//! costs nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use benches::name;
+use crdt_core::Sum;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use tally_server::log::{DataDirectory, ExpectedIdentity, Log, Store as _};
+use tally_server::node::{Node, commit::Committer, recovery};
+use tempfile::TempDir;
+
+/// One small group, one of a thousand counters, and one as large as a frame usually gets.
+const GROUP_BYTES: [usize; 3] = [100, 10_000, 1_000_000];
+
+/// Counters of a node that is read back.
+const COUNTERS: [usize; 3] = [1_000, 100_000, 1_000_000];
+
+/// Rounds in which a node's counters were added to: a segment holds each of them so often.
+const ROUNDS: usize = 3;
+
+pub(crate) fn all(criterion: &mut Criterion) {
+    append_and_sync(criterion);
+    replay(criterion);
+}
+
+fn append_and_sync(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("log/append_and_sync");
+    for bytes in GROUP_BYTES {
+        group.throughput(Throughput::Bytes(bytes as u64));
+        let place = place();
+        let payload = vec![0x5a; bytes];
+        let opened = Log::open(directory(place.path()), |_, _| {
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let mut log = opened.expect("a new log");
+        group.bench_function(BenchmarkId::new("bytes", bytes), |bencher| {
+            bencher.iter(|| {
+                log.append(&payload).expect("a sound disk");
+                log.sync().expect("a sound disk");
+            });
+        });
+    }
+}
+
+fn replay(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("log/replay");
+    for counters in COUNTERS {
+        group.throughput(Throughput::Elements(counters as u64));
+        let place = place();
+        write_node(place.path(), counters);
+        group.bench_function(BenchmarkId::new("counters", counters), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    let began = Instant::now();
+                    let (node, _log) = open(place.path());
+                    spent += began.elapsed();
+                    assert_eq!(node.counters(), counters as u64);
+                }
+                spent
+            });
+        });
+    }
+}
+
+/// Writes a directory as a node does that counts.
+fn write_node(path: &Path, counters: usize) {
+    let (node, log) = open(path);
+    let node = Arc::new(node);
+    let committer = Committer::spawn(Arc::clone(&node), log).expect("a thread");
+    let mut completed = node.completed();
+    for _ in 0..ROUNDS {
+        let add = |number| (node.place(&name(number)).expect("room"), Sum::of(1));
+        let receipt = node.add_all(&mut (0..counters).map(add).collect());
+        let round = receipt.expect("far from any bound").round;
+        while *completed.borrow_and_update() < round {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    committer.close(&node);
+}
+
+fn open(path: &Path) -> (Node, Log) {
+    recovery::open(directory(path), u64::MAX).expect("a sound log")
+}
+
+fn directory(path: &Path) -> DataDirectory {
+    let expected = ExpectedIdentity {
+        cluster: "bench".into(),
+        shard_count: 16,
+    };
+    DataDirectory::open_or_create(path, &expected).expect("a directory")
+}
+
+fn place() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory under target")
+}
