@@ -9,11 +9,10 @@
 //! What is decoded is well-formed; whether it fits the receiver's lanes is for
 //! [`Replica::receive`](crdt_core::Replica::receive) to say.
 
-use std::collections::HashMap;
-
 use crdt_core::{
     CounterIndex, CounterName, CounterNameError, Interval, Mark, StartId, Sum, SumRecord, Version,
 };
+use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 use crate::v1;
@@ -184,7 +183,7 @@ fn push_record(part: &mut v1::IntervalPart, after: Version, record: &SumRecord) 
 #[derive(Debug)]
 pub struct IntervalDecoder {
     /// For each shard, what the writer's indices are called here.
-    counters: Vec<HashMap<u32, CounterIndex>>,
+    counters: Vec<FxHashMap<u32, CounterIndex>>,
     /// The interval whose last part has not come.
     assembling: Option<(u32, Interval)>,
 }
@@ -194,7 +193,7 @@ impl IntervalDecoder {
     #[must_use]
     pub fn new(shard_count: u32) -> Self {
         Self {
-            counters: vec![HashMap::new(); shard_count as usize],
+            counters: vec![FxHashMap::default(); shard_count as usize],
             assembling: None,
         }
     }
