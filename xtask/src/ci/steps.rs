@@ -7,7 +7,7 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::tools::{BUF, CARGO_DENY, GRPCIO, Tool};
+use super::tools::{BUF, CARGO_DENY, GRPCIO, Tool, Z3};
 use super::{Outcome, StepError, command, succeed};
 
 /// How long fetching the advisory database may take: it is a few megabytes, and where there is no
@@ -49,6 +49,10 @@ pub(super) const STEPS: &[Step] = &[
     step("doc", "the documentation and its links", &[], Action::Run(&["env", "RUSTDOCFLAGS=-D warnings", "cargo", "doc", "--workspace", "--no-deps"])),
     step("test", "tests, and the examples in the documentation", &[], Action::Run(&["cargo", "test", "--workspace"])),
     step("python", "a client in another language counts exactly", &[&GRPCIO], Action::Xtask(&["python"])),
+    step("model", "every interleaving of small worlds, and the proofs", &[&Z3], Action::Xtask(&["model"])),
+    step("sim", "random schedules with every fault, each seed twice", &[], Action::Xtask(&["sim", "--schedules", "100000", "--twice"])),
+    step("loadtest", "every approach on real processes, every total compared", &[], Action::Xtask(&["loadtest", "--quick"])),
+    step("chaos", "kill -9 under load loses nothing", &[], Action::Xtask(&["chaos", "--rounds", "10"])),
 ];
 
 /// One line of the table above.

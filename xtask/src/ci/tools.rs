@@ -57,6 +57,24 @@ pub(super) const GRPCIO: Tool = Tool {
     ],
 };
 
+/// The solver of the proofs. Of the versions tried, 4.8.12 to 4.15.8 answer all questions; 5.4.1 gives
+/// one up.
+pub(super) const Z3: Tool = Tool {
+    name: "z3",
+    probe: &["z3", "--version"],
+    install: &[
+        &["python3", "-m", "venv", "target/tools/python"],
+        &[
+            "target/tools/python/bin/python3",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "z3-solver==4.15.8.0",
+        ],
+    ],
+};
+
 /// Where installed tools are found, relative to the root.
 const DIRECTORIES: &[&str] = &["target/tools/node_modules/.bin", "target/tools/python/bin"];
 
