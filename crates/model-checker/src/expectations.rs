@@ -18,6 +18,8 @@ pub enum Verdict {
     Reached,
     /// The witness is not reached anywhere.
     Unreachable,
+    /// An assertion of the code failed on the way; its message has been printed.
+    Panicked,
 }
 
 impl Verdict {
@@ -29,6 +31,7 @@ impl Verdict {
             Self::Counterexample => "counterexample",
             Self::Reached => "reached",
             Self::Unreachable => "unreachable",
+            Self::Panicked => "panicked",
         }
     }
 }

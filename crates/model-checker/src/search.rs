@@ -1,5 +1,6 @@
 //! One search: a world, one property, breadth first, until the end or the first hit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use stateright::{Checker, Model};
@@ -73,7 +74,22 @@ pub fn find(name: &str) -> Result<AnyWorld, SearchError> {
 ///
 /// When there is no such world, or no such property in it.
 pub fn search(world: &'static str, property: &'static str) -> Result<Found, SearchError> {
-    find(world)?.accept(Search { world, property })
+    let begun = Instant::now();
+    let found = find(world)?;
+    // An assertion of the code under test may fail: that is a finding, not the end of the table.
+    let searched = catch_unwind(AssertUnwindSafe(|| {
+        found.accept(Search { world, property })
+    }));
+    searched.unwrap_or_else(|_| {
+        Ok(Found {
+            verdict: Verdict::Panicked,
+            steps: None,
+            states: 0,
+            generated: 0,
+            took: begun.elapsed(),
+            story: Vec::new(),
+        })
+    })
 }
 
 struct Search {

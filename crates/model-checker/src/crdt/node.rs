@@ -138,6 +138,7 @@ impl Node {
         self.tail
             .extend(group.iter().map(|interval| self.replica.export(interval)));
         self.is_writing = true;
+        self.note_reads(rules);
         match rules.grain {
             Grain::Whole => self.sync(rules),
             Grain::Fine => Some(self),
@@ -335,15 +336,14 @@ fn index_at(replica: &Replica, counter: usize) -> Option<CounterIndex> {
 }
 
 /// A replica that has recovered all that another one holds: each lane as one interval, which is
-/// what a snapshot is.
+/// what a snapshot is. A lane that is not served is lost, for the guarantees to notice.
 pub(super) fn recovered(from: &Replica, id: ReplicaId, start: StartId) -> Replica {
     let mut replica = Replica::new(id, start);
     for (lane, _) in from.digest().iter() {
-        let whole = from
-            .interval(lane, Mark::ZERO)
-            .expect("every lane begins at zero");
-        let whole = from.export(&whole.expect("a lane in the digest is not empty"));
-        let whole = replica.import(&whole);
+        let Ok(Some(whole)) = from.interval(lane, Mark::ZERO) else {
+            continue;
+        };
+        let whole = replica.import(&from.export(&whole));
         replica
             .recover(&whole)
             .expect("a whole lane continues nothing");

@@ -150,6 +150,14 @@ impl World {
     }
 }
 
+/// How many states the specification has in a configuration in which every guarantee holds.
+pub(crate) fn replication_states(configuration: &'static str) -> usize {
+    match World::replication(configuration).check() {
+        Verdict::Holds { states } => states,
+        broken @ Verdict::Broken { .. } => panic!("{configuration}: {broken:?}"),
+    }
+}
+
 fn assert_reached(run: &CheckStats, reached: &[&str]) {
     for &name in reached {
         let property = run.property_stats.iter().find(|p| *p.name == *name);
