@@ -32,7 +32,8 @@ impl Digest {
         self.marks.iter().map(|(&lane, &mark)| (lane, mark))
     }
 
-    /// Whether every lane of `other` is held here at least as far.
+    /// Whether every lane of `other` is held here at least as far. It compares versions: of a lane
+    /// that may have forked, ask [`Replica::admits`](crate::Replica::admits) too.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         other

@@ -101,8 +101,7 @@ impl Replica {
                 what,
             });
         }
-        let lane = self.lanes.entry(interval.lane).or_insert_with(Lane::empty);
-        if lane.history.continues(interval)? {
+        if self.expected(interval.lane).continues(interval)? {
             self.hold(interval);
             if interval.lane == self.id {
                 self.recover_heads(interval);
@@ -172,11 +171,10 @@ impl Replica {
             self.admits(lane, interval.to)?;
             return Ok(Received::Known);
         }
-        let history = self.expected(lane);
+        let mut history = self.expected(lane);
         if !history.continues(&interval)? {
             return Ok(Received::Known);
         }
-        let mut history = history.clone();
         history.advance(&interval);
         self.pending.insert(lane, history);
         self.received.push(interval);
@@ -380,11 +378,13 @@ impl Replica {
     }
 
     /// The lane's history as it will be once everything received is held.
-    fn expected(&mut self, lane: ReplicaId) -> &History {
-        if self.pending.contains_key(&lane) {
-            return &self.pending[&lane];
-        }
-        &self.lanes.entry(lane).or_insert_with(Lane::empty).history
+    fn expected(&self, lane: ReplicaId) -> History {
+        let held = || self.lanes.get(&lane).map(|lane| &lane.history);
+        self.pending
+            .get(&lane)
+            .or_else(held)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Applies an interval that is durable and continues its lane.
