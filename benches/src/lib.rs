@@ -21,7 +21,9 @@ pub fn criterion() -> Criterion {
     Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(800))
+        .measurement_time(Duration::from_millis(500))
+        .nresamples(10_000)
+        .without_plots()
         .configure_from_args()
 }
 
