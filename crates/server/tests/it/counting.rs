@@ -100,6 +100,7 @@ async fn pages_list_a_prefix_in_the_order_of_bytes() {
             let page = answer.expect("a page").into_inner();
             assert!(page.counters.len() <= page_size as usize);
             listed.extend(page.counters.into_iter().map(|c| c.counter));
+            assert!(listed.len() <= sorted.len(), "{listed:?}");
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 break;

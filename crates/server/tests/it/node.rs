@@ -188,7 +188,7 @@ impl Node {
         loop {
             let request = ListCountersRequest {
                 page_size: 5_000,
-                page_token,
+                page_token: page_token.clone(),
                 ..Default::default()
             };
             let answer = self
@@ -198,7 +198,9 @@ impl Node {
                 .expect("a list");
             let page = answer.into_inner();
             values.extend(page.counters.into_iter().map(|c| (c.counter, c.value)));
-            page_token = page.next_page_token;
+            let next = page.next_page_token;
+            assert!(next.is_empty() || next > page_token, "pages go on");
+            page_token = next;
             if page_token.is_empty() {
                 return values;
             }
