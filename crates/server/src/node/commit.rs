@@ -19,9 +19,10 @@ use wire::IntervalEncoder;
 use super::{Node, Round, ShardIndex, locked};
 use crate::log::{Log, LogWatcher, Sequence, Snapshot, Store, WriteError};
 
-/// Segments may grow to this size before a snapshot, however small the last one was: writing one
-/// is worth it only when a restart would otherwise read much.
-const SNAPSHOT_LOG_BYTES_MIN: u64 = 64 << 20;
+/// Segments may grow to this size before a snapshot, however small the last one was. A restart
+/// reads 16 MiB in about half a second, and at full load they are written in a few seconds; the
+/// snapshot of a small state, which then follows, is written in milliseconds.
+const SNAPSHOT_LOG_BYTES_MIN: u64 = 16 << 20;
 
 /// The running commit thread.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use tally_client::{Client, IngestOptions, Options};
 
 use super::node::{Node, eventually, soon};
 
-/// Counters whose names, at 512 bytes each, make more than the 64 MiB of log after which the
+/// Counters whose names, at 512 bytes each, make more than the 16 MiB of log after which the
 /// first snapshot is written.
-const COUNTERS: usize = 140_000;
+const COUNTERS: usize = 40_000;
 
 #[tokio::test]
 async fn a_restart_from_a_snapshot_and_segments_finds_the_same_state() {
@@ -30,7 +30,7 @@ async fn a_restart_from_a_snapshot_and_segments_finds_the_same_state() {
     node.add("last", 1).await.expect("an add");
     eventually("a snapshot replaces the segments", async || {
         let log = node.status().await.log.expect("a log");
-        log.snapshot_bytes > 64 << 20 && log.segment_bytes < 64 << 20
+        log.snapshot_bytes > 16 << 20 && log.segment_bytes < 16 << 20
     })
     .await;
     node.add("last", 6).await.expect("an add");
