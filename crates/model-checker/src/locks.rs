@@ -50,8 +50,9 @@ pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync {
     fn expire(server: &mut Self::Server) -> Option<Vec<(ContenderId, Self::Reply)>>;
     /// The number.
     fn value(server: &Self::Server) -> i64;
-    /// What a request does, as a clause whose subject is the server that sent it.
-    fn tell_request(request: Self::Request, value_before: i64) -> String;
+    /// What a request does, as a clause whose subject is the server that sent it; the number
+    /// before it, where that is known.
+    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String;
     /// What a reply says, as a clause whose subject is the server that gets it.
     fn tell_reply(reply: Self::Reply) -> String;
 }
@@ -325,17 +326,13 @@ impl<P: Protocol> Locks<P> {
     fn told(&self, step: &StepOf<P>, value_before: Option<i64>) -> String {
         match *step {
             Step::Start(index) if self.memory_is_shared => {
-                format!(
-                    "server {} reads {}",
-                    index + 1,
-                    value_before.unwrap_or(BEGIN)
-                )
+                format!("server {} {}", index + 1, protocols::reads(value_before))
             }
             Step::Start(index) => {
                 format!("server {} wants to add {}", index + 1, self.amount(index))
             }
             Step::Deliver(Packet::Request(from, request)) => {
-                let clause = P::tell_request(request, value_before.unwrap_or(BEGIN));
+                let clause = P::tell_request(request, value_before);
                 format!("server {} {clause}", from.0 + 1)
             }
             Step::Deliver(Packet::Reply(to, reply)) => {

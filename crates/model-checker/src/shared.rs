@@ -6,7 +6,8 @@
 //! save time; a world without them has the same states.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -19,7 +20,6 @@ pub fn fingerprint(value: &impl Hash) -> u64 {
 }
 
 /// An immutable value with its hash. Cheap to clone, compare and hash.
-#[derive(Debug)]
 pub struct Shared<T> {
     hash: u64,
     value: Arc<T>,
@@ -40,6 +40,13 @@ impl<T> Shared<T> {
     #[must_use]
     pub fn hash_of(&self) -> u64 {
         self.hash
+    }
+}
+
+/// Shown as the value alone.
+impl<T: fmt::Debug> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
     }
 }
 
@@ -74,10 +81,28 @@ impl<T> Hash for Shared<T> {
     }
 }
 
+/// A key that is a hash already is not hashed again.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("keys are 64-bit numbers");
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
 /// The answers of one pure function, by the hash of its arguments.
 #[derive(Debug)]
 pub struct Memo<V> {
-    answers: RwLock<HashMap<u64, V>>,
+    answers: RwLock<HashMap<u64, V, BuildHasherDefault<AsItIs>>>,
 }
 
 impl<V> Default for Memo<V> {

@@ -5,6 +5,7 @@
 //! interval and done nothing else. Ghosts (the [`Ledger`]s) are written by the model alone and
 //! never read by a step.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use crdt_core::{
@@ -38,7 +39,7 @@ pub(super) fn counter_name(counter: usize) -> &'static CounterName {
 }
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Node {
     /// The state machine that `tallyd` runs.
     pub replica: Replica,
@@ -318,6 +319,20 @@ impl Node {
                 *highest = value.max(*highest);
             }
         }
+    }
+}
+
+/// As the Explorer shows it: what can be seen of the node, not how the replica stores it.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: Vec<_> = self.replica.values_from("").collect();
+        f.debug_struct("Node")
+            .field("reads", &values)
+            .field("holds", &self.replica.digest())
+            .field("on_disk", &self.disk.digest())
+            .field("not_synced", &self.tail)
+            .field("promised", self.ledger())
+            .finish_non_exhaustive()
     }
 }
 

@@ -29,9 +29,14 @@ pub struct Lease(pub Fencing);
 const SENT_BY_CONTENDERS: &str = "contenders keep the protocol";
 const SENT_BY_THE_SERVER: &str = "the server answers what was asked";
 
-fn tell_register(request: register::Request, value: i64) -> String {
+/// A read, with what it finds where that is known.
+pub(super) fn reads(value: Option<i64>) -> String {
+    value.map_or_else(|| "reads".to_owned(), |value| format!("reads {value}"))
+}
+
+fn tell_register(request: register::Request, value_before: Option<i64>) -> String {
     match request {
-        register::Request::Read { .. } => format!("reads {value}"),
+        register::Request::Read { .. } => reads(value_before),
         register::Request::Write { value, .. } => format!("writes {}", value.0),
         register::Request::Increment { amount } => format!("adds {} in place", amount.get()),
     }
@@ -86,7 +91,7 @@ impl Protocol for Naive {
         server.value().0
     }
 
-    fn tell_request(request: Self::Request, value_before: i64) -> String {
+    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String {
         tell_register(request, value_before)
     }
 
@@ -133,7 +138,7 @@ impl Protocol for Database {
         server.value().0
     }
 
-    fn tell_request(request: Self::Request, value_before: i64) -> String {
+    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String {
         tell_register(request, value_before)
     }
 
@@ -180,7 +185,7 @@ impl Protocol for Lock {
         server.register().value().0
     }
 
-    fn tell_request(request: Self::Request, value_before: i64) -> String {
+    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String {
         match request {
             lock::Request::Acquire { .. } => "asks for the lock".to_owned(),
             lock::Request::Release { carried: None } => "releases the lock".to_owned(),
@@ -284,7 +289,7 @@ impl Protocol for Lease {
         server.register.value().0
     }
 
-    fn tell_request(request: Self::Request, value_before: i64) -> String {
+    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String {
         match request {
             lease::Request::Lease(LeaseRequest::Acquire) => "asks for the lease".to_owned(),
             lease::Request::Lease(LeaseRequest::Release { .. }) => "releases the lease".to_owned(),
