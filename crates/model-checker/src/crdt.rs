@@ -1,11 +1,11 @@
 //! Worlds over the deployed `crdt_core::Replica`: every order of every step, and every fault.
 //!
-//! A state holds the nodes ([`node`]), and everything that was ever sent. The network *is* that
+//! A state holds the nodes (`node`), and everything that was ever sent. The network *is* that
 //! growing set: any message can be delivered to anybody at any time, again and again, or never,
 //! which is loss, duplication, reordering and partition at once. Faults and adds are bounded by
 //! budgets; within them the search is exhaustive. What a world must guarantee is in
-//! [`guarantees`], what it comes to when left alone in [`rest`], and the rules that mutants break
-//! in [`mutation`].
+//! [`guarantees`], what it comes to when left alone in `rest`, and the rules that mutants break
+//! in `mutation`.
 //!
 //! Left out: bytes (tested in `wire` and in the server's log), time, and more than one shard
 //! (shards share nothing).
