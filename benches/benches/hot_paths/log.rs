@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use benches::name;
 use crdt_core::Sum;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use tally_server::log::{DataDirectory, ExpectedIdentity, Log, Store as _};
+use tally_server::log::{DataDirectory, DirectoryError, ExpectedIdentity, Log, Store as _};
 use tally_server::node::{Node, commit::Committer, recovery};
 use tempfile::TempDir;
 
@@ -84,6 +84,10 @@ fn write_node(path: &Path, counters: usize) {
         }
     }
     committer.close(&node);
+    // A snapshot that was begun keeps the directory until it is finished.
+    while let Err(DirectoryError::InUse { .. }) = try_directory(path) {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn open(path: &Path) -> (Node, Log) {
@@ -91,11 +95,15 @@ fn open(path: &Path) -> (Node, Log) {
 }
 
 fn directory(path: &Path) -> DataDirectory {
+    try_directory(path).expect("a directory")
+}
+
+fn try_directory(path: &Path) -> Result<DataDirectory, DirectoryError> {
     let expected = ExpectedIdentity {
         cluster: "bench".into(),
         shard_count: 16,
     };
-    DataDirectory::open_or_create(path, &expected).expect("a directory")
+    DataDirectory::open_or_create(path, &expected)
 }
 
 fn place() -> TempDir {
