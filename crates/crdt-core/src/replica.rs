@@ -90,6 +90,9 @@ impl Replica {
     /// log, in the order of writing, before anything else. One that is held already changes
     /// nothing, so a log may overlap its snapshot.
     ///
+    /// What is passed must be durable *now*: what a killed process had written and not synced can
+    /// be read back, and still be lost with the power. The driver syncs what it has read first.
+    ///
     /// # Errors
     ///
     /// When the interval does not continue what was recovered before: the log is not one that

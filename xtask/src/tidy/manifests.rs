@@ -17,7 +17,11 @@ const DIRECTIONS: &[(&str, &[&str], &[&str])] = &[
     ("tally-server", &["crdt-core", "wire"], &["tally-client"]),
     ("tally-client", &["wire"], &[]),
     ("tally-baseline", &["lock-core", "wire"], &["tally-client"]),
-    ("benches", &["crdt-core", "lock-core", "wire", "tally-server"], &[]),
+    (
+        "benches",
+        &["crdt-core", "lock-core", "wire", "tally-server"],
+        &[],
+    ),
     // It starts the programs, as their users do, and so needs none of their code.
     ("xtask", &[], &[]),
 ];
