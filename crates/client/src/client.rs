@@ -17,8 +17,8 @@ use wire::v1::{
 };
 
 use crate::{
-    BATCH_ITEMS_MAX, COUNTER_NAME_BYTES_MAX, CounterValue, Error, Ingest, IngestOptions, List,
-    NodeStatus, Options, Token, Watch,
+    CounterValue, Error, Ingest, IngestOptions, List, NodeStatus, Options, Token, Watch,
+    arguments::{check_amount, check_batch, check_name},
     error::Effect,
     nodes::{Node, Nodes},
     options::ANSWER_BYTES_MAX,
@@ -390,32 +390,4 @@ async fn attempt<A>(
         Ok(Err(status)) => Err(Error::from_status(&node.address, call, effect, status)),
         Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
     }
-}
-
-pub(crate) fn check_name(counter: &str) -> Result<(), Error> {
-    if (1..=COUNTER_NAME_BYTES_MAX).contains(&counter.len()) {
-        return Ok(());
-    }
-    Err(Error::argument(format!(
-        "a counter's name has 1 to {COUNTER_NAME_BYTES_MAX} bytes, and this one has {}",
-        counter.len()
-    )))
-}
-
-pub(crate) fn check_amount(counter: &str, amount: i64) -> Result<(), Error> {
-    if amount != 0 {
-        return Ok(());
-    }
-    Err(Error::argument(format!(
-        "adding 0 to {counter:?} says nothing; give another amount"
-    )))
-}
-
-fn check_batch(items: usize) -> Result<(), Error> {
-    if (1..=BATCH_ITEMS_MAX).contains(&items) {
-        return Ok(());
-    }
-    Err(Error::argument(format!(
-        "a batch has 1 to {BATCH_ITEMS_MAX} items, and this one has {items}; split it"
-    )))
 }

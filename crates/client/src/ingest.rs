@@ -20,7 +20,8 @@ use wire::v1::IngestRequest;
 use self::link::Link;
 use crate::{
     DICTIONARY_NAMES_MAX, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX,
-    client::{Stub, check_amount, check_name},
+    arguments::{check_amount, check_name},
+    client::Stub,
     options::INTRODUCED_BYTES_MAX,
 };
 

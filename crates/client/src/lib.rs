@@ -25,6 +25,7 @@
 //! wire), discovery of nodes (the caller names them), and TLS (nodes speak plain HTTP/2, so
 //! keep them on a private network).
 
+mod arguments;
 mod client;
 mod error;
 mod ingest;

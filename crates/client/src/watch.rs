@@ -8,7 +8,7 @@ use std::time::Duration;
 use tonic::Streaming;
 use wire::v1::{WatchRequest, WatchResponse};
 
-use crate::{Client, CounterValue, Error, client::check_name, error::Effect};
+use crate::{Client, CounterValue, Error, arguments::check_name, error::Effect};
 
 /// The values of one counter as they change.
 ///

@@ -207,11 +207,15 @@ fn timelines(timelines: &Timelines) -> String {
     let chart = |timeline: &super::results::Timeline, label: &str, class, victim: &str| {
         let points: Vec<(f64, f64)> = timeline
             .samples
-            .windows(SMOOTHING_SAMPLES)
+            .windows(SMOOTHING_SAMPLES + 1)
             .map(|window| {
-                let sum: f64 = window.iter().map(|rate| rate.likes_per_s).sum();
-                let end = window.last().expect("windows are not empty").t_ms;
-                (end / 1e3, sum / float(window.len() as u64))
+                // By time, since the last sample comes whenever the load ends.
+                let (first, last) = (&window[0], &window[SMOOTHING_SAMPLES]);
+                let likes: f64 = window
+                    .array_windows()
+                    .map(|[earlier, later]| later.likes_per_s * (later.t_ms - earlier.t_ms))
+                    .sum();
+                (last.t_ms / 1e3, likes / (last.t_ms - first.t_ms))
             })
             .collect();
         let end = points.last().map_or(1.0, |&(t, _)| t.ceil());
