@@ -14,6 +14,7 @@ use clap::builder::OsStr;
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 
+use crate::log::{CLUSTER_NAME_BYTES_MAX, is_cluster_name};
 use crate::node::SHARD_COUNT_MAX;
 
 /// One Tally node: counts, keeps what it counted, and merges with its peers.
@@ -175,17 +176,12 @@ fn flag_value(value: &toml::Value) -> Option<String> {
 }
 
 fn parse_cluster(name: &str) -> Result<String, String> {
-    let bytes = name.len();
-    let unusable = |c: char| c.is_control() || matches!(c, '"' | '\\');
-    if !(1..=64).contains(&bytes) {
-        Err(format!("it has {bytes} bytes, and must have 1 to 64"))
-    } else if let Some(found) = name.chars().find(|&c| unusable(c)) {
-        Err(format!(
-            "it contains {found:?}; control characters, quotes and backslashes may not occur"
-        ))
-    } else {
-        Ok(name.to_owned())
+    if is_cluster_name(name) {
+        return Ok(name.to_owned());
     }
+    Err(format!(
+        "choose 1 to {CLUSTER_NAME_BYTES_MAX} bytes without control characters, quotes or backslashes"
+    ))
 }
 
 #[cfg(test)]

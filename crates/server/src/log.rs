@@ -77,7 +77,7 @@ use status::{Inventory, Shared};
 pub use directory::{DataDirectory, DirectoryError, ExpectedIdentity};
 pub use files::FileError;
 pub use frame::{FRAME_BYTES_MAX, Sequence};
-pub use identity::Identity;
+pub use identity::{CLUSTER_NAME_BYTES_MAX, Identity, is_cluster_name};
 pub use recovery::FrameSource;
 pub use refusal::{OpenError, Refusal};
 pub use snapshot::SnapshotWriter;

@@ -79,6 +79,9 @@ pub enum ServerError {
     /// The log cannot be written any more.
     #[error("the log failed, so nothing more can be made durable: {0}")]
     Log(#[from] WriteError),
+    /// The commit thread ended with a panic: a bug of ours, and nothing is durable any more.
+    #[error("the commit thread panicked, so nothing more can be made durable; please report it")]
+    CommitThread,
     /// A thread or the reflection service could not be set up.
     #[error("cannot start: {0}")]
     Start(Box<dyn std::error::Error + Send + Sync>),
@@ -120,9 +123,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     tokio::pin!(stop);
     let ended = tokio::select! {
         () = &mut stop => Ok(()),
-        Ok(error) = &mut committer.failed => Err(ServerError::Log(error)),
+        failed = &mut committer.failed => {
+            Err(failed.map_or(ServerError::CommitThread, ServerError::Log))
+        }
     };
-    // After a failed log nothing can be finished in order.
+    // Without a log nothing can be finished in order.
     ended?;
     tracing::info!("stopping");
     set_serving(&health, false).await;

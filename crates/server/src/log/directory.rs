@@ -32,7 +32,7 @@ const LOCK_NAME: &str = "lock";
 /// What the caller takes a directory for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedIdentity {
-    /// The cluster's name: 1 to 128 bytes, no control characters, quotes or backslashes.
+    /// The cluster's name: see [`is_cluster_name`](super::is_cluster_name).
     pub cluster: String,
     /// The number of shards, fixed when the cluster is created.
     pub shard_count: u32,

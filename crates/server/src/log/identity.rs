@@ -14,7 +14,7 @@
 use super::header::FORMAT_VERSION;
 
 /// The longest name of a cluster, in bytes: room for a host name and some more.
-pub(super) const CLUSTER_NAME_BYTES_MAX: usize = 128;
+pub const CLUSTER_NAME_BYTES_MAX: usize = 64;
 
 const COMMENT: &str =
     "# Whose data this directory holds. Never edit it, never run two copies of it.";
@@ -82,8 +82,10 @@ impl Identity {
     }
 }
 
-/// Whether a name can stand between the quotes of an identity file.
-pub(super) fn is_cluster_name(name: &str) -> bool {
+/// Whether a cluster can be called so: 1 to [`CLUSTER_NAME_BYTES_MAX`] bytes that can stand between
+/// the quotes of an identity file, so no control characters, quotes or backslashes.
+#[must_use]
+pub fn is_cluster_name(name: &str) -> bool {
     (1..=CLUSTER_NAME_BYTES_MAX).contains(&name.len())
         && !name.contains(|c: char| c.is_control() || c == '"' || c == '\\')
 }
