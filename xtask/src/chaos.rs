@@ -1,11 +1,11 @@
 //! `cargo xtask chaos`: nodes die and links break under load, and no acknowledged like is lost.
 //!
-//! Three real nodes are loaded without a pause. Each round does one thing to them: one node is
-//! killed with `kill -9` and started again, or one is cut off from the others for a while, and the
-//! last rounds kill all three at once. Afterwards every counter on every node must show what was
-//! acknowledged, or more by at most the likes that got no answer (*durability* and
-//! *conservation* of DESIGN). `kill -9` spares the page cache: what a power cut does to a disk is
-//! the simulator's subject, not this one's.
+//! Three real nodes are loaded without a pause. In each round one of them is killed with `kill -9`
+//! and started again; after every third round one is cut off from the others for a while; and at
+//! the end all three are killed at once, twice. Afterwards every counter on every node must show
+//! what was acknowledged, or more by at most the likes that got no answer (*durability* and
+//! *conservation* of `specs/guarantees.md`). `kill -9` spares the page cache: what a power cut does
+//! to a disk is the simulator's subject, not this one's.
 
 use std::fs;
 use std::io;
@@ -23,10 +23,10 @@ use crate::verify::wait_for_rest;
 use crate::wan::RoundTrip;
 
 const SITES: usize = 3;
-/// Rounds at the end that kill all nodes at once; a run of one round is one of these.
-const KILL_ALL_ROUNDS: u32 = 2;
-/// The pace of the rounds: a fault begins each two seconds, so the load can be told its length.
-const ROUND: Duration = Duration::from_secs(2);
+/// How often all nodes are killed at once, at the end.
+const KILL_ALL_COUNT: usize = 2;
+/// The pace: a fault begins each two seconds, so the load can be told its length.
+const PACE: Duration = Duration::from_secs(2);
 /// How long a node is away: long enough that the others notice and try to reconnect, and that
 /// coming back and catching up fits into the rest of the round.
 const AWAY: Duration = Duration::from_millis(700);
@@ -38,7 +38,7 @@ const REST_PATIENCE: Duration = Duration::from_secs(30);
 /// Kill nodes under load, and check that no acknowledged like is lost.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many faults, one after the other.
+    /// How often one node is killed, each in its turn. Partitions and kills of all come on top.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// The round trip between any two nodes, in milliseconds.
@@ -64,14 +64,14 @@ pub(crate) enum ChaosError {
         source: io::Error,
     },
     /// The faults took longer than planned, so the last ones met no load.
-    #[error("the load ended before the last fault: this machine is too slow for {ROUND:?} a round")]
+    #[error("the load ended before the last fault: this machine is too slow for one in {PACE:?}")]
     TooSlow,
     /// A guarantee does not hold.
     #[error("{}", .0.join("\n"))]
     Violated(Vec<String>),
 }
 
-/// What a round does.
+/// What is done to the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Kill { node: usize },
@@ -139,13 +139,14 @@ pub(crate) async fn run(args: Args) -> Result<(), ChaosError> {
 
 async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosError> {
     let mut deployment = Deployment::tally(place).await?;
+    let schedule = schedule(rounds);
     let plan = LoadPlan {
         mode: Mode::Ingest,
         counters: 100,
         zipf: 1.0,
         batch: 1_000,
         in_flight: 4,
-        seconds: (ROUND * (rounds + 1) + LOAD_AFTER).as_secs_f64(),
+        seconds: load_time(&schedule).as_secs_f64(),
         adds_max: None,
         prefix: "like-",
         counts: place.run_dir.fresh("load")?.join("counts.json"),
@@ -153,7 +154,7 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
     let (client, addresses) = (deployment.client().clone(), deployment.addresses());
     let (outcome, faults) = tokio::join!(
         client.load(&addresses, &plan, |_sample| {}),
-        all_rounds(&mut deployment, rounds),
+        all_faults(&mut deployment, &schedule),
     );
     let (outcome, (faults, faults_ended)) = (outcome.map_err(DeploymentError::from)?, faults?);
     if outcome.ended < faults_ended {
@@ -191,19 +192,25 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
     })
 }
 
+/// How long the load must last: over all faults, and some time more.
+fn load_time(schedule: &[Fault]) -> Duration {
+    schedule
+        .iter()
+        .fold(PACE + LOAD_AFTER, |time, _| time + PACE)
+}
+
 /// Does the faults; says when the last one was over.
-async fn all_rounds(
+async fn all_faults(
     deployment: &mut Deployment,
-    rounds: u32,
+    schedule: &[Fault],
 ) -> Result<(Faults, Instant), ChaosError> {
     let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} {msg}")
         .expect("the template is well-formed");
-    let bar = ProgressBar::new(u64::from(rounds)).with_style(style);
+    let bar = ProgressBar::new(schedule.len() as u64).with_style(style);
     let mut faults = Faults::default();
     let begun = Instant::now();
-    for round in 0..rounds {
-        sleep_until(begun + ROUND * (round + 1)).await;
-        let fault = fault_of(round, rounds);
+    for (due, &fault) in (1..).zip(schedule) {
+        sleep_until(begun + PACE * due).await;
         bar.set_message(format!("{fault:?}"));
         match fault {
             Fault::Kill { node } => {
@@ -235,22 +242,21 @@ async fn all_rounds(
     Ok((faults, Instant::now()))
 }
 
-/// Two of three rounds kill a node, each third cuts one off; in turn, so that a run can be
-/// repeated.
-fn fault_of(round: u32, rounds: u32) -> Fault {
-    let node = round as usize % SITES;
-    if round + KILL_ALL_ROUNDS >= rounds {
-        Fault::KillAll
-    } else if round % 3 == 2 {
-        // Not always the same node: the kills of a cycle take the other two.
-        Fault::Partition {
-            node: (node + round as usize / 3) % SITES,
-        }
-    } else {
-        Fault::Kill {
-            node: (node + round as usize / 3) % SITES,
+/// What happens in which order: always the same, so that a run can be repeated.
+fn schedule(rounds: u32) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for round in 0..rounds as usize {
+        faults.push(Fault::Kill {
+            node: round % SITES,
+        });
+        if round % SITES == SITES - 1 {
+            faults.push(Fault::Partition {
+                node: round / SITES % SITES,
+            });
         }
     }
+    faults.extend([Fault::KillAll; KILL_ALL_COUNT]);
+    faults
 }
 
 #[cfg(test)]
@@ -258,21 +264,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_rounds_hold_every_fault_and_end_with_killing_all() {
-        let faults: Vec<Fault> = (0..10).map(|round| fault_of(round, 10)).collect();
-        assert_eq!(faults[8..], [Fault::KillAll; 2]);
+    fn ten_rounds_kill_ten_times_cut_every_node_off_and_end_with_killing_all() {
+        let faults = schedule(10);
+        let count =
+            |wanted: fn(&Fault) -> bool| faults.iter().filter(|fault| wanted(fault)).count();
+        assert_eq!(count(|fault| matches!(fault, Fault::Kill { .. })), 10);
+        assert_eq!(faults[faults.len() - KILL_ALL_COUNT..], [Fault::KillAll; 2]);
         for node in 0..SITES {
             assert!(faults.contains(&Fault::Kill { node }), "{faults:?}");
+            assert!(faults.contains(&Fault::Partition { node }), "{faults:?}");
         }
-        assert!(
-            faults
-                .iter()
-                .any(|fault| matches!(fault, Fault::Partition { .. }))
-        );
-    }
-
-    #[test]
-    fn a_single_round_kills_all() {
-        assert_eq!(fault_of(0, 1), Fault::KillAll);
     }
 }

@@ -1,9 +1,9 @@
 //! The judgement on totals: what the nodes show against what was acknowledged.
 //!
-//! This is the guarantee *conservation* of DESIGN: at rest, a counter's value is the sum of its
-//! acknowledged likes; a like without an answer counts once or not at all. It is judged for every
-//! counter on every node, by a pure function. Waiting for the nodes to come to rest is here too,
-//! because it asks the same question again and again.
+//! This is the guarantee *conservation* of `specs/guarantees.md`: at rest, a counter's value is the
+//! sum of its acknowledged likes; a like without an answer counts once or not at all. It is judged
+//! for every counter on every node, by a pure function. Waiting for the nodes to come to rest is
+//! here too, because it asks the same question again and again.
 
 use std::time::Duration;
 
