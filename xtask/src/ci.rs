@@ -5,9 +5,9 @@
 //! and how to get them, in [`tools`]. This file runs them, stops at the first failure (or at the
 //! end, with `--keep-going`), and says where the time went.
 //!
-//! Nothing is left out silently: a missing tool is a failure that names the command which installs
-//! it, and the one step that needs the outside world (the advisory database) says "not run" and
-//! why. Not checked here: anything that needs hours, or more than one machine.
+//! Nothing is left out silently: a tool that is missing and cannot be installed is a failure that
+//! says how to get it, and the one step that needs the outside world (the advisory database) says
+//! "not run" and why. Not checked here: anything that needs hours, or more than one machine.
 
 mod steps;
 mod tools;
@@ -31,9 +31,9 @@ pub(crate) struct Args {
     /// Run all steps even when one has failed.
     #[arg(long)]
     keep_going: bool,
-    /// First install the tools that are missing, under target/tools where possible.
+    /// Fail where a tool is missing, instead of installing it under target/tools.
     #[arg(long)]
-    install: bool,
+    no_install: bool,
     /// Print the steps and their commands, and run none.
     #[arg(long)]
     list: bool,
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CiError> {
         }
         return Ok(());
     }
-    if args.install {
+    if !args.no_install {
         tools::install_missing(&selected)?;
     }
     let lines = run_steps(&selected, args.keep_going);

@@ -35,6 +35,8 @@ pub(super) const CARGO_DENY: Tool = Tool {
         "install",
         "--locked",
         "--debug",
+        "--root",
+        "target/tools",
         "cargo-deny@0.20.2",
     ]],
 };
@@ -76,7 +78,11 @@ pub(super) const Z3: Tool = Tool {
 };
 
 /// Where installed tools are found, relative to the root.
-const DIRECTORIES: &[&str] = &["target/tools/node_modules/.bin", "target/tools/python/bin"];
+const DIRECTORIES: &[&str] = &[
+    "target/tools/bin",
+    "target/tools/node_modules/.bin",
+    "target/tools/python/bin",
+];
 
 /// A program that a step needs.
 pub(super) struct Tool {
@@ -91,7 +97,7 @@ pub(super) struct Tool {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ToolError {
     /// It is not installed.
-    #[error("{name} is missing; `cargo xtask ci --install` gets it, with: {install}")]
+    #[error("{name} is missing; `cargo xtask ci` without --no-install gets it, with: {install}")]
     Missing {
         /// The tool.
         name: &'static str,
