@@ -43,6 +43,8 @@ pub(crate) fn run(args: &Args) -> Result<(), ModelError> {
         .arg("--report")
         .arg(results_dir()?.join("model.json"))
         .args(&args.checker)
+        // z3 may be where the checks have installed it.
+        .env("PATH", crate::ci::search_path())
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .status()?;
     if status.success() {
