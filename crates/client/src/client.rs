@@ -134,7 +134,7 @@ impl Client {
         Ok(Token::from_bytes(answer.token))
     }
 
-    /// Adds to several counters, all or none: 1 to [`BATCH_ITEMS_MAX`] items.
+    /// Adds to several counters: 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) items.
     ///
     /// # Errors
     /// As for [`Client::add`].
@@ -197,8 +197,8 @@ impl Client {
             .expect("batch_get_after gives one value for each name"))
     }
 
-    /// Reads 1 to [`BATCH_ITEMS_MAX`] counters; the values are in the order of the names, and
-    /// were read one after the other, not at one instant.
+    /// Reads 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) counters; the values are in the order
+    /// of the names, and were read one after the other, not at one instant.
     ///
     /// # Errors
     /// See [`Error`].

@@ -5,6 +5,7 @@
 //! (`wire`).
 
 pub mod config;
+pub mod connections;
 pub mod log;
 pub mod node;
 pub mod replicate;

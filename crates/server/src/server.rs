@@ -11,7 +11,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic_health::server::HealthReporter;
@@ -20,6 +19,7 @@ use wire::v1::counter_service_server::CounterServiceServer;
 use wire::v1::replication_service_server::ReplicationServiceServer;
 
 use crate::config::Config;
+use crate::connections;
 use crate::log::{DataDirectory, DirectoryError, ExpectedIdentity, WriteError};
 use crate::node::Node;
 use crate::node::commit::Committer;
@@ -38,6 +38,10 @@ const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// What may be under way on one stream before the receiver has read it: at a round trip of 200 ms
 /// this lets 20 MB a second through.
 pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Connections open at a time. Well below the 1,024 files that a process may usually have open:
+/// the log needs some too.
+const CONNECTIONS_MAX: usize = 768;
 
 /// Calls and streams under way on one connection. tonic's default is no limit.
 const CONCURRENT_STREAMS_MAX: u32 = 4_096;
@@ -109,7 +113,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let router = router(&config, &parts)?.add_service(health_service);
     let (end_serving, serving_ended) = oneshot::channel::<()>();
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(
-        TcpListenerStream::new(listener),
+        connections::accept(listener, CONNECTIONS_MAX),
         async {
             // Also when the sender is dropped.
             let _ = serving_ended.await;
@@ -222,7 +226,6 @@ fn router(config: &Config, parts: &Parts) -> Result<Router, ServerError> {
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(4 * STREAM_WINDOW_BYTES)
-        .tcp_nodelay(true)
         .add_service(counters)
         .add_service(ClusterServiceServer::new(cluster))
         .add_service(replication)
