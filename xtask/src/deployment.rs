@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use crate::client::{Client, ClientError, LoadOutcome, LoadPlan, Sample, Values};
-use crate::processes::{ProcessError, Programs, RunDir, Server, ServerSpec, free_addresses};
+use crate::ports::free_addresses;
+use crate::processes::{ProcessError, Programs, RunDir, Server, ServerSpec};
 use crate::wan::{Link, LinkError, RoundTrip};
 
 /// How long a server may take to serve. Restarting a node with a million counters is the longest

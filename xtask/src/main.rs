@@ -13,6 +13,7 @@ mod demo;
 mod deployment;
 mod loadtest;
 mod model;
+mod ports;
 mod processes;
 mod python;
 mod sim;

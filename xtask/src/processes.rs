@@ -11,7 +11,6 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -70,7 +69,7 @@ pub(crate) enum ProcessError {
 }
 
 impl ProcessError {
-    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
     }
@@ -177,19 +176,6 @@ pub(crate) async fn interrupted() -> Result<(), ProcessError> {
         pressed = tokio::signal::ctrl_c() => pressed.map_err(ProcessError::io("waiting for Ctrl-C")),
         _terminated = terminate.recv() => Ok(()),
     }
-}
-
-/// Loopback addresses that nobody listens on. They are found all at once, so that they differ.
-pub(crate) fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, ProcessError> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind(("127.0.0.1", 0)))
-        .collect::<io::Result<_>>()
-        .map_err(ProcessError::io("looking for a free port"))?;
-    listeners
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<io::Result<_>>()
-        .map_err(ProcessError::io("looking for a free port"))
 }
 
 /// What to start. Starting it again with the same specification is a restart: same ports, same
@@ -384,13 +370,5 @@ mod tests {
         assert!(server.check_running().is_err());
         server.restart().expect("sh starts");
         server.check_running().expect("it runs again");
-    }
-
-    #[test]
-    fn free_addresses_differ() {
-        let mut addresses = free_addresses(20).expect("loopback has free ports");
-        addresses.sort();
-        addresses.dedup();
-        assert_eq!(addresses.len(), 20);
     }
 }

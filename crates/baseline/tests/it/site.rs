@@ -3,6 +3,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -154,10 +155,19 @@ pub(crate) fn reason(status: &Status) -> String {
         .unwrap_or_default()
 }
 
-/// A port that was free a moment ago.
+/// An address that nobody listens on, and that this process has not given before. A port that the
+/// system picks could be taken again for an outgoing connection before a server listens on it.
 fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").to_string()
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() % 20_000).expect("below 20,000");
+    loop {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        assert!(tried < 20_000, "no port from 12,000 to 32,000 is free");
+        let address = format!("127.0.0.1:{}", 12_000 + (begin + tried) % 20_000);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 fn channel(address: &str) -> Channel {
