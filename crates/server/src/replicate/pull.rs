@@ -6,10 +6,11 @@
 //! reports as held is durable. Whatever goes wrong ends the stream; the next one begins, after a
 //! back-off, with what is held.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crdt_core::{Digest, ReceiveError, ReplicaId};
+use crdt_core::{Digest, Interval, ReceiveError, ReplicaId};
 use rand::RngExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -135,6 +136,8 @@ struct Puller<'a> {
     decoder: IntervalDecoder,
     /// By shard: what was last reported as held.
     reported: Vec<Digest>,
+    /// Lanes of others of which the sender holds another history.
+    forked: BTreeSet<(ShardIndex, ReplicaId)>,
 }
 
 /// No value: a stream only ever ends with a reason.
@@ -148,6 +151,7 @@ impl<'a> Puller<'a> {
             state,
             decoder: IntervalDecoder::new(shard_count),
             reported: vec![Digest::default(); shard_count as usize],
+            forked: BTreeSet::new(),
         }
     }
 
@@ -210,7 +214,8 @@ impl<'a> Puller<'a> {
     }
 
     /// Takes a part; when it completes an interval that is new here, the round in which that
-    /// becomes durable.
+    /// becomes durable. An interval of another history than the one held is left alone, so that
+    /// other lanes go on; of this node's own lane it ends the stream, and the node's adds.
     fn take_part(&mut self, part: &IntervalPart) -> Result<Option<Round>, PullError> {
         let shard = self.decoder.shard_of(part)?;
         let decoder = &mut self.decoder;
@@ -218,8 +223,28 @@ impl<'a> Puller<'a> {
             decoder.decode(part, |name| replica.counter(name))
         })?;
         match interval {
-            Some((shard, interval)) => Ok(self.node.receive(shard, interval)?),
+            Some((shard, interval)) => self.receive(shard, interval),
             None => Ok(None),
+        }
+    }
+
+    fn receive(
+        &mut self,
+        shard: ShardIndex,
+        interval: Interval,
+    ) -> Result<Option<Round>, PullError> {
+        let lane = interval.lane;
+        match self.node.receive(shard, interval) {
+            Err(ReceiveError::Fork(fork)) if lane != self.node.identity().replica => {
+                if self.forked.insert((shard, lane)) {
+                    tracing::warn!(%fork, "intervals of a lane are not taken");
+                    with(self.state, |state| {
+                        state.last_error = Some(fork.to_string());
+                    });
+                }
+                Ok(None)
+            }
+            received => Ok(received?),
         }
     }
 

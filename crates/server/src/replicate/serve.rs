@@ -5,6 +5,7 @@
 //! after that, so a counter that changes a million times a second is sent a hundred times. Other
 //! lanes are relayed: when the receiver reports less than this node held a while ago.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,8 @@ struct Sender {
     sent: Vec<Digest>,
     /// By shard: what this node held at the last look for lanes to relay.
     held_before: Vec<Digest>,
+    /// Lanes of others of which the receiver holds another history: they are not relayed.
+    forked: BTreeSet<(ShardIndex, ReplicaId)>,
     last_sent: Instant,
 }
 
@@ -100,6 +103,7 @@ impl Sender {
             encoder: IntervalEncoder::new(shard_count),
             sent: nothing.clone(),
             held_before: nothing,
+            forked: BTreeSet::new(),
             last_sent: Instant::now(),
         }
     }
@@ -148,7 +152,8 @@ impl Sender {
     }
 
     /// Notes what the receiver reports. A mark of this node's own lane that is not on its history
-    /// shows that its directory was rolled back or copied.
+    /// shows that its directory was rolled back or copied, and ends the stream. Another lane's fork
+    /// is its owner's to mend: that lane is not relayed, and all others go on.
     fn note_held(&mut self, held: &[HeldLane]) -> Result<(), Status> {
         for report in held {
             let lane = wire::replica_id_from_bytes(&report.lane)
@@ -157,10 +162,20 @@ impl Sender {
                 Status::invalid_argument(format!("shard {} does not exist", report.shard))
             })?;
             let mark = report.mark.unwrap_or_default().into();
-            self.node
-                .with_shard(report.shard, |replica| replica.admits(lane, mark))
-                .map_err(|fork| refuse_fork(&self.node, fork))?;
-            sent.note(lane, mark);
+            let admitted = self
+                .node
+                .with_shard(report.shard, |replica| replica.admits(lane, mark));
+            match admitted {
+                Ok(()) => sent.note(lane, mark),
+                Err(fork) if lane == self.node.identity().replica => {
+                    return Err(refuse_fork(&self.node, fork));
+                }
+                Err(fork) => {
+                    if self.forked.insert((report.shard, lane)) {
+                        tracing::warn!(peer = %self.peer, %fork, "a lane is not relayed");
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -187,12 +202,14 @@ impl Sender {
             let before = std::mem::replace(&mut self.held_before[shard as usize], now);
             for (lane, mark) in before.iter() {
                 let arrives = self.sent[shard as usize].mark(lane);
-                if lane == own || lane == self.peer || arrives.version >= mark.version {
+                let is_excluded =
+                    lane == own || lane == self.peer || self.forked.contains(&(shard, lane));
+                if is_excluded || arrives.version >= mark.version {
                     continue;
                 }
                 if let Err(fork) = self.encode(shard, lane, &mut message) {
-                    // The fork of a lane is its owner's to mend; other lanes go on.
-                    tracing::warn!(%fork, "a lane is not relayed");
+                    tracing::warn!(peer = %self.peer, %fork, "a lane is not relayed");
+                    self.forked.insert((shard, lane));
                 }
                 if message.bytes >= PART_BYTES_TARGET {
                     self.send_parts(&mut message).await?;

@@ -136,3 +136,30 @@ async fn a_copy_that_runs_as_another_node_is_noticed() {
     assert_eq!(b.value_after("likes", token).await, 15);
     adds_are_refused(&copy, &b, 15).await;
 }
+
+#[tokio::test]
+async fn nodes_that_hold_different_histories_of_a_third_go_on_with_all_other_lanes() {
+    let mut pair = Pair::with_backup().await;
+    pair.a.serve().await;
+    let token = pair.a.add("likes", 10).await.expect("an add");
+    assert_eq!(pair.b.value_after("likes", token).await, 15);
+    pair.a.kill();
+    pair.b.kill();
+    pair.roll_back();
+    // C learns what A wrote after the roll-back, B holds what it wrote before; then A is gone.
+    let c = Node::new(pair.place.path(), "c");
+    let mut c = c.with_peers(&[&pair.a.address, &pair.b.address]);
+    pair.a.serve().await;
+    c.serve().await;
+    let token = pair.a.add("likes", 20).await.expect("nobody knows yet");
+    assert_eq!(c.value_after("likes", token).await, 25);
+    pair.a.kill();
+    let Pair { b, .. } = pair;
+    let mut b = b.with_peers(&[&c.address]);
+    b.serve().await;
+    // The same counter, so the same shard as the lane that has forked.
+    let token = b.add("likes", 1).await.expect("B is well");
+    assert_eq!(c.value_after("likes", token).await, 26);
+    let token = c.add("likes", 2).await.expect("C is well");
+    assert_eq!(b.value_after("likes", token).await, 18);
+}
