@@ -88,6 +88,22 @@ impl History {
             .extend(interval.starts.iter().filter(|&&(first, _)| first > held));
         self.mark = interval.to;
     }
+
+    /// Panics when the history contradicts itself.
+    pub(crate) fn assert_invariants(&self) {
+        let Self { mark, starts } = self;
+        let last = starts.last().map_or(StartId::NONE, |&(_, start)| start);
+        assert_eq!(last, mark.start, "the last start wrote the mark");
+        assert!(
+            starts.is_sorted_by(|a, b| a.0 < b.0),
+            "each start begins after the last one"
+        );
+        let within = |&(first, _): &(Version, _)| Version::ZERO < first && first <= mark.version;
+        assert!(
+            starts.iter().all(within),
+            "each start begins within the lane"
+        );
+    }
 }
 
 /// The start that wrote `version`, as far as `starts` (oldest first) tells.

@@ -5,6 +5,10 @@
 //! section 5). A record that changes again moves to a later version, so part of an interval is no
 //! state that the lane ever had: it is applied whole or not at all. An interval after version 0 is
 //! the whole lane, which makes it a snapshot and a bootstrap too.
+//!
+//! A long interval is read in [pieces](IntervalPiece), between which the lane changes. What changes
+//! meanwhile comes again, with its newer form, so a counter may have several records, of which the
+//! last is the newest form at the interval's end.
 
 use alloc::vec::Vec;
 
@@ -24,24 +28,58 @@ pub struct Interval<C = CounterIndex> {
     pub to: Mark,
     /// The owner's starts whose first version lies in the interval, oldest first.
     pub starts: Vec<(Version, StartId)>,
-    /// The changed sums, by version.
+    /// The changed sums, by version. Of several records of one counter the last is its form at
+    /// the interval's end; the others are older forms, which no replica need ever show.
     pub sums: Vec<SumRecord<C>>,
+}
+
+/// Some of an interval's records, in the order of reading: see
+/// [`Replica::read`](crate::Replica::read).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IntervalPiece<C = CounterIndex> {
+    /// The lane's owner.
+    pub lane: ReplicaId,
+    /// The interval begins after this mark.
+    pub after: Mark,
+    /// Whether the interval begins with this piece.
+    pub is_first: bool,
+    /// Changed sums, by version; none below those of the piece before.
+    pub sums: Vec<SumRecord<C>>,
+    /// Where the interval ends, on its last piece.
+    pub end: Option<IntervalEnd>,
+}
+
+/// Where an interval ends, and what only its end can say.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IntervalEnd {
+    /// As [`Interval::to`].
+    pub to: Mark,
+    /// As [`Interval::starts`].
+    pub starts: Vec<(Version, StartId)>,
+}
+
+impl<C> IntervalPiece<C> {
+    /// The same piece with its counters called otherwise.
+    pub fn map_counters<D>(&self, call: impl FnMut(&C) -> D) -> IntervalPiece<D> {
+        IntervalPiece {
+            lane: self.lane,
+            after: self.after,
+            is_first: self.is_first,
+            sums: rename(&self.sums, call),
+            end: self.end.clone(),
+        }
+    }
 }
 
 impl<C> Interval<C> {
     /// The same interval with its counters called otherwise.
-    pub fn map_counters<D>(&self, mut call: impl FnMut(&C) -> D) -> Interval<D> {
-        let rename = |record: &SumRecord<C>| SumRecord {
-            counter: call(&record.counter),
-            version: record.version,
-            sum: record.sum,
-        };
+    pub fn map_counters<D>(&self, call: impl FnMut(&C) -> D) -> Interval<D> {
         Interval {
             lane: self.lane,
             after: self.after,
             to: self.to,
             starts: self.starts.clone(),
-            sums: self.sums.iter().map(rename).collect(),
+            sums: rename(&self.sums, call),
         }
     }
 
@@ -68,4 +106,13 @@ impl<C> Interval<C> {
             None
         }
     }
+}
+
+fn rename<C, D>(sums: &[SumRecord<C>], mut call: impl FnMut(&C) -> D) -> Vec<SumRecord<D>> {
+    let rename = |record: &SumRecord<C>| SumRecord {
+        counter: call(&record.counter),
+        version: record.version,
+        sum: record.sum,
+    };
+    sums.iter().map(rename).collect()
 }

@@ -1,14 +1,15 @@
 //! A lane: everything that one replica has counted, as it was at one version.
 //!
 //! Only the newest form of each record is kept. The records hang in a list in the order of their
-//! versions, so that "all that changed after v" is a walk over just those records. Slots are
+//! versions, so that "all that changed after v" is a [`walk`] over just those records. Slots are
 //! indexed by counter and linked by index: moving a record to the list's end allocates nothing.
+
+mod walk;
 
 use alloc::vec::Vec;
 
-use crate::{
-    CounterIndex, Interval, Mark, ReplicaId, SumRecord, Version, history::History, record::Sum,
-};
+use crate::{CounterIndex, Interval, SumRecord, Version, history::History, record::Sum};
+pub(crate) use walk::Walk;
 
 /// No slot: the end of the list.
 const NONE: u32 = u32::MAX;
@@ -37,6 +38,7 @@ const VACANT: Slot = Slot {
 pub(crate) struct Lane {
     pub(crate) history: History,
     slots: Vec<Slot>,
+    oldest: u32,
     newest: u32,
 }
 
@@ -46,6 +48,7 @@ impl Lane {
         Self {
             history: History::default(),
             slots: Vec::new(),
+            oldest: NONE,
             newest: NONE,
         }
     }
@@ -76,31 +79,30 @@ impl Lane {
         self.history.advance(interval);
     }
 
-    /// All that changed after `after`, which lies on the lane's history.
-    pub(crate) fn interval(&self, lane: ReplicaId, after: Mark) -> Interval {
-        let mut sums = Vec::new();
-        let mut at = self.newest;
+    /// Panics when the lane contradicts itself.
+    pub(crate) fn assert_invariants(&self) {
+        self.history.assert_invariants();
+        let (mut at, mut older, mut linked) = (self.oldest, NONE, 0);
+        let mut version = Version::ZERO.next();
         while at != NONE {
             let slot = &self.slots[at as usize];
-            if slot.version <= after.version {
-                break;
-            }
-            let counter = CounterIndex::new(at);
-            sums.push(SumRecord {
-                counter,
-                version: slot.version,
-                sum: slot.sum,
-            });
-            at = slot.older;
+            assert_eq!(slot.older, older, "slot {at} is linked both ways");
+            assert!(
+                slot.version >= version,
+                "slot {at} is in the order of versions"
+            );
+            (older, at, version) = (at, slot.newer, slot.version);
+            linked += 1;
+            assert!(linked <= self.slots.len(), "the list has an end");
         }
-        sums.reverse();
-        Interval {
-            lane,
-            after,
-            to: self.history.mark(),
-            starts: self.history.starts_after(after.version),
-            sums,
-        }
+        assert_eq!(self.newest, older, "the newest record ends the list");
+        assert!(
+            linked == 0 || version <= self.history.mark().version,
+            "no record is newer than the lane"
+        );
+        let is_record = |slot: &&Slot| slot.version > Version::ZERO;
+        let records = self.slots.iter().filter(is_record).count();
+        assert_eq!(linked, records, "every record is in the list");
     }
 
     /// Replaces a counter's record by a newer one, at the list's end.
@@ -119,8 +121,9 @@ impl Lane {
             older: last,
             newer: NONE,
         };
-        if last != NONE {
-            self.slots[last as usize].newer = record.counter.get();
+        match last {
+            NONE => self.oldest = record.counter.get(),
+            last => self.slots[last as usize].newer = record.counter.get(),
         }
         self.newest = record.counter.get();
     }
@@ -128,8 +131,9 @@ impl Lane {
     /// Takes a linked slot out of the list.
     fn unlink(&mut self, index: usize) {
         let Slot { older, newer, .. } = self.slots[index];
-        if older != NONE {
-            self.slots[older as usize].newer = newer;
+        match older {
+            NONE => self.oldest = newer,
+            older => self.slots[older as usize].newer = newer,
         }
         match newer {
             NONE => self.newest = older,

@@ -29,6 +29,7 @@
 //! | [`Version`], [`Mark`] | a point of a lane; the same with the start that wrote it |
 //! | [`Sum`] | all that one replica added to and subtracted from one counter |
 //! | [`Interval`] | what changed in a lane between two marks |
+//! | [`IntervalPiece`] | some of an interval's records, where reading all of them at once takes too long |
 //! | [`Group`] | the intervals that one commit makes durable |
 //! | [`Digest`] | how far each lane is held |
 //! | [`Fork`] | two histories of one lane: a directory was rolled back or copied |
@@ -115,7 +116,7 @@ mod replica;
 pub use digest::Digest;
 pub use error::{AddError, CounterNameError, Fork, ReceiveError};
 pub use id::{CounterIndex, CounterName, Mark, ReplicaId, StartId, Version};
-pub use interval::Interval;
+pub use interval::{Interval, IntervalEnd, IntervalPiece};
 pub use lattice::JoinSemilattice;
 pub use record::{Sum, SumRecord};
-pub use replica::{Group, Received, Replica};
+pub use replica::{Group, IntervalReader, Received, Replica};

@@ -12,7 +12,9 @@
 //! sent before it would survive a crash, and no rule has to say so.
 
 mod equality;
+mod invariants;
 mod names;
+mod reading;
 
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
@@ -20,6 +22,7 @@ use crate::{
     AddError, CounterIndex, CounterName, Digest, Fork, Interval, Mark, ReceiveError, ReplicaId,
     StartId, SumRecord, catalogue::Catalogue, history::History, lane::Lane, record::Sum,
 };
+pub use reading::IntervalReader;
 
 /// What one commit makes durable: at most one interval of the own lane, and those received from
 /// peers, in the order in which they must be recovered.
@@ -263,26 +266,6 @@ impl Replica {
         self.lanes
             .get(&lane)
             .map_or(Mark::ZERO, |lane| lane.history.mark())
-    }
-
-    /// The answer to a peer's question: all that changed in `lane` after the mark that the peer
-    /// holds, up to what is held here. `None` when that is nothing. Any replica may be asked for
-    /// any lane. An interval after [`Mark::ZERO`] is the whole lane: a snapshot.
-    ///
-    /// # Errors
-    ///
-    /// When the peer's mark does not lie on this lane's history, so that the lane has forked. For
-    /// the own lane this says that the replica has forgotten what others have seen of it; it must
-    /// stop serving.
-    pub fn interval(&self, lane: ReplicaId, after: Mark) -> Result<Option<Interval>, Fork> {
-        self.admits(lane, after)?;
-        let Some(held) = self.lanes.get(&lane) else {
-            return Ok(None);
-        };
-        if after.version >= held.history.mark().version {
-            return Ok(None);
-        }
-        Ok(Some(held.interval(lane, after)))
     }
 
     /// Whether a mark that another replica holds of `lane` agrees with what is held here. For a

@@ -1,4 +1,5 @@
 //! What holds of whole replicas, from outside: one binary, one module a subject.
 
+mod reading;
 mod refusals;
 mod schedule;
