@@ -145,20 +145,29 @@ impl Replica {
     /// When this replica did not give the index.
     pub fn add(&mut self, counter: CounterIndex, amount: Sum) -> Result<Mark, AddError> {
         let sum = self.head_after(counter, amount)?;
-        assert!(
-            counter.as_usize() < self.catalogue.len(),
-            "an index that this replica gave"
-        );
-        if counter.as_usize() >= self.heads.len() {
-            self.heads.resize(counter.as_usize() + 1, Head::default());
-        }
-        let head = &mut self.heads[counter.as_usize()];
-        head.sum = sum;
-        if !head.dirty {
-            head.dirty = true;
-            self.dirty.push(counter);
-        }
-        Ok(self.next_mark())
+        Ok(self.put_head(counter, sum))
+    }
+
+    /// Whether [`add`](Self::add) would take this, of a counter that has no index yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add).
+    pub fn check_new(&self, amount: Sum) -> Result<(), AddError> {
+        check_range(0, amount)
+    }
+
+    /// Takes an add that was [checked](Self::check) some time ago. Others may have moved the value
+    /// since, so that it leaves its range, as it can when several replicas add at the same time.
+    ///
+    /// # Panics
+    ///
+    /// When this replica did not give the index.
+    pub fn take(&mut self, counter: CounterIndex, amount: Sum) -> Mark {
+        let head = self.heads.get(counter.as_usize());
+        let sum = head.map_or_else(Sum::default, |head| head.sum);
+        let sum = sum.checked_add(amount).expect("a sum is wide enough");
+        self.put_head(counter, sum)
     }
 
     /// Takes an interval that a peer served, its counters already called by this replica's
@@ -306,13 +315,26 @@ impl Replica {
         })?;
         let not_held = head.value() - self.sum_of(self.id, counter).value();
         let value = self.value(counter) + not_held;
-        let would_be = value + amount.value();
-        let moves_out = (would_be > i128::from(i64::MAX) && would_be > value)
-            || (would_be < i128::from(i64::MIN) && would_be < value);
-        if moves_out {
-            return Err(AddError::ValueOutOfRange { value, would_be });
-        }
+        check_range(value, amount)?;
         Ok(sum)
+    }
+
+    /// The own total of a counter is this now.
+    fn put_head(&mut self, counter: CounterIndex, sum: Sum) -> Mark {
+        assert!(
+            counter.as_usize() < self.catalogue.len(),
+            "an index that this replica gave"
+        );
+        if counter.as_usize() >= self.heads.len() {
+            self.heads.resize(counter.as_usize() + 1, Head::default());
+        }
+        let head = &mut self.heads[counter.as_usize()];
+        head.sum = sum;
+        if !head.dirty {
+            head.dirty = true;
+            self.dirty.push(counter);
+        }
+        self.next_mark()
     }
 
     /// The mark of the own lane's next commit.
@@ -387,4 +409,15 @@ impl Replica {
             self.heads[record.counter.as_usize()].sum = record.sum;
         }
     }
+}
+
+/// Whether a value may become larger (or smaller) by so much.
+fn check_range(value: i128, amount: Sum) -> Result<(), AddError> {
+    let would_be = value + amount.value();
+    let moves_out = (would_be > i128::from(i64::MAX) && would_be > value)
+        || (would_be < i128::from(i64::MIN) && would_be < value);
+    if moves_out {
+        return Err(AddError::ValueOutOfRange { value, would_be });
+    }
+    Ok(())
 }
