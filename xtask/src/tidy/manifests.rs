@@ -12,6 +12,7 @@ use super::tree::{Dependency, File, Tree};
 const DIRECTIONS: &[(&str, &[&str], &[&str])] = &[
     ("crdt-core", &[], &[]),
     ("lock-core", &[], &[]),
+    ("protocol", &["crdt-core"], &[]),
     ("model-checker", &["crdt-core", "lock-core"], &[]),
     ("wire", &["crdt-core"], &[]),
     ("tally-server", &["crdt-core", "wire"], &["tally-client"]),
@@ -27,8 +28,11 @@ const DIRECTIONS: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// What a core may link: nothing that could reach a socket, a clock, a thread or a random source.
-const CORE_DEPENDENCIES: &[(&str, &[&str])] =
-    &[("crdt-core", &["thiserror"]), ("lock-core", &["thiserror"])];
+const CORE_DEPENDENCIES: &[(&str, &[&str])] = &[
+    ("crdt-core", &["thiserror"]),
+    ("lock-core", &["thiserror"]),
+    ("protocol", &["thiserror"]),
+];
 
 /// Crates link only those of ours that they may.
 pub(super) fn directions(tree: &Tree) -> Vec<Finding> {

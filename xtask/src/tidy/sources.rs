@@ -32,7 +32,11 @@ const STUBS: &[&str] = &[
 const NOT_OURS: &[&str] = &["Cargo.lock", "LICENSE-APACHE", "LICENSE-MIT"];
 
 /// The roots of the cores.
-const CORES: &[&str] = &["crates/crdt-core/src/", "crates/lock-core/src/"];
+const CORES: &[&str] = &[
+    "crates/crdt-core/src/",
+    "crates/lock-core/src/",
+    "crates/protocol/src/",
+];
 
 /// The cores are `no_std`, and only their tests bring `std` back.
 pub(super) fn no_std_cores(tree: &Tree) -> Vec<Finding> {

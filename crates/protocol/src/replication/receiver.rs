@@ -1,0 +1,236 @@
+//! The receiving end of a stream: says what this node holds, and takes what comes.
+//!
+//! A message's intervals are part of the next commit round, and the next message is read once that
+//! is complete: so what a peer can make this node buffer is one message, and what this node
+//! reports as held is durable. Whatever goes wrong ends the stream; the next one begins, when the
+//! [`Dialer`](super::Dialer) says, with what is held.
+
+use alloc::{collections::BTreeSet, vec, vec::Vec};
+
+use crdt_core::{Digest, Fork, Interval, ReceiveError, ReplicaId};
+use thiserror::Error;
+
+use super::{HeldLane, ReplicationLimits};
+use crate::{Hello, HelloError, Round, ShardIndex, Shards, Time};
+
+/// Why the receiver ends a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReceiverError {
+    /// The peer is none of ours.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// This node's own lane has another history at the peer.
+    #[error(transparent)]
+    OwnLaneForked(Fork),
+    /// An interval cannot be taken.
+    #[error(transparent)]
+    Receive(ReceiveError),
+    /// The sender tells of a lane that is not this node's, or of a shard that does not exist.
+    #[error("the peer tells how far it holds lane {lane} of shard {shard}, which is none of ours")]
+    NotOurs {
+        /// The shard.
+        shard: ShardIndex,
+        /// The lane.
+        lane: ReplicaId,
+    },
+    /// Nothing came for too long.
+    #[error("nothing came for {silence_ms} ms; heartbeats come every {heartbeat_ms} ms")]
+    Silent {
+        /// The bound.
+        silence_ms: u128,
+        /// What was expected.
+        heartbeat_ms: u128,
+    },
+}
+
+/// What the driver does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceiverEffect {
+    /// Sends a report, in the only place of the queue for it.
+    Report(Vec<HeldLane>),
+    /// Reads no message until this round is complete, and then says so.
+    AwaitRound(Round),
+    /// Ends the stream.
+    Close(ReceiverError),
+    /// Reads the next message; nothing else is due until then.
+    Read {
+        /// When to ask again.
+        until: Time,
+    },
+}
+
+/// What became of an interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It becomes durable with this round.
+    Taken(Round),
+    /// It told nothing new.
+    Known,
+    /// Its lane has another history here, and is left alone from now on.
+    LaneForked(Fork),
+    /// Its lane was left alone before.
+    LeftAlone,
+}
+
+/// One stream's receiving end.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    limits: ReplicationLimits,
+    ours: Hello,
+    peer: Option<ReplicaId>,
+    /// By shard: what was last reported as held.
+    reported: Vec<Digest>,
+    /// Lanes of others of which the sender holds another history.
+    forked: BTreeSet<(ShardIndex, ReplicaId)>,
+    /// The round that makes durable what the last message brought.
+    awaited: Option<Round>,
+    next_report: Time,
+    last_message: Time,
+}
+
+impl Receiver {
+    /// The receiving end of a stream that `ours` opens now, with its hello.
+    #[must_use]
+    pub fn new(limits: ReplicationLimits, ours: Hello, now: Time) -> Self {
+        Self {
+            limits,
+            reported: vec![Digest::default(); ours.shard_count as usize],
+            ours,
+            peer: None,
+            forked: BTreeSet::new(),
+            awaited: None,
+            next_report: now,
+            last_message: now,
+        }
+    }
+
+    /// The sender, once it has introduced itself.
+    #[must_use]
+    pub fn peer(&self) -> Option<ReplicaId> {
+        self.peer
+    }
+
+    /// A message has come; the first one has the sender's hello.
+    ///
+    /// # Errors
+    ///
+    /// When the sender is none of ours.
+    pub fn message(&mut self, now: Time, hello: Option<&Hello>) -> Result<(), ReceiverError> {
+        if self.peer.is_none() {
+            self.peer = Some(self.ours.accept(hello)?);
+        }
+        self.last_message = now;
+        Ok(())
+    }
+
+    /// An interval of the message at hand.
+    ///
+    /// An interval of another history than the one held is left alone, so that other lanes go on;
+    /// one of this node's own lane ends the stream, and the node's adds.
+    ///
+    /// # Errors
+    ///
+    /// When the stream must end.
+    pub fn interval(
+        &mut self,
+        shards: &impl Shards,
+        shard: ShardIndex,
+        interval: Interval,
+    ) -> Result<Outcome, ReceiverError> {
+        let lane = interval.lane;
+        match shards.with(shard, |it| it.receive(interval)) {
+            Ok(None) => Ok(Outcome::Known),
+            Ok(Some(round)) => {
+                self.awaited = self.awaited.max(Some(round));
+                Ok(Outcome::Taken(round))
+            }
+            Err(ReceiveError::Fork(fork)) if lane == self.ours.replica => {
+                Err(ReceiverError::OwnLaneForked(fork))
+            }
+            Err(ReceiveError::Fork(fork)) => Ok(if self.forked.insert((shard, lane)) {
+                Outcome::LaneForked(fork)
+            } else {
+                Outcome::LeftAlone
+            }),
+            Err(error @ (ReceiveError::Gap { .. } | ReceiveError::Malformed { .. })) => {
+                Err(ReceiverError::Receive(error))
+            }
+        }
+    }
+
+    /// The sender tells how far it holds this node's own lane.
+    ///
+    /// # Errors
+    ///
+    /// When that is not on the lane's history, or not about it.
+    pub fn told(&self, shards: &impl Shards, held: &[HeldLane]) -> Result<(), ReceiverError> {
+        for &HeldLane { shard, lane, mark } in held {
+            if lane != self.ours.replica || shard >= shards.shard_count() {
+                return Err(ReceiverError::NotOurs { shard, lane });
+            }
+            shards
+                .with(shard, |it| it.replica().admits(lane, mark))
+                .map_err(ReceiverError::OwnLaneForked)?;
+        }
+        Ok(())
+    }
+
+    /// Rounds are complete up to this one.
+    pub fn completed(&mut self, now: Time, round: Round) {
+        if self.awaited.is_some_and(|awaited| awaited <= round) {
+            self.awaited = None;
+            // While this node was busy nobody could be silent.
+            self.last_message = now;
+        }
+    }
+
+    /// The next thing to do; `has_room` tells whether the last report has been sent.
+    pub fn poll(&mut self, now: Time, shards: &impl Shards, has_room: bool) -> ReceiverEffect {
+        if now >= self.next_report {
+            // When the last report still waits, the next one tells both changes.
+            let report = if has_room {
+                self.changed(shards)
+            } else {
+                Vec::new()
+            };
+            // A report that is full may have left something out: the rest follows at once.
+            if report.len() < self.limits.report_lanes_max {
+                self.next_report = now.after(self.limits.report_interval);
+            }
+            if !report.is_empty() {
+                return ReceiverEffect::Report(report);
+            }
+        }
+        if let Some(round) = self.awaited {
+            return ReceiverEffect::AwaitRound(round);
+        }
+        let silent_at = self.last_message.after(self.limits.silence_max);
+        if now >= silent_at {
+            return ReceiverEffect::Close(ReceiverError::Silent {
+                silence_ms: self.limits.silence_max.as_millis(),
+                heartbeat_ms: self.limits.heartbeat_interval.as_millis(),
+            });
+        }
+        ReceiverEffect::Read {
+            until: silent_at.min(self.next_report),
+        }
+    }
+
+    /// Marks that have changed since the last report, as many as a report may have.
+    fn changed(&mut self, shards: &impl Shards) -> Vec<HeldLane> {
+        let mut changed = Vec::new();
+        for (shard, reported) in (0..).zip(&mut self.reported) {
+            let held = shards.with(shard, |it| it.replica().digest());
+            for (lane, mark) in held.iter() {
+                if changed.len() == self.limits.report_lanes_max {
+                    return changed;
+                }
+                if reported.mark(lane) != mark {
+                    reported.note(lane, mark);
+                    changed.push(HeldLane { shard, lane, mark });
+                }
+            }
+        }
+        changed
+    }
+}

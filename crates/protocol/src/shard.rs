@@ -1,0 +1,180 @@
+//! A shard of a node, and how machines reach the shards.
+//!
+//! A shard is a [`Replica`] and the [`Round`] that will collect what it takes next. Both are read
+//! and changed together, under one lock where there are threads, so whoever gave the shard
+//! something learns exactly the round that makes it durable.
+
+use alloc::vec::Vec;
+
+use crdt_core::{CounterIndex, Group, Interval, Mark, ReceiveError, Received, Replica, Sum};
+
+/// A shard, from 0 to the cluster's shard count.
+pub type ShardIndex = u32;
+
+/// Most shards a cluster can have: enough for the cores of a large machine, few enough that an
+/// idle round over all of them costs microseconds.
+pub const SHARD_COUNT_MAX: u32 = 256;
+
+/// A commit round of one process: what was taken before it was collected is durable once it is
+/// complete. See [`CommitRounds`](crate::CommitRounds).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Round(u64);
+
+impl Round {
+    /// Before the first round. It is complete from the beginning.
+    pub const NONE: Self = Self(0);
+    /// The first round of a process.
+    pub const FIRST: Self = Self(1);
+
+    /// The round with this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The round after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        // A round a microsecond reaches 2^64 after 584,000 years.
+        Self(self.0 + 1)
+    }
+}
+
+/// A counter as one node addresses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Its shard.
+    pub shard: ShardIndex,
+    /// Its index there.
+    pub counter: CounterIndex,
+}
+
+/// One shard: its replica, and the round that will make durable what it takes now.
+#[derive(Clone, Debug)]
+pub struct Shard {
+    replica: Replica,
+    next_round: Round,
+    /// New counters that adds under way will bring, and that have a place kept for them.
+    pub(crate) reserved_counters: u64,
+}
+
+impl Shard {
+    /// A shard of a process that has completed no round.
+    #[must_use]
+    pub fn new(replica: Replica) -> Self {
+        Self {
+            replica,
+            next_round: Round::FIRST,
+            reserved_counters: 0,
+        }
+    }
+
+    /// The replica, to be read.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The replica, to give names their indices. What it *takes* must go through the shard, or
+    /// nobody knows when that is durable.
+    pub fn replica_mut(&mut self) -> &mut Replica {
+        &mut self.replica
+    }
+
+    /// The round that will make durable what is taken now.
+    #[must_use]
+    pub fn next_round(&self) -> Round {
+        self.next_round
+    }
+
+    /// Takes an add that may leave its range only if others' adds have moved the value since it
+    /// was checked. The mark of the own lane that has it.
+    pub(crate) fn take(&mut self, counter: CounterIndex, sum: Sum) -> Mark {
+        self.replica.take(counter, sum)
+    }
+
+    /// Takes an interval that a peer sent; the round that makes it durable, unless it tells
+    /// nothing new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Replica::receive`].
+    pub fn receive(&mut self, interval: Interval) -> Result<Option<Round>, ReceiveError> {
+        match self.replica.receive(interval)? {
+            Received::Taken => Ok(Some(self.next_round)),
+            Received::Known => Ok(None),
+        }
+    }
+
+    /// Collects for `round` what was taken; what is taken from now on is for the next one.
+    pub fn collect(&mut self, round: Round) -> Option<Group> {
+        self.next_round = round.next();
+        self.replica.commit()
+    }
+
+    /// What was collected is durable: it takes effect.
+    pub fn synced(&mut self) {
+        self.replica.synced();
+    }
+}
+
+/// The shards of a node, as machines reach them: each behind a lock, or whatever the driver has.
+///
+/// A machine asks for little at a time: what it does in one call is bounded by the limits it was
+/// given.
+pub trait Shards {
+    /// How many there are.
+    fn shard_count(&self) -> u32;
+
+    /// Runs something on one shard, alone.
+    ///
+    /// # Panics
+    ///
+    /// When the shard does not exist.
+    fn with<T>(&self, shard: ShardIndex, run: impl FnOnce(&mut Shard) -> T) -> T;
+
+    /// Runs something on several shards at once, alone; `shards` ascend.
+    ///
+    /// # Panics
+    ///
+    /// When one of the shards does not exist.
+    fn with_several<T>(&self, shards: &[ShardIndex], run: impl FnOnce(&mut [&mut Shard]) -> T)
+    -> T;
+
+    /// All shards, in order.
+    fn indices(&self) -> Vec<ShardIndex> {
+        (0..self.shard_count()).collect()
+    }
+}
+
+/// The shards of a driver without threads.
+impl Shards for core::cell::RefCell<Vec<Shard>> {
+    fn shard_count(&self) -> u32 {
+        u32::try_from(self.borrow().len()).expect("at most 256 shards")
+    }
+
+    fn with<T>(&self, shard: ShardIndex, run: impl FnOnce(&mut Shard) -> T) -> T {
+        run(&mut self.borrow_mut()[shard as usize])
+    }
+
+    fn with_several<T>(
+        &self,
+        shards: &[ShardIndex],
+        run: impl FnOnce(&mut [&mut Shard]) -> T,
+    ) -> T {
+        let mut all = self.borrow_mut();
+        let wanted = all
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _)| shards.iter().any(|&shard| shard as usize == *index));
+        let mut several: Vec<&mut Shard> = wanted.map(|(_, shard)| shard).collect();
+        assert_eq!(several.len(), shards.len(), "every shard exists");
+        run(&mut several)
+    }
+}

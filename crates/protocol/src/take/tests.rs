@@ -1,0 +1,135 @@
+//! What is taken is taken as a whole, in whatever way, and leaves nothing behind when it is not.
+
+use core::cell::RefCell;
+
+use alloc::format;
+use crdt_core::{Replica, ReplicaId, StartId};
+use proptest::prelude::*;
+
+use super::*;
+
+const COUNTERS_MAX: u64 = 40;
+
+fn shards(count: u32) -> RefCell<Vec<Shard>> {
+    let replica = |_| Shard::new(Replica::new(ReplicaId::new(1), StartId::new(1)));
+    RefCell::new((0..count).map(replica).collect())
+}
+
+fn name(number: usize) -> CounterName {
+    format!("counter-{number}").parse().expect("a short name")
+}
+
+/// What the counters would show if everything taken were durable.
+fn values(shards: &RefCell<Vec<Shard>>) -> Vec<(CounterName, i128)> {
+    let mut shards = shards.borrow().clone();
+    for shard in &mut shards {
+        if shard.collect(Round::FIRST).is_some() {
+            shard.synced();
+        }
+    }
+    let of = |shard: &Shard| -> Vec<_> {
+        let values = shard.replica().values_from("");
+        values.map(|(name, value)| (name.clone(), value)).collect()
+    };
+    let mut values: Vec<_> = shards.iter().flat_map(of).collect();
+    values.sort();
+    values
+}
+
+fn request(items: &[(usize, i64)]) -> Adds {
+    let mut adds = Adds::default();
+    for &(number, amount) in items {
+        let shard = ShardIndex::try_from(number % 3).expect("small");
+        adds.add_named(shard, name(number), Sum::of(amount));
+    }
+    adds
+}
+
+proptest! {
+    /// Taking in turn and taking together do the same, and what is refused leaves nothing.
+    #[test]
+    fn both_ways_of_taking_are_one(
+        requests in proptest::collection::vec(
+            proptest::collection::vec((0..150usize, prop_oneof![-5..5i64, Just(i64::MAX)]), 1..30),
+            1..8,
+        ),
+    ) {
+        let (together, in_turn) = (shards(3), shards(3));
+        for items in requests {
+            let items: Vec<_> = items.into_iter().filter(|&(_, amount)| amount != 0).collect();
+            let before = values(&together);
+            let mut adds = request(&items);
+            adds.place_known(&together);
+            let merged = adds.merge(&together);
+            let first = merged.clone().and_then(|()| adds.take_together(&together, COUNTERS_MAX));
+            let mut adds = request(&items);
+            adds.place_known(&in_turn);
+            let second = adds
+                .merge(&in_turn)
+                .and_then(|()| adds.take_in_turn(&in_turn, COUNTERS_MAX));
+            prop_assert_eq!(&first, &second);
+            prop_assert_eq!(values(&together), values(&in_turn));
+            let reserved = |shards: &RefCell<Vec<Shard>>| -> u64 {
+                shards.borrow().iter().map(|shard| shard.reserved_counters).sum()
+            };
+            prop_assert_eq!((reserved(&together), reserved(&in_turn)), (0, 0));
+            if first.is_err() {
+                prop_assert_eq!(values(&together), before);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refused_request_gives_no_name_a_place() {
+    let shards = shards(3);
+    let too_much = [(0, i64::MAX), (3, 1), (0, 1), (6, 1)];
+    let error = request(&too_much).take(&shards, 10).expect_err("too much");
+    assert!(matches!(error, TakeError::OutOfRange { .. }), "{error}");
+    let counters = |shard: &Shard| shard.replica().counters();
+    assert!(shards.borrow().iter().all(|shard| counters(shard) == 0));
+}
+
+#[test]
+fn a_request_that_brings_too_many_counters_is_refused_whole() {
+    let shards = shards(1);
+    let items: Vec<_> = (0..9).map(|number| (number * 3, 1)).collect();
+    request(&items).take(&shards, 9).expect("nine fit");
+    let error = request(&[(0, 1), (27, 1)])
+        .take(&shards, 9)
+        .expect_err("ten do not");
+    let text = format!("{error}");
+    assert!(
+        text.contains("counter-27") && text.contains("holds 9 of at most 9"),
+        "{text}"
+    );
+    request(&[(0, 1)])
+        .take(&shards, 9)
+        .expect("known ones are taken");
+}
+
+#[test]
+fn a_large_request_holds_no_shard_for_all_of_it() {
+    struct Watched(RefCell<Vec<Shard>>, RefCell<usize>);
+    impl Shards for Watched {
+        fn shard_count(&self) -> u32 {
+            self.0.shard_count()
+        }
+        fn with<T>(&self, shard: ShardIndex, run: impl FnOnce(&mut Shard) -> T) -> T {
+            *self.1.borrow_mut() += 1;
+            self.0.with(shard, run)
+        }
+        fn with_several<T>(&self, _: &[ShardIndex], _: impl FnOnce(&mut [&mut Shard]) -> T) -> T {
+            panic!("a large request is taken in turn")
+        }
+    }
+    let watched = Watched(shards(1), RefCell::new(0));
+    let items: Vec<_> = (0..3 * TAKEN_AT_ONCE_MAX)
+        .map(|number| (number * 3, 1))
+        .collect();
+    let receipt = request(&items)
+        .take(&watched, u64::MAX)
+        .expect("it is taken");
+    assert_eq!((receipt.round, receipt.marks.len()), (Round::FIRST, 1));
+    assert!(*watched.1.borrow() >= 9, "{}", watched.1.borrow());
+}
