@@ -11,13 +11,13 @@
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use commit_log::{Log, LogWatcher, Sequence, Snapshot, Store, WriteError};
 use crdt_core::{Fork, Mark};
 use prost::Message as _;
 use tokio::sync::oneshot;
 use wire::IntervalEncoder;
 
 use super::{Node, Round, ShardIndex, locked};
-use crate::log::{Log, LogWatcher, Sequence, Snapshot, Store, WriteError};
 
 /// Segments may grow to this size before a snapshot, however small the last one was. A restart
 /// reads 16 MiB in about half a second, and at full load they are written in a few seconds; the

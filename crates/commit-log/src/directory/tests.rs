@@ -1,7 +1,7 @@
 //! Who may open a data directory, and what a crash during its creation leaves.
 
 use super::*;
-use crate::log::identity::CLUSTER_NAME_BYTES_MAX;
+use crate::identity::CLUSTER_NAME_BYTES_MAX;
 use tempfile::TempDir;
 
 fn expected() -> ExpectedIdentity {

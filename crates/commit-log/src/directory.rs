@@ -51,7 +51,7 @@ impl DataDirectory {
     /// Opens a data directory, or creates it with a new replica id.
     ///
     /// ```
-    /// use tally_server::log::{DataDirectory, ExpectedIdentity};
+    /// use commit_log::{DataDirectory, ExpectedIdentity};
     ///
     /// let parent = tempfile::tempdir()?;
     /// let expected = ExpectedIdentity { cluster: "likes".to_owned(), shard_count: 16 };

@@ -95,7 +95,7 @@ const PENDING_BYTES_MAX: usize = 1024 * 1024;
 /// the process; the next start reads what is really there.
 ///
 /// ```
-/// use tally_server::log::{DataDirectory, ExpectedIdentity, Log, Snapshot, Store};
+/// use commit_log::{DataDirectory, ExpectedIdentity, Log, Snapshot, Store};
 ///
 /// let parent = tempfile::tempdir()?;
 /// let expected = ExpectedIdentity { cluster: "likes".to_owned(), shard_count: 16 };
