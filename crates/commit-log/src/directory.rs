@@ -16,13 +16,13 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{
+use crate::files::{
     FileContext, FileError, Listing, LogFile, publish, sync_directory, temporary_path,
 };
-use super::frame::Sequence;
-use super::header::FILE_HEADER_BYTES;
-use super::identity::{self, Identity, IdentityFault};
-use super::segment::Segment;
+use crate::frame::Sequence;
+use crate::header::FILE_HEADER_BYTES;
+use crate::identity::{self, Identity, IdentityError};
+use crate::segment::Segment;
 
 pub use error::DirectoryError;
 
@@ -83,7 +83,7 @@ impl DataDirectory {
         let identity = match fs::read_to_string(&identity_path) {
             Ok(text) => read_identity(path, &identity_path, &text, expected)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                refuse_orphaned_log(path)?;
+                ensure_no_orphaned_log(path)?;
                 create(path, &identity_path, expected)?
             }
             Err(source) => {
@@ -163,12 +163,12 @@ fn read_identity(
     expected: &ExpectedIdentity,
 ) -> Result<Identity, DirectoryError> {
     let path = directory.to_owned();
-    let found = Identity::parse(text).map_err(|fault| match fault {
-        IdentityFault::Version(found) => DirectoryError::FormatVersion {
+    let found = Identity::parse(text).map_err(|error| match error {
+        IdentityError::Version(found) => DirectoryError::FormatVersion {
             path: path.clone(),
             found,
         },
-        IdentityFault::Damaged { expected, found } => DirectoryError::IdentityDamaged {
+        IdentityError::Damaged { expected, found } => DirectoryError::IdentityDamaged {
             path: identity_path.to_owned(),
             expected,
             found,
@@ -195,7 +195,7 @@ fn read_identity(
 
 /// Without an identity, only what a crash during creation leaves is accepted: a first segment
 /// without frames.
-fn refuse_orphaned_log(directory: &Path) -> Result<(), DirectoryError> {
+fn ensure_no_orphaned_log(directory: &Path) -> Result<(), DirectoryError> {
     let listing = Listing::read(directory)?;
     let snapshots = listing.snapshots.into_iter().map(LogFile::Snapshot);
     for file in snapshots.chain(listing.segments.into_iter().map(LogFile::Segment)) {

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::frame::Sequence;
+use crate::frame::Sequence;
 
 /// Ends the name of a file that is being written. Leftovers are removed when the log is opened.
 const TEMPORARY_SUFFIX: &str = ".tmp";
@@ -29,7 +29,7 @@ pub struct FileError {
 }
 
 /// Says of a failed file operation what was tried, and on which file.
-pub(super) trait FileContext<T> {
+pub(crate) trait FileContext<T> {
     fn on(self, action: &'static str, path: &Path) -> Result<T, FileError>;
 }
 
@@ -45,7 +45,7 @@ impl<T> FileContext<T> for io::Result<T> {
 
 /// The two kinds of files that hold frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LogFile {
+pub(crate) enum LogFile {
     /// The frames from this sequence number on, to the next segment.
     Segment(Sequence),
     /// Stands for all frames below this sequence number.
@@ -53,7 +53,7 @@ pub(super) enum LogFile {
 }
 
 impl LogFile {
-    pub(super) fn path(self, directory: &Path) -> PathBuf {
+    pub(crate) fn path(self, directory: &Path) -> PathBuf {
         let name = match self {
             Self::Segment(first) => format!("segment-{:0SEQUENCE_DIGITS$}.log", first.get()),
             Self::Snapshot(below) => format!("snapshot-{:0SEQUENCE_DIGITS$}.snap", below.get()),
@@ -84,15 +84,15 @@ impl LogFile {
 
 /// What a directory holds, in order. Files with other names are none of our business.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
-    pub(super) segments: Vec<Sequence>,
-    pub(super) snapshots: Vec<Sequence>,
+pub(crate) struct Listing {
+    pub(crate) segments: Vec<Sequence>,
+    pub(crate) snapshots: Vec<Sequence>,
     /// Segments and snapshots that a crash left half-written.
-    pub(super) temporary: Vec<PathBuf>,
+    pub(crate) temporary: Vec<PathBuf>,
 }
 
 impl Listing {
-    pub(super) fn read(directory: &Path) -> Result<Self, FileError> {
+    pub(crate) fn read(directory: &Path) -> Result<Self, FileError> {
         let mut listing = Self::default();
         for entry in fs::read_dir(directory).on("list", directory)? {
             let entry = entry.on("list", directory)?;
@@ -115,7 +115,7 @@ impl Listing {
     }
 
     /// Removes what the snapshot `below` stands for, oldest first.
-    pub(super) fn remove_covered(
+    pub(crate) fn remove_covered(
         &self,
         directory: &Path,
         below: Sequence,
@@ -134,14 +134,14 @@ impl Listing {
 }
 
 /// The name that a file has until it is complete.
-pub(super) fn temporary_path(path: &Path) -> PathBuf {
+pub(crate) fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(TEMPORARY_SUFFIX);
     PathBuf::from(name)
 }
 
 /// Gives a complete file, written under its temporary name, its own name, durably.
-pub(super) fn publish(file: &File, path: &Path) -> Result<(), FileError> {
+pub(crate) fn publish(file: &File, path: &Path) -> Result<(), FileError> {
     let temporary = temporary_path(path);
     file.sync_all().on("sync", &temporary)?;
     fs::rename(&temporary, path).on("rename to its final name", &temporary)?;
@@ -149,7 +149,7 @@ pub(super) fn publish(file: &File, path: &Path) -> Result<(), FileError> {
 }
 
 /// Makes the names in a directory durable.
-pub(super) fn sync_directory(directory: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), FileError> {
     File::open(directory)
         .and_then(|handle| handle.sync_all())
         .on("sync", directory)

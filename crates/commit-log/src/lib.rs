@@ -53,12 +53,12 @@
 //! How a torn tail is told from damage, and why it has to be: see `log/tail.rs`.
 
 mod directory;
+mod error;
 mod files;
 mod frame;
 mod header;
 mod identity;
 mod recovery;
-mod refusal;
 mod segment;
 mod snapshot;
 mod status;
@@ -75,11 +75,11 @@ use segment::Segment;
 use status::{Inventory, Shared};
 
 pub use directory::{DataDirectory, DirectoryError, ExpectedIdentity};
+pub use error::{LogError, OpenError};
 pub use files::FileError;
 pub use frame::{FRAME_BYTES_MAX, Sequence};
 pub use identity::{CLUSTER_NAME_BYTES_MAX, Identity, is_cluster_name};
 pub use recovery::FrameSource;
-pub use refusal::{OpenError, Refusal};
 pub use snapshot::SnapshotWriter;
 pub use status::{LogStatus, LogWatcher};
 pub use store::{Snapshot, Store, WriteError};

@@ -4,7 +4,7 @@
 //! it was found. The second makes the end of the last segment durable and removes leftovers.
 //!
 //! Whether bytes that are no frame are a torn write or damage is judged in `tail`; errors are in
-//! `refusal`.
+//! `error`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,14 +12,14 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::directory::DataDirectory;
-use super::files::{FileContext, Listing, LogFile, sync_directory};
-use super::frame::{FrameFault, FrameHeader, FrameReader, Seed, Sequence, Step};
-use super::header::{FILE_HEADER_BYTES, FileHeader, FileKind, HeaderFault};
-use super::refusal::{OpenError, Refusal};
-use super::segment::Segment;
-use super::snapshot::{FOOTER_BYTES, Footer};
-use super::tail::{proof_of_sync, settle};
+use crate::directory::DataDirectory;
+use crate::error::{LogError, OpenError};
+use crate::files::{FileContext, Listing, LogFile, sync_directory};
+use crate::frame::{FrameError, FrameHeader, FrameReader, Seed, Sequence, Step};
+use crate::header::{FILE_HEADER_BYTES, FileHeader, FileKind, HeaderError};
+use crate::segment::Segment;
+use crate::snapshot::{FOOTER_BYTES, Footer};
+use crate::tail::{make_durable, proof_of_sync};
 
 /// The file that a frame was read from. A decoder with state, such as a dictionary of names,
 /// starts anew with each.
@@ -32,19 +32,19 @@ pub enum FrameSource {
 }
 
 /// A log that was read back and can be appended to.
-pub(super) struct Recovered {
+pub(crate) struct Recovered {
     /// The next frame to be written. All below it are durable.
-    pub(super) next: Sequence,
+    pub(crate) next: Sequence,
     /// Has no frames: a dictionary starts anew with each start of the process.
-    pub(super) active: Segment,
+    pub(crate) active: Segment,
     /// All segments but the active one, with their bytes.
-    pub(super) segments: BTreeMap<Sequence, u64>,
+    pub(crate) segments: BTreeMap<Sequence, u64>,
     /// The snapshot and its bytes.
-    pub(super) snapshot: Option<(Sequence, u64)>,
+    pub(crate) snapshot: Option<(Sequence, u64)>,
 }
 
 /// Reads everything, hands over each frame, and leaves the directory ready to be appended to.
-pub(super) fn recover<E>(
+pub(crate) fn recover<E>(
     directory: &DataDirectory,
     on_frame: &mut impl FnMut(FrameSource, &[u8]) -> Result<(), E>,
 ) -> Result<Recovered, OpenError<E>> {
@@ -73,7 +73,7 @@ pub(super) fn recover<E>(
         return Err(missing(path, start, "no segment").into());
     };
 
-    settle(&last)?;
+    make_durable(&last)?;
     for temporary in &listing.temporary {
         fs::remove_file(temporary).on("remove", temporary)?;
     }
@@ -93,9 +93,9 @@ pub(super) fn recover<E>(
     })
 }
 
-fn missing(directory: &Path, sequence: Sequence, found: &str) -> Refusal {
+fn missing(directory: &Path, sequence: Sequence, found: &str) -> LogError {
     let path = LogFile::Segment(sequence).path(directory);
-    Refusal::SegmentMissing {
+    LogError::SegmentMissing {
         path,
         sequence,
         found: found.to_owned(),
@@ -103,21 +103,21 @@ fn missing(directory: &Path, sequence: Sequence, found: &str) -> Refusal {
 }
 
 /// A file whose header is right.
-pub(super) struct OpenedFile {
-    pub(super) file: File,
-    pub(super) path: PathBuf,
-    pub(super) bytes: u64,
-    pub(super) seed: Seed,
+pub(crate) struct OpenedFile {
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    pub(crate) seed: Seed,
 }
 
 impl OpenedFile {
-    fn damaged(&self, fault: FrameFault) -> Refusal {
-        let FrameFault {
+    fn damaged(&self, error: FrameError) -> LogError {
+        let FrameError {
             offset,
             expected,
             found,
-        } = fault;
-        Refusal::Damaged {
+        } = error;
+        LogError::Damaged {
             path: self.path.clone(),
             offset,
             expected,
@@ -139,7 +139,7 @@ fn open<E>(
     let mut file = File::open(&path).on("open", &path)?;
     let bytes = file.metadata().on("examine", &path)?.len();
     let damaged = |offset: u64, expected: String, found: String| -> OpenError<E> {
-        Refusal::Damaged {
+        LogError::Damaged {
             path: path.clone(),
             offset,
             expected,
@@ -155,7 +155,7 @@ fn open<E>(
     file.read_exact(&mut header).on("read", &path)?;
     let header = match FileHeader::decode(kind, &header) {
         Ok(header) => header,
-        Err(HeaderFault::Magic) => {
+        Err(HeaderError::Magic) => {
             let found = String::from_utf8_lossy(&header[..8]).into_owned();
             return Err(damaged(
                 0,
@@ -163,17 +163,17 @@ fn open<E>(
                 format!("{found:?}"),
             ));
         }
-        Err(HeaderFault::Version(found)) => {
-            return Err(Refusal::FormatVersion { path, found }.into());
+        Err(HeaderError::Version(found)) => {
+            return Err(LogError::FormatVersion { path, found }.into());
         }
-        Err(HeaderFault::Checksum { expected, found }) => {
+        Err(HeaderError::Checksum { expected, found }) => {
             let expected = format!("checksum {expected:08x} of the header");
             return Err(damaged(44, expected, format!("{found:08x}")));
         }
     };
     let expected = directory.identity().replica;
     if header.replica != expected {
-        return Err(Refusal::Replica {
+        return Err(LogError::Replica {
             path,
             expected,
             found: header.replica,
@@ -217,7 +217,7 @@ fn read_snapshot<E>(
         let expected = format!("a footer of {FOOTER_BYTES} bytes at the end of the snapshot");
         let found = "other bytes, or too few".to_owned();
         return Err(opened
-            .damaged(FrameFault {
+            .damaged(FrameError {
                 offset: frames_end,
                 expected,
                 found,
@@ -235,21 +235,21 @@ fn read_snapshot<E>(
                 payload,
             } => {
                 count = count.next();
-                check_sequence(offset, count, &header).map_err(|fault| opened.damaged(fault))?;
+                check_sequence(offset, count, &header).map_err(|error| opened.damaged(error))?;
                 on_frame(FrameSource::Snapshot(below), payload)
                     .map_err(|source| frame_error(&opened.path, offset, source))?;
             }
             Step::End if count.get() == footer.frame_count => return Ok(opened.bytes),
             Step::End => {
                 let expected = format!("{} frames", footer.frame_count);
-                let fault = FrameFault {
+                let error = FrameError {
                     offset: frames_end,
                     expected,
                     found: count.to_string(),
                 };
-                return Err(opened.damaged(fault).into());
+                return Err(opened.damaged(error).into());
             }
-            Step::Bad(fault) => return Err(opened.damaged(fault).into()),
+            Step::Invalid(error) => return Err(opened.damaged(error).into()),
         }
     }
 }
@@ -262,7 +262,7 @@ fn frame_error<E>(path: &Path, offset: u64, source: E) -> OpenError<E> {
     }
 }
 
-fn check_sequence(offset: u64, expected: Sequence, header: &FrameHeader) -> Result<(), FrameFault> {
+fn check_sequence(offset: u64, expected: Sequence, header: &FrameHeader) -> Result<(), FrameError> {
     if header.sequence == expected {
         return Ok(());
     }
@@ -270,7 +270,7 @@ fn check_sequence(offset: u64, expected: Sequence, header: &FrameHeader) -> Resu
         format!("frame {expected}"),
         format!("frame {}", header.sequence),
     );
-    Err(FrameFault {
+    Err(FrameError {
         offset,
         expected,
         found,
@@ -278,17 +278,17 @@ fn check_sequence(offset: u64, expected: Sequence, header: &FrameHeader) -> Resu
 }
 
 /// What reading a segment found.
-pub(super) struct ReadSegment {
-    pub(super) path: PathBuf,
-    pub(super) seed: Seed,
+pub(crate) struct ReadSegment {
+    pub(crate) path: PathBuf,
+    pub(crate) seed: Seed,
     /// The frame after its last one.
-    pub(super) next: Sequence,
+    pub(crate) next: Sequence,
     /// The end of its last frame.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// The length of the file.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Where its last group begins.
-    pub(super) last_group: u64,
+    pub(crate) last_group: u64,
 }
 
 /// Hands over the frames of a segment.
@@ -311,7 +311,7 @@ fn read_segment<E>(
                 header,
                 payload,
             } => {
-                check_sequence(offset, next, &header).map_err(|fault| opened.damaged(fault))?;
+                check_sequence(offset, next, &header).map_err(|error| opened.damaged(error))?;
                 if header.durable_below == next {
                     last_group = offset;
                 }
@@ -320,13 +320,13 @@ fn read_segment<E>(
                 next = next.next();
             }
             Step::End => break opened.bytes,
-            Step::Bad(fault) if !is_last => return Err(opened.damaged(fault).into()),
-            Step::Bad(mut fault) => match proof_of_sync(&opened, fault.offset, next)? {
-                None => break fault.offset,
+            Step::Invalid(error) if !is_last => return Err(opened.damaged(error).into()),
+            Step::Invalid(mut error) => match proof_of_sync(&opened, error.offset, next)? {
+                None => break error.offset,
                 Some(proof) => {
-                    fault.expected += ", since a later frame says that it was synced";
-                    fault.found = format!("{} (and the later frame at byte {proof})", fault.found);
-                    return Err(opened.damaged(fault).into());
+                    error.expected += ", since a later frame says that it was synced";
+                    error.found = format!("{} (and the later frame at byte {proof})", error.found);
+                    return Err(opened.damaged(error).into());
                 }
             },
         }

@@ -4,15 +4,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{FileContext, FileError, LogFile, publish, temporary_path};
-use super::frame::{Seed, Sequence};
-use super::header::{FILE_HEADER_BYTES, FileHeader, FileKind};
+use crate::files::{FileContext, FileError, LogFile, publish, temporary_path};
+use crate::frame::{Seed, Sequence};
+use crate::header::{FILE_HEADER_BYTES, FileHeader, FileKind};
 
 /// The segment that is being appended to.
 #[derive(Debug)]
-pub(super) struct Segment {
-    pub(super) first: Sequence,
-    pub(super) seed: Seed,
+pub(crate) struct Segment {
+    pub(crate) first: Sequence,
+    pub(crate) seed: Seed,
     file: File,
     path: PathBuf,
     bytes: u64,
@@ -21,7 +21,7 @@ pub(super) struct Segment {
 impl Segment {
     /// Creates an empty segment that survives a power loss. One of the same name, which has no
     /// frames, is replaced.
-    pub(super) fn create(
+    pub(crate) fn create(
         directory: &Path,
         replica: u128,
         first: Sequence,
@@ -39,7 +39,7 @@ impl Segment {
     }
 
     /// Opens a segment without frames, to append to it.
-    pub(super) fn open_empty(
+    pub(crate) fn open_empty(
         directory: &Path,
         first: Sequence,
         seed: Seed,
@@ -64,25 +64,25 @@ impl Segment {
     }
 
     /// Writes whole frames; they are durable after [`sync`](Self::sync).
-    pub(super) fn write(&mut self, frames: &[u8]) -> Result<(), FileError> {
+    pub(crate) fn write(&mut self, frames: &[u8]) -> Result<(), FileError> {
         self.file.write_all(frames).on("write", &self.path)?;
         self.bytes += frames.len() as u64;
         Ok(())
     }
 
     /// Makes all that was written durable, the file's length included.
-    pub(super) fn sync(&self) -> Result<(), FileError> {
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
         self.file.sync_data().on("sync", &self.path)
     }
 
     /// Bytes written, with the header.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Makes every further write fail as if the disk were full.
     #[cfg(test)]
-    pub(super) fn break_for_test(&mut self) {
+    pub(crate) fn break_for_test(&mut self) {
         self.file = OpenOptions::new()
             .write(true)
             .open("/dev/full")
@@ -91,7 +91,7 @@ impl Segment {
 }
 
 /// Starts a file under its temporary name, with a header of its own salt.
-pub(super) fn create_with_header(
+pub(crate) fn create_with_header(
     path: &Path,
     kind: FileKind,
     replica: u128,

@@ -12,17 +12,17 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::files::{
+use crate::files::{
     FileContext, FileError, Listing, LogFile, publish, sync_directory, temporary_path,
 };
-use super::frame::{FrameHeader, Seed, Sequence};
-use super::header::{FILE_HEADER_BYTES, FileKind};
-use super::segment::create_with_header;
-use super::status::Shared;
-use super::store::{Snapshot, WriteError, check_frame_bytes};
+use crate::frame::{FrameHeader, Seed, Sequence};
+use crate::header::{FILE_HEADER_BYTES, FileKind};
+use crate::segment::create_with_header;
+use crate::status::Shared;
+use crate::store::{Snapshot, WriteError, check_frame_bytes};
 
 /// Bytes after a snapshot's last frame.
-pub(super) const FOOTER_BYTES: usize = 20;
+pub(crate) const FOOTER_BYTES: usize = 20;
 
 const FOOTER_MAGIC: [u8; 8] = *b"TALLYEND";
 
@@ -31,12 +31,12 @@ const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// The end of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Footer {
-    pub(super) frame_count: u64,
+pub(crate) struct Footer {
+    pub(crate) frame_count: u64,
 }
 
 impl Footer {
-    pub(super) fn encode(self, seed: Seed) -> [u8; FOOTER_BYTES] {
+    pub(crate) fn encode(self, seed: Seed) -> [u8; FOOTER_BYTES] {
         let mut bytes = [0; FOOTER_BYTES];
         bytes[0..8].copy_from_slice(&FOOTER_MAGIC);
         bytes[8..16].copy_from_slice(&self.frame_count.to_le_bytes());
@@ -45,7 +45,7 @@ impl Footer {
         bytes
     }
 
-    pub(super) fn decode(seed: Seed, bytes: [u8; FOOTER_BYTES]) -> Option<Self> {
+    pub(crate) fn decode(seed: Seed, bytes: [u8; FOOTER_BYTES]) -> Option<Self> {
         let count = bytes[8..16].try_into().expect("eight bytes were taken");
         let footer = Self {
             frame_count: u64::from_le_bytes(count),
@@ -69,7 +69,7 @@ pub struct SnapshotWriter {
 
 impl SnapshotWriter {
     /// Starts the snapshot of all frames below `below`.
-    pub(super) fn create(shared: Arc<Shared>, below: Sequence) -> Result<Self, WriteError> {
+    pub(crate) fn create(shared: Arc<Shared>, below: Sequence) -> Result<Self, WriteError> {
         {
             let mut inventory = shared.inventory();
             let begins_a_segment = inventory.segments.contains_key(&below);

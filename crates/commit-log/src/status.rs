@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::directory::DataDirectory;
-use super::frame::Sequence;
+use crate::directory::DataDirectory;
+use crate::frame::Sequence;
 
 /// What a log holds and has done, for those who operate it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,25 +28,25 @@ pub struct LogStatus {
 
 /// What is on disk, as the log and its snapshot writer know it.
 #[derive(Debug, Default)]
-pub(super) struct Inventory {
+pub(crate) struct Inventory {
     /// Each segment's bytes. The last one is the active segment.
-    pub(super) segments: BTreeMap<Sequence, u64>,
-    pub(super) snapshot: Option<(Sequence, u64)>,
-    pub(super) snapshot_running: bool,
-    pub(super) sync_count: u64,
-    pub(super) last_sync: Duration,
+    pub(crate) segments: BTreeMap<Sequence, u64>,
+    pub(crate) snapshot: Option<(Sequence, u64)>,
+    pub(crate) snapshot_running: bool,
+    pub(crate) sync_count: u64,
+    pub(crate) last_sync: Duration,
 }
 
 /// What the log, its snapshot writer and its watchers share. The directory stays locked until the
 /// last of them is gone.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) directory: DataDirectory,
-    pub(super) inventory: Mutex<Inventory>,
+pub(crate) struct Shared {
+    pub(crate) directory: DataDirectory,
+    pub(crate) inventory: Mutex<Inventory>,
 }
 
 impl Shared {
-    pub(super) fn inventory(&self) -> MutexGuard<'_, Inventory> {
+    pub(crate) fn inventory(&self) -> MutexGuard<'_, Inventory> {
         self.inventory
             .lock()
             .expect("nobody panics while holding the inventory")
@@ -55,7 +55,7 @@ impl Shared {
 
 /// Reads a log's [`LogStatus`] from any thread.
 #[derive(Clone, Debug)]
-pub struct LogWatcher(pub(super) Arc<Shared>);
+pub struct LogWatcher(pub(crate) Arc<Shared>);
 
 impl LogWatcher {
     /// The status as of the last sync.

@@ -1,7 +1,7 @@
 //! What the commit loop asks of a store, whichever it is.
 
-use super::files::FileError;
-use super::frame::{FRAME_BYTES_MAX, Sequence};
+use crate::files::FileError;
+use crate::frame::{FRAME_BYTES_MAX, Sequence};
 
 /// Where a replica's commits become durable: a sequence of opaque frames.
 pub trait Store {
@@ -80,7 +80,7 @@ pub enum WriteError {
     File(#[from] FileError),
 }
 
-pub(super) fn check_frame_bytes(payload: &[u8]) -> Result<(), WriteError> {
+pub(crate) fn check_frame_bytes(payload: &[u8]) -> Result<(), WriteError> {
     let found = payload.len();
     if found > FRAME_BYTES_MAX {
         return Err(WriteError::FrameTooLarge { found });

@@ -20,9 +20,9 @@ use std::fs::OpenOptions;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use super::files::{FileContext, FileError};
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader, Sequence};
-use super::recovery::{OpenedFile, ReadSegment};
+use crate::files::{FileContext, FileError};
+use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, Sequence};
+use crate::recovery::{OpenedFile, ReadSegment};
 
 /// Bytes that are looked at, or copied, at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -31,7 +31,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// where it is.
 ///
 /// The length of what is at `from` cannot be trusted, so every byte may be the beginning.
-pub(super) fn proof_of_sync(
+pub(crate) fn proof_of_sync(
     opened: &OpenedFile,
     from: u64,
     bad: Sequence,
@@ -78,7 +78,7 @@ pub(super) fn proof_of_sync(
 }
 
 /// Cuts a torn tail, and makes the rest of the last segment durable.
-pub(super) fn settle(last: &ReadSegment) -> Result<(), FileError> {
+pub(crate) fn make_durable(last: &ReadSegment) -> Result<(), FileError> {
     let path = &last.path;
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).open(path).on("open", path)?;

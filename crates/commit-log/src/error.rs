@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::files::FileError;
-use super::frame::Sequence;
-use super::header::FORMAT_VERSION;
+use crate::files::FileError;
+use crate::frame::Sequence;
+use crate::header::FORMAT_VERSION;
 
 /// Why a directory's log is refused. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum LogError {
     /// Bytes are not as they were written.
     #[error(
         "{} is damaged at byte {offset}: expected {expected}, found {found}; nothing was changed. \
@@ -75,7 +75,7 @@ pub enum Refusal {
 pub enum OpenError<E> {
     /// What is on disk is not what this replica wrote.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Log(#[from] LogError),
     /// A frame is as it was written, and the caller refused it.
     #[error("{} holds at byte {offset} a frame that cannot be applied: {source}", path.display())]
     Frame {
