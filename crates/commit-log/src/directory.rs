@@ -12,13 +12,10 @@
 
 mod error;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::files::{
-    FileContext, FileError, Listing, LogFile, publish, sync_directory, temporary_path,
-};
+use crate::file_system::{File as _, FileSystem, OsFiles};
+use crate::folder::{FileContext as _, FileError, Folder, LogFile};
 use crate::frame::Sequence;
 use crate::header::FILE_HEADER_BYTES;
 use crate::identity::{self, Identity, IdentityError};
@@ -40,11 +37,11 @@ pub struct ExpectedIdentity {
 
 /// A data directory that this process holds, until the value is dropped.
 #[derive(Debug)]
-pub struct DataDirectory {
-    path: PathBuf,
+pub struct DataDirectory<F: FileSystem = OsFiles> {
+    folder: Folder<F>,
     identity: Identity,
-    /// Locked for as long as it is open; the operating system unlocks it when the process dies.
-    _lock: File,
+    /// Locked for as long as it lives; the operating system unlocks it when the process dies.
+    _lock: F::Lock,
 }
 
 impl DataDirectory {
@@ -72,31 +69,39 @@ impl DataDirectory {
         path: &Path,
         expected: &ExpectedIdentity,
     ) -> Result<Self, DirectoryError> {
+        Self::open_or_create_in(OsFiles, path, expected)
+    }
+}
+
+impl<F: FileSystem> DataDirectory<F> {
+    /// [`open_or_create`](DataDirectory::open_or_create) in any file system.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn open_or_create_in(
+        files: F,
+        path: &Path,
+        expected: &ExpectedIdentity,
+    ) -> Result<Self, DirectoryError> {
         if !identity::is_cluster_name(&expected.cluster) {
             return Err(DirectoryError::ClusterName {
                 found: expected.cluster.clone(),
             });
         }
-        create_directory(path)?;
-        let lock = lock(path)?;
-        let identity_path = path.join(IDENTITY_NAME);
-        let identity = match fs::read_to_string(&identity_path) {
-            Ok(text) => read_identity(path, &identity_path, &text, expected)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                ensure_no_orphaned_log(path)?;
-                create(path, &identity_path, expected)?
-            }
-            Err(source) => {
-                return Err(FileError {
-                    action: "read",
-                    path: identity_path,
-                    source,
-                }
-                .into());
-            }
+        let folder = Folder::create(files, path)?;
+        let Some(lock) = folder.try_lock(LOCK_NAME)? else {
+            let path = path.to_owned();
+            return Err(DirectoryError::InUse { path });
+        };
+        let identity = if let Some(text) = folder.read_text(IDENTITY_NAME)? {
+            parse_identity(&folder, &text, expected)?
+        } else {
+            ensure_no_orphaned_log(&folder)?;
+            create(&folder, expected)?
         };
         Ok(Self {
-            path: path.to_owned(),
+            folder,
             identity,
             _lock: lock,
         })
@@ -105,7 +110,7 @@ impl DataDirectory {
     /// Where the directory is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     /// Whose data it holds.
@@ -113,67 +118,32 @@ impl DataDirectory {
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
-}
 
-/// Creates the directory and its missing parents, so that they survive a power loss.
-fn create_directory(path: &Path) -> Result<(), FileError> {
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|ancestor| !ancestor.exists())
-        .collect();
-    fs::create_dir_all(path).on("create directory", path)?;
-    for created in missing {
-        // A relative path of one component has the empty path as its parent.
-        match created.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new("."))?,
-            Some(parent) => sync_directory(parent)?,
-            None => {}
-        }
-    }
-    Ok(())
-}
-
-fn lock(directory: &Path) -> Result<File, DirectoryError> {
-    let path = directory.join(LOCK_NAME);
-    let mut options = OpenOptions::new();
-    let file = options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .on("open", &path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(DirectoryError::InUse {
-            path: directory.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(FileError {
-            action: "lock",
-            path,
-            source,
-        }
-        .into()),
+    pub(crate) fn folder(&self) -> &Folder<F> {
+        &self.folder
     }
 }
 
-fn read_identity(
-    directory: &Path,
-    identity_path: &Path,
+fn parse_identity<F: FileSystem>(
+    folder: &Folder<F>,
     text: &str,
     expected: &ExpectedIdentity,
 ) -> Result<Identity, DirectoryError> {
-    let path = directory.to_owned();
-    let found = Identity::parse(text).map_err(|error| match error {
-        IdentityError::Version(found) => DirectoryError::FormatVersion {
-            path: path.clone(),
-            found,
-        },
-        IdentityError::Damaged { expected, found } => DirectoryError::IdentityDamaged {
-            path: identity_path.to_owned(),
-            expected,
-            found,
-        },
-    })?;
+    let path = folder.path().to_owned();
+    let found = match Identity::parse(text) {
+        Ok(found) => found,
+        Err(IdentityError::Version(found)) => {
+            return Err(DirectoryError::FormatVersion { path, found });
+        }
+        Err(IdentityError::Damaged { expected, found }) => {
+            let path = folder.path_of(IDENTITY_NAME);
+            return Err(DirectoryError::IdentityDamaged {
+                path,
+                expected,
+                found,
+            });
+        }
+    };
     if found.cluster != expected.cluster {
         let expected = expected.cluster.clone();
         return Err(DirectoryError::Cluster {
@@ -195,28 +165,27 @@ fn read_identity(
 
 /// Without an identity, only what a crash during creation leaves is accepted: a first segment
 /// without frames.
-fn ensure_no_orphaned_log(directory: &Path) -> Result<(), DirectoryError> {
-    let listing = Listing::read(directory)?;
+fn ensure_no_orphaned_log<F: FileSystem>(folder: &Folder<F>) -> Result<(), DirectoryError> {
+    let listing = folder.listing()?;
     let snapshots = listing.snapshots.into_iter().map(LogFile::Snapshot);
     for file in snapshots.chain(listing.segments.into_iter().map(LogFile::Segment)) {
-        let found = file.path(directory);
-        let bytes = fs::metadata(&found).on("examine", &found)?.len();
+        let name = file.name();
+        let found = folder.path_of(&name);
+        let bytes = folder.open(&name)?.length().on("examine", &found)?;
         if file != LogFile::Segment(Sequence::FIRST) || bytes != FILE_HEADER_BYTES as u64 {
-            return Err(DirectoryError::IdentityMissing {
-                path: directory.to_owned(),
-                found,
-            });
+            let path = folder.path().to_owned();
+            return Err(DirectoryError::IdentityMissing { path, found });
         }
     }
     Ok(())
 }
 
-fn create(
-    directory: &Path,
-    identity_path: &Path,
+fn create<F: FileSystem>(
+    folder: &Folder<F>,
     expected: &ExpectedIdentity,
 ) -> Result<Identity, FileError> {
-    let replica = random_u128().on("mint a replica id for", directory)?;
+    let half = || folder.random("mint a replica id for");
+    let replica = u128::from(half()?) << 64 | u128::from(half()?);
     let ExpectedIdentity {
         cluster,
         shard_count,
@@ -226,19 +195,10 @@ fn create(
         shard_count,
         replica,
     };
-    Segment::create(directory, replica, Sequence::FIRST)?;
-    let temporary = temporary_path(identity_path);
-    let mut file = File::create(&temporary).on("create", &temporary)?;
-    file.write_all(identity.render().as_bytes())
-        .on("write", &temporary)?;
-    publish(&file, identity_path)?;
+    Segment::create(folder, replica, Sequence::FIRST)?;
+    let file = folder.create_temporary(IDENTITY_NAME, identity.render().as_bytes())?;
+    folder.publish(&file, IDENTITY_NAME)?;
     Ok(identity)
-}
-
-fn random_u128() -> io::Result<u128> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(u128::from_be_bytes(bytes))
 }
 
 #[cfg(test)]

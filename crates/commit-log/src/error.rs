@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::files::FileError;
+use crate::folder::FileError;
 use crate::frame::Sequence;
 use crate::header::FORMAT_VERSION;
 

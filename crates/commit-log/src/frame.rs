@@ -1,15 +1,9 @@
 //! A frame: one opaque payload with its number, and a checksum over all of it.
 //!
-//! The layout is in the essay of the crate. This file encodes one frame, and reads frames one after
-//! the other through a small buffer. Whether a crash explains bytes that are no frame is judged in
-//! `recovery`.
+//! The layout is in the essay of the crate. This file encodes one frame; `frame_reader` reads them
+//! from a file.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-
-use crate::files::{FileContext, FileError};
 
 /// The largest payload of a frame, in bytes.
 ///
@@ -19,9 +13,6 @@ pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes before a frame's payload.
 pub(crate) const FRAME_HEADER_BYTES: usize = 24;
-
-/// Read buffer of recovery, in bytes: large enough that system calls do not show in its time.
-const READ_BUFFER_BYTES: usize = 256 * 1024;
 
 /// The number of a frame in the log: 1 for the first, then one more with each, over all segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,8 +63,8 @@ pub(crate) struct Seed(pub(crate) u32);
 /// The fields before a frame's payload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameHeader {
-    length: u32,
-    checksum: u32,
+    pub(crate) length: u32,
+    pub(crate) checksum: u32,
     pub(crate) sequence: Sequence,
     /// Every frame below this one had been synced before this frame was written.
     pub(crate) durable_below: Sequence,
@@ -144,117 +135,11 @@ impl FrameHeader {
     }
 
     /// Covers every field but itself, and the payload.
-    fn expected_checksum(&self, seed: Seed, payload: &[u8]) -> u32 {
+    pub(crate) fn expected_checksum(&self, seed: Seed, payload: &[u8]) -> u32 {
         let bytes = self.encode();
         let checksum = crc32c::crc32c_append(seed.0, &bytes[0..4]);
         let checksum = crc32c::crc32c_append(checksum, &bytes[8..]);
         crc32c::crc32c_append(checksum, payload)
-    }
-}
-
-/// What a reader finds at its position.
-pub(crate) enum Step<'a> {
-    /// A frame that is as it was written.
-    Frame {
-        /// Where the frame begins.
-        offset: u64,
-        header: FrameHeader,
-        payload: &'a [u8],
-    },
-    /// The end of the frames.
-    End,
-    /// No frame; the reader stays before it.
-    Invalid(FrameError),
-}
-
-/// Bytes that are no frame.
-#[derive(Debug)]
-pub(crate) struct FrameError {
-    pub(crate) offset: u64,
-    pub(crate) expected: String,
-    pub(crate) found: String,
-}
-
-/// Reads the frames of one file, from after its header to a given end.
-pub(crate) struct FrameReader {
-    file: BufReader<File>,
-    path: PathBuf,
-    seed: Seed,
-    offset: u64,
-    end: u64,
-    payload: Vec<u8>,
-}
-
-impl FrameReader {
-    /// Reads the bytes `offset..end` of the file.
-    pub(crate) fn new(
-        file: File,
-        path: &Path,
-        seed: Seed,
-        offset: u64,
-        end: u64,
-    ) -> Result<Self, FileError> {
-        let mut file = BufReader::with_capacity(READ_BUFFER_BYTES, file);
-        file.seek(SeekFrom::Start(offset)).on("seek in", path)?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            seed,
-            offset,
-            end,
-            payload: Vec::new(),
-        })
-    }
-
-    /// The next frame. After [`Step::End`] or [`Step::Invalid`] the reader is used up.
-    pub(crate) fn step(&mut self) -> Result<Step<'_>, FileError> {
-        let offset = self.offset;
-        let left = self.end - offset;
-        let bad = |expected: String, found: String| {
-            Ok(Step::Invalid(FrameError {
-                offset,
-                expected,
-                found,
-            }))
-        };
-        if left == 0 {
-            return Ok(Step::End);
-        }
-        if left < FRAME_HEADER_BYTES as u64 {
-            return bad(
-                format!("a frame header of {FRAME_HEADER_BYTES} bytes"),
-                format!("{left} bytes before the end"),
-            );
-        }
-        let mut bytes = [0; FRAME_HEADER_BYTES];
-        self.file.read_exact(&mut bytes).on("read", &self.path)?;
-        let header = FrameHeader::decode(&bytes);
-        let Some(length) = header.payload_bytes() else {
-            let found = format!("{} bytes", header.length);
-            return bad(format!("a frame of at most {FRAME_BYTES_MAX} bytes"), found);
-        };
-        let left = left - FRAME_HEADER_BYTES as u64;
-        if (length as u64) > left {
-            let expected = format!("a frame payload of {length} bytes");
-            return bad(expected, format!("{left} bytes before the end"));
-        }
-        self.payload.resize(length, 0);
-        self.file
-            .read_exact(&mut self.payload)
-            .on("read", &self.path)?;
-        if !header.is_checksum_of(self.seed, &self.payload) {
-            let computed = header.expected_checksum(self.seed, &self.payload);
-            return bad(
-                format!("checksum {computed:08x} of this frame's bytes"),
-                format!("checksum {:08x}", header.checksum),
-            );
-        }
-        self.offset += (FRAME_HEADER_BYTES + length) as u64;
-        Ok(Step::Frame {
-            offset,
-            header,
-            payload: &self.payload,
-        })
     }
 }
 

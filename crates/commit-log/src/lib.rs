@@ -54,214 +54,29 @@
 
 mod directory;
 mod error;
-mod files;
+mod file_system;
+mod folder;
 mod frame;
+mod frame_reader;
 mod header;
 mod identity;
+mod log;
+mod read_back;
 mod recovery;
 mod segment;
 mod snapshot;
 mod status;
 mod store;
 mod tail;
-#[cfg(test)]
-mod tests;
-
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
-
-use frame::FrameHeader;
-use segment::Segment;
-use status::{Inventory, Shared};
 
 pub use directory::{DataDirectory, DirectoryError, ExpectedIdentity};
 pub use error::{LogError, OpenError};
-pub use files::FileError;
+pub use file_system::{File, FileSystem, OsFiles};
+pub use folder::FileError;
 pub use frame::{FRAME_BYTES_MAX, Sequence};
 pub use identity::{CLUSTER_NAME_BYTES_MAX, Identity, is_cluster_name};
-pub use recovery::FrameSource;
+pub use log::Log;
+pub use read_back::FrameSource;
 pub use snapshot::SnapshotWriter;
 pub use status::{LogStatus, LogWatcher};
 pub use store::{Snapshot, Store, WriteError};
-
-/// Bytes that wait in memory before they are written, though not synced: what one system call
-/// moves well, and a bound on the memory of a group of any size.
-const PENDING_BYTES_MAX: usize = 1024 * 1024;
-
-/// The log of one data directory, owned by the commit thread.
-///
-/// A failed write or sync is fatal: the kernel may have dropped what it could not write, so the
-/// log cannot know its own end any more. It refuses everything from then on, and the caller stops
-/// the process; the next start reads what is really there.
-///
-/// ```
-/// use commit_log::{DataDirectory, ExpectedIdentity, Log, Snapshot, Store};
-///
-/// let parent = tempfile::tempdir()?;
-/// let expected = ExpectedIdentity { cluster: "likes".to_owned(), shard_count: 16 };
-/// let open = |frames: &mut Vec<Vec<u8>>| {
-///     let directory = DataDirectory::open_or_create(&parent.path().join("a"), &expected)?;
-///     Log::open(directory, |_source, payload| {
-///         frames.push(payload.to_vec());
-///         Ok::<(), std::convert::Infallible>(())
-///     })
-///     .map_err(Box::<dyn std::error::Error>::from)
-/// };
-///
-/// let mut log = open(&mut Vec::new())?;
-/// log.append(b"one")?;
-/// log.append(b"two")?;
-/// log.sync()?; // Both are durable: acknowledge them, send them.
-///
-/// let below = log.rotate()?;
-/// let mut snapshot = log.snapshot(below)?;
-/// snapshot.append(b"one and two")?;
-/// snapshot.finish()?;
-/// drop(log);
-///
-/// let mut frames = Vec::new();
-/// open(&mut frames)?;
-/// assert_eq!(frames, [b"one and two"]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-pub struct Log {
-    shared: Arc<Shared>,
-    segment: Segment,
-    /// Frames of the current group that are not written yet.
-    pending: Vec<u8>,
-    next: Sequence,
-    /// The first frame of the current group: all below it are synced.
-    durable_below: Sequence,
-    has_failed: bool,
-}
-
-impl Log {
-    /// Reads the log of a directory back, frame by frame, and makes it ready to be appended to.
-    /// Everything that was handed over is durable when this returns. If it returns an error, what
-    /// was handed over is void.
-    ///
-    /// Of a group that was not synced any number of frames may come back, so what must be applied
-    /// whole is one frame, or is dropped by the caller if the file ends within it.
-    ///
-    /// # Errors
-    ///
-    /// If the log is not as it was written, if `on_frame` refuses a frame, or if a file cannot be
-    /// read or written. In the first two cases nothing was changed.
-    pub fn open<E>(
-        directory: DataDirectory,
-        mut on_frame: impl FnMut(FrameSource, &[u8]) -> Result<(), E>,
-    ) -> Result<Self, OpenError<E>> {
-        let recovered = recovery::recover(&directory, &mut on_frame)?;
-        let recovery::Recovered {
-            next,
-            active,
-            mut segments,
-            snapshot,
-        } = recovered;
-        segments.insert(active.first, active.bytes());
-        let inventory = Mutex::new(Inventory {
-            segments,
-            snapshot,
-            ..Inventory::default()
-        });
-        Ok(Self {
-            shared: Arc::new(Shared {
-                directory,
-                inventory,
-            }),
-            segment: active,
-            pending: Vec::new(),
-            next,
-            durable_below: next,
-            has_failed: false,
-        })
-    }
-
-    /// A view of the log's status for other threads.
-    #[must_use]
-    pub fn watcher(&self) -> LogWatcher {
-        LogWatcher(Arc::clone(&self.shared))
-    }
-
-    /// Does what may fail half-way; after it failed once, nothing is done any more.
-    fn fatal<T>(
-        &mut self,
-        action: impl FnOnce(&mut Self) -> Result<T, FileError>,
-    ) -> Result<T, WriteError> {
-        if self.has_failed {
-            return Err(WriteError::Failed);
-        }
-        // Before the attempt, so that no way out of it leaves the log usable by accident.
-        self.has_failed = true;
-        let value = action(self)?;
-        self.has_failed = false;
-        Ok(value)
-    }
-
-    fn write_pending(&mut self) -> Result<(), FileError> {
-        self.segment.write(&self.pending)?;
-        self.pending.clear();
-        Ok(())
-    }
-
-    fn sync_group(&mut self) -> Result<(), FileError> {
-        if self.durable_below == self.next {
-            return Ok(());
-        }
-        let started = Instant::now();
-        self.write_pending()?;
-        self.segment.sync()?;
-        self.durable_below = self.next;
-        let mut inventory = self.shared.inventory();
-        inventory
-            .segments
-            .insert(self.segment.first, self.segment.bytes());
-        inventory.sync_count += 1;
-        inventory.last_sync = started.elapsed();
-        Ok(())
-    }
-}
-
-impl Store for Log {
-    type Snapshot = SnapshotWriter;
-
-    fn append(&mut self, payload: &[u8]) -> Result<Sequence, WriteError> {
-        store::check_frame_bytes(payload)?;
-        self.fatal(|log| {
-            let sequence = log.next;
-            let header = FrameHeader::new(log.segment.seed, sequence, log.durable_below, payload);
-            log.pending.extend_from_slice(&header.encode());
-            log.pending.extend_from_slice(payload);
-            log.next = sequence.next();
-            if log.pending.len() >= PENDING_BYTES_MAX {
-                log.write_pending()?;
-            }
-            Ok(sequence)
-        })
-    }
-
-    fn sync(&mut self) -> Result<(), WriteError> {
-        self.fatal(Self::sync_group)
-    }
-
-    fn rotate(&mut self) -> Result<Sequence, WriteError> {
-        self.fatal(|log| {
-            log.sync_group()?;
-            if log.segment.first != log.next {
-                let directory = &log.shared.directory;
-                let replica = directory.identity().replica;
-                log.segment = Segment::create(directory.path(), replica, log.next)?;
-                let mut inventory = log.shared.inventory();
-                inventory
-                    .segments
-                    .insert(log.segment.first, log.segment.bytes());
-            }
-            Ok(log.next)
-        })
-    }
-
-    fn snapshot(&self, below: Sequence) -> Result<SnapshotWriter, WriteError> {
-        SnapshotWriter::create(Arc::clone(&self.shared), below)
-    }
-}

@@ -1,55 +1,58 @@
 //! A segment: a header, then frames, appended by the one commit thread.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::files::{FileContext, FileError, LogFile, publish, temporary_path};
+use crate::file_system::{File as _, FileSystem};
+use crate::folder::{FileContext as _, FileError, Folder, LogFile};
 use crate::frame::{Seed, Sequence};
 use crate::header::{FILE_HEADER_BYTES, FileHeader, FileKind};
 
 /// The segment that is being appended to.
 #[derive(Debug)]
-pub(crate) struct Segment {
+pub(crate) struct Segment<F: FileSystem> {
     pub(crate) first: Sequence,
     pub(crate) seed: Seed,
-    file: File,
+    file: F::File,
     path: PathBuf,
     bytes: u64,
 }
 
-impl Segment {
+impl<F: FileSystem> Segment<F> {
     /// Creates an empty segment that survives a power loss. One of the same name, which has no
     /// frames, is replaced.
     pub(crate) fn create(
-        directory: &Path,
+        folder: &Folder<F>,
         replica: u128,
         first: Sequence,
     ) -> Result<Self, FileError> {
-        let path = LogFile::Segment(first).path(directory);
-        let (file, seed) = create_with_header(&path, FileKind::Segment, replica, first)?;
-        publish(&file, &path)?;
+        let name = LogFile::Segment(first).name();
+        let header = FileHeader {
+            kind: FileKind::Segment,
+            replica,
+            sequence: first,
+            salt: folder.random("draw a salt for a segment in")?,
+        };
+        let file = folder.create_temporary(&name, &header.encode())?;
+        folder.publish(&file, &name)?;
         Ok(Self {
             first,
-            seed,
+            seed: header.seed(),
             file,
-            path,
+            path: folder.path_of(&name),
             bytes: FILE_HEADER_BYTES as u64,
         })
     }
 
     /// Opens a segment without frames, to append to it.
     pub(crate) fn open_empty(
-        directory: &Path,
+        folder: &Folder<F>,
         first: Sequence,
         seed: Seed,
     ) -> Result<Self, FileError> {
-        let path = LogFile::Segment(first).path(directory);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .on("open", &path)?;
-        let bytes = file.seek(SeekFrom::End(0)).on("seek in", &path)?;
+        let name = LogFile::Segment(first).name();
+        let path = folder.path_of(&name);
+        let file = folder.open_to_write(&name)?;
+        let bytes = file.length().on("examine", &path)?;
         assert_eq!(
             bytes, FILE_HEADER_BYTES as u64,
             "only a segment without frames is reused"
@@ -65,7 +68,9 @@ impl Segment {
 
     /// Writes whole frames; they are durable after [`sync`](Self::sync).
     pub(crate) fn write(&mut self, frames: &[u8]) -> Result<(), FileError> {
-        self.file.write_all(frames).on("write", &self.path)?;
+        self.file
+            .write_all_at(frames, self.bytes)
+            .on("write", &self.path)?;
         self.bytes += frames.len() as u64;
         Ok(())
     }
@@ -79,35 +84,15 @@ impl Segment {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
+}
 
+#[cfg(test)]
+impl Segment<crate::OsFiles> {
     /// Makes every further write fail as if the disk were full.
-    #[cfg(test)]
     pub(crate) fn break_for_test(&mut self) {
-        self.file = OpenOptions::new()
+        self.file = std::fs::OpenOptions::new()
             .write(true)
             .open("/dev/full")
             .expect("Linux has it");
     }
-}
-
-/// Starts a file under its temporary name, with a header of its own salt.
-pub(crate) fn create_with_header(
-    path: &Path,
-    kind: FileKind,
-    replica: u128,
-    sequence: Sequence,
-) -> Result<(File, Seed), FileError> {
-    let temporary = temporary_path(path);
-    let salt = getrandom::u64()
-        .map_err(Into::into)
-        .on("draw a salt for", &temporary)?;
-    let header = FileHeader {
-        kind,
-        replica,
-        sequence,
-        salt,
-    };
-    let mut file = File::create(&temporary).on("create", &temporary)?;
-    file.write_all(&header.encode()).on("write", &temporary)?;
-    Ok((file, header.seed()))
 }

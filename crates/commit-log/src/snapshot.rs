@@ -7,18 +7,14 @@
 //!
 //! A snapshot that fails costs nothing but its temporary file: the log goes on without it.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use crate::files::{
-    FileContext, FileError, Listing, LogFile, publish, sync_directory, temporary_path,
-};
+use crate::directory::DataDirectory;
+use crate::file_system::{File as _, FileSystem, OsFiles};
+use crate::folder::{FileContext as _, FileError, LogFile};
 use crate::frame::{FrameHeader, Seed, Sequence};
-use crate::header::{FILE_HEADER_BYTES, FileKind};
-use crate::segment::create_with_header;
-use crate::status::Shared;
+use crate::header::{FILE_HEADER_BYTES, FileHeader, FileKind};
+use crate::status::{Inventory, locked};
 use crate::store::{Snapshot, WriteError, check_frame_bytes};
 
 /// Bytes after a snapshot's last frame.
@@ -26,8 +22,9 @@ pub(crate) const FOOTER_BYTES: usize = 20;
 
 const FOOTER_MAGIC: [u8; 8] = *b"TALLYEND";
 
-/// Write buffer of a snapshot, in bytes: its frames are many, and none is waited for.
-const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
+/// Bytes of a snapshot that wait in memory before they are written: what one system call moves
+/// well.
+const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
 /// The end of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,22 +53,30 @@ impl Footer {
 
 /// A snapshot that is being written. Dropped before it is finished, it leaves nothing behind.
 #[derive(Debug)]
-pub struct SnapshotWriter {
-    shared: Arc<Shared>,
+pub struct SnapshotWriter<F: FileSystem = OsFiles> {
+    directory: Arc<DataDirectory<F>>,
+    inventory: Arc<Mutex<Inventory>>,
     below: Sequence,
-    path: PathBuf,
-    file: BufWriter<File>,
+    name: String,
+    file: F::File,
     seed: Seed,
     frame_count: u64,
+    /// Frames that are not written yet.
+    pending: Vec<u8>,
+    /// Bytes written.
     bytes: u64,
     is_published: bool,
 }
 
-impl SnapshotWriter {
+impl<F: FileSystem> SnapshotWriter<F> {
     /// Starts the snapshot of all frames below `below`.
-    pub(crate) fn create(shared: Arc<Shared>, below: Sequence) -> Result<Self, WriteError> {
+    pub(crate) fn create(
+        directory: Arc<DataDirectory<F>>,
+        inventory: Arc<Mutex<Inventory>>,
+        below: Sequence,
+    ) -> Result<Self, WriteError> {
         {
-            let mut inventory = shared.inventory();
+            let mut inventory = locked(&inventory);
             let begins_a_segment = inventory.segments.contains_key(&below);
             assert!(
                 begins_a_segment,
@@ -82,27 +87,29 @@ impl SnapshotWriter {
             }
             inventory.snapshot_running = true;
         }
-        let path = LogFile::Snapshot(below).path(shared.directory.path());
-        let replica = shared.directory.identity().replica;
-        let created = create_with_header(&path, FileKind::Snapshot, replica, below);
-        let (file, seed) = created.inspect_err(|_| shared.inventory().snapshot_running = false)?;
+        let name = LogFile::Snapshot(below).name();
+        let created = create_file(&directory, &name, below);
+        let (file, seed) = created.inspect_err(|_| locked(&inventory).snapshot_running = false)?;
         Ok(Self {
-            shared,
+            directory,
+            inventory,
             below,
-            path,
-            file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
+            name,
+            file,
             seed,
             frame_count: 0,
+            pending: Vec::new(),
             bytes: FILE_HEADER_BYTES as u64,
             is_published: false,
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
-        self.file
-            .write_all(bytes)
-            .on("write", &temporary_path(&self.path))?;
-        self.bytes += bytes.len() as u64;
+    fn write_pending(&mut self) -> Result<(), FileError> {
+        let written = self.file.write_all_at(&self.pending, self.bytes);
+        let path = || self.directory.folder().temporary_path(&self.name);
+        written.or_else(|source| Err(source).on("write", &path()))?;
+        self.bytes += self.pending.len() as u64;
+        self.pending.clear();
         Ok(())
     }
 
@@ -110,47 +117,65 @@ impl SnapshotWriter {
         let footer = Footer {
             frame_count: self.frame_count,
         };
-        self.write(&footer.encode(self.seed))?;
-        self.file.flush().on("write", &temporary_path(&self.path))?;
-        publish(self.file.get_ref(), &self.path)?;
+        self.pending.extend_from_slice(&footer.encode(self.seed));
+        self.write_pending()?;
+        self.directory.folder().publish(&self.file, &self.name)?;
         self.is_published = true;
         Ok(())
     }
 }
 
-impl Snapshot for SnapshotWriter {
+fn create_file<F: FileSystem>(
+    directory: &DataDirectory<F>,
+    name: &str,
+    below: Sequence,
+) -> Result<(F::File, Seed), FileError> {
+    let folder = directory.folder();
+    let header = FileHeader {
+        kind: FileKind::Snapshot,
+        replica: directory.identity().replica,
+        sequence: below,
+        salt: folder.random("draw a salt for a snapshot in")?,
+    };
+    let file = folder.create_temporary(name, &header.encode())?;
+    Ok((file, header.seed()))
+}
+
+impl<F: FileSystem> Snapshot for SnapshotWriter<F> {
     fn append(&mut self, payload: &[u8]) -> Result<(), WriteError> {
         check_frame_bytes(payload)?;
         // The file as a whole is synced before it has its name, so no frame has to say what was.
         let number = Sequence::new(self.frame_count).next();
         let header = FrameHeader::new(self.seed, number, Sequence::ZERO, payload);
-        self.write(&header.encode())?;
-        self.write(payload)?;
+        self.pending.extend_from_slice(&header.encode());
+        self.pending.extend_from_slice(payload);
         self.frame_count += 1;
+        if self.pending.len() >= PENDING_BYTES_MAX {
+            self.write_pending()?;
+        }
         Ok(())
     }
 
     fn finish(mut self) -> Result<(), WriteError> {
         self.publish()?;
-        let directory = self.shared.directory.path();
         {
-            let mut inventory = self.shared.inventory();
+            let mut inventory = locked(&self.inventory);
             inventory.snapshot = Some((self.below, self.bytes));
             inventory.segments = inventory.segments.split_off(&self.below);
         }
-        Listing::read(directory)?.remove_covered(directory, self.below)?;
-        sync_directory(directory)?;
+        let folder = self.directory.folder();
+        folder.remove_covered(&folder.listing()?, self.below)?;
+        folder.sync()?;
         Ok(())
     }
 }
 
-impl Drop for SnapshotWriter {
+impl<F: FileSystem> Drop for SnapshotWriter<F> {
     fn drop(&mut self) {
         if !self.is_published {
-            // If this fails too, the file is removed when the log is next opened.
-            let _ = fs::remove_file(temporary_path(&self.path));
+            self.directory.folder().discard(&self.name);
         }
-        self.shared.inventory().snapshot_running = false;
+        locked(&self.inventory).snapshot_running = false;
     }
 }
 

@@ -1,10 +1,9 @@
-//! What the log, its snapshot writer and those who watch them share.
+//! What is on disk, as the log and its snapshot writer know it, for those who watch them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::directory::DataDirectory;
 use crate::frame::Sequence;
 
 /// What a log holds and has done, for those who operate it.
@@ -37,40 +36,26 @@ pub(crate) struct Inventory {
     pub(crate) last_sync: Duration,
 }
 
-/// What the log, its snapshot writer and its watchers share. The directory stays locked until the
-/// last of them is gone.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) directory: DataDirectory,
-    pub(crate) inventory: Mutex<Inventory>,
-}
-
-impl Shared {
-    pub(crate) fn inventory(&self) -> MutexGuard<'_, Inventory> {
-        self.inventory
-            .lock()
-            .expect("nobody panics while holding the inventory")
-    }
+pub(crate) fn locked(inventory: &Mutex<Inventory>) -> MutexGuard<'_, Inventory> {
+    inventory
+        .lock()
+        .expect("nobody panics while holding the inventory")
 }
 
 /// Reads a log's [`LogStatus`] from any thread.
 #[derive(Clone, Debug)]
-pub struct LogWatcher(pub(crate) Arc<Shared>);
+pub struct LogWatcher(pub(crate) Arc<Mutex<Inventory>>);
 
 impl LogWatcher {
     /// The status as of the last sync.
     #[must_use]
     pub fn status(&self) -> LogStatus {
-        let inventory = self.0.inventory();
+        let inventory = locked(&self.0);
+        let mut segments = inventory.segments.values();
         LogStatus {
-            segment_count: inventory.segments.len(),
-            segment_bytes: inventory.segments.values().sum(),
-            active_segment_bytes: inventory
-                .segments
-                .values()
-                .next_back()
-                .copied()
-                .unwrap_or(0),
+            segment_count: segments.len(),
+            segment_bytes: segments.clone().sum(),
+            active_segment_bytes: segments.next_back().copied().unwrap_or(0),
             snapshot_bytes: inventory.snapshot.map_or(0, |(_, bytes)| bytes),
             snapshot_is_running: inventory.snapshot_running,
             sync_count: inventory.sync_count,

@@ -1,6 +1,6 @@
 //! What the commit loop asks of a store, whichever it is.
 
-use crate::files::FileError;
+use crate::folder::FileError;
 use crate::frame::{FRAME_BYTES_MAX, Sequence};
 
 /// Where a replica's commits become durable: a sequence of opaque frames.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::IDENTITY_NAME;
-use crate::files::FileError;
+use crate::folder::FileError;
 use crate::header::FORMAT_VERSION;
 use crate::identity::CLUSTER_NAME_BYTES_MAX;
 

@@ -13,6 +13,9 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::error::LogError;
+use crate::store::Snapshot as _;
+use crate::{DirectoryError, ExpectedIdentity, FRAME_BYTES_MAX, header};
 
 mod crash;
 mod damage;
@@ -115,7 +118,7 @@ impl Written {
     }
 
     fn path(&self) -> &Path {
-        self.log.shared.directory.path()
+        self.log.directory.path()
     }
 
     fn active_bytes(&self) -> usize {

@@ -2,6 +2,7 @@
 //! the place, wherever something that was written later proves that it is no torn write.
 
 use super::*;
+use crate::{frame, snapshot};
 
 /// Whether a byte of a file is in the one place where damage looks like a torn write: the groups
 /// that no later group, segment or footer proves to be synced.
