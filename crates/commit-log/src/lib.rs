@@ -1,13 +1,12 @@
 //! The log: what makes a replica's commits durable.
 //!
-//! The commit thread [appends](Store::append) the frames of one group and [syncs](Store::sync)
-//! once; only then may anything of the group be acknowledged or sent. Replaying all frames gives
-//! the state back. A [snapshot](Store::snapshot) of the state replaces the frames before it, which
-//! bounds the disk and the start-up time. The store is behind a trait, since counters that outgrow
-//! one machine's memory need another one.
+//! The commit thread [appends](Log::append) the frames of one group and [syncs](Log::sync) once;
+//! only then may anything of the group be acknowledged or sent. Replaying all frames gives the
+//! state back. A [snapshot](Log::snapshot) of the state replaces the frames before it, which bounds
+//! the disk and the start-up time.
 //!
-//! What it leaves out: what a frame says (`wire`), when to sync or to snapshot (the commit loop).
-//! It runs on Unix: directories are synced.
+//! What it leaves out: what a frame says, and when to sync or to snapshot; its callers know. It
+//! runs on Unix: directories are synced.
 //!
 //! # The directory
 //!
@@ -66,11 +65,10 @@ mod recovery;
 mod segment;
 mod snapshot;
 mod status;
-mod store;
 mod tail;
 
 pub use directory::{DataDirectory, DirectoryError, ExpectedIdentity};
-pub use error::{LogError, OpenError};
+pub use error::{LogError, OpenError, WriteError};
 pub use file_system::{File, FileSystem, OsFiles};
 pub use folder::FileError;
 pub use frame::{FRAME_BYTES_MAX, Sequence};
@@ -79,4 +77,3 @@ pub use log::Log;
 pub use read_back::FrameSource;
 pub use snapshot::SnapshotWriter;
 pub use status::{LogStatus, LogWatcher};
-pub use store::{Snapshot, Store, WriteError};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::directory::DataDirectory;
-use crate::error::OpenError;
+use crate::error::{OpenError, WriteError, ensure_frame_fits};
 use crate::file_system::{FileSystem, OsFiles};
 use crate::folder::FileError;
 use crate::frame::{FrameHeader, Sequence};
@@ -15,7 +15,6 @@ use crate::recovery::{self, Recovered};
 use crate::segment::Segment;
 use crate::snapshot::SnapshotWriter;
 use crate::status::{Inventory, LogWatcher, locked};
-use crate::store::{self, Store, WriteError};
 
 /// Bytes that wait in memory before they are written, though not synced: what one system call
 /// moves well, and a bound on the memory of a group of any size.
@@ -28,7 +27,7 @@ const PENDING_BYTES_MAX: usize = 1024 * 1024;
 /// the process; the next start reads what is really there.
 ///
 /// ```
-/// use commit_log::{DataDirectory, ExpectedIdentity, Log, Snapshot, Store};
+/// use commit_log::{DataDirectory, ExpectedIdentity, Log};
 ///
 /// let parent = tempfile::tempdir()?;
 /// let expected = ExpectedIdentity { cluster: "likes".to_owned(), shard_count: 16 };
@@ -110,6 +109,71 @@ impl<F: FileSystem> Log<F> {
         })
     }
 
+    /// Adds a frame to the current group. It is durable after the next [`sync`](Self::sync).
+    ///
+    /// # Errors
+    ///
+    /// If the frame is too large, and then nothing changed; or if the log failed.
+    pub fn append(&mut self, payload: &[u8]) -> Result<Sequence, WriteError> {
+        ensure_frame_fits(payload)?;
+        self.fatal(|log| {
+            let sequence = log.next;
+            let header = FrameHeader::new(log.segment.seed, sequence, log.durable_below, payload);
+            log.pending.extend_from_slice(&header.encode());
+            log.pending.extend_from_slice(payload);
+            log.next = sequence.next();
+            if log.pending.len() >= PENDING_BYTES_MAX {
+                log.write_pending()?;
+            }
+            Ok(sequence)
+        })
+    }
+
+    /// Ends the group: makes every frame appended so far durable.
+    ///
+    /// # Errors
+    ///
+    /// If the log failed. It is not known which frames of the group are durable.
+    pub fn sync(&mut self) -> Result<(), WriteError> {
+        self.fatal(Self::sync_group)
+    }
+
+    /// Ends the group, and lets the next frame begin a new file; returns that frame's number.
+    ///
+    /// An encoder with state, such as a dictionary of names, starts anew with it.
+    ///
+    /// # Errors
+    ///
+    /// If the log failed.
+    pub fn rotate(&mut self) -> Result<Sequence, WriteError> {
+        self.fatal(|log| {
+            log.sync_group()?;
+            if log.segment.first != log.next {
+                let replica = log.directory.identity().replica;
+                log.segment = Segment::create(log.directory.folder(), replica, log.next)?;
+                let mut inventory = locked(&log.inventory);
+                inventory
+                    .segments
+                    .insert(log.segment.first, log.segment.bytes());
+            }
+            Ok(log.next)
+        })
+    }
+
+    /// Starts a snapshot that will stand for all frames below `below`, a number that
+    /// [`rotate`](Self::rotate) gave since the last finished snapshot.
+    ///
+    /// Its frames must hold the effect of every frame below that, and may hold more that is
+    /// durable, if replaying a frame twice is harmless.
+    ///
+    /// # Errors
+    ///
+    /// If another is being written, or the file cannot be created. The log itself goes on.
+    pub fn snapshot(&self, below: Sequence) -> Result<SnapshotWriter<F>, WriteError> {
+        let (directory, inventory) = (Arc::clone(&self.directory), Arc::clone(&self.inventory));
+        SnapshotWriter::create(directory, inventory, below)
+    }
+
     /// A view of the log's status for other threads.
     #[must_use]
     pub fn watcher(&self) -> LogWatcher {
@@ -152,49 +216,6 @@ impl<F: FileSystem> Log<F> {
         inventory.sync_count += 1;
         inventory.last_sync = started.elapsed();
         Ok(())
-    }
-}
-
-impl<F: FileSystem> Store for Log<F> {
-    type Snapshot = SnapshotWriter<F>;
-
-    fn append(&mut self, payload: &[u8]) -> Result<Sequence, WriteError> {
-        store::check_frame_bytes(payload)?;
-        self.fatal(|log| {
-            let sequence = log.next;
-            let header = FrameHeader::new(log.segment.seed, sequence, log.durable_below, payload);
-            log.pending.extend_from_slice(&header.encode());
-            log.pending.extend_from_slice(payload);
-            log.next = sequence.next();
-            if log.pending.len() >= PENDING_BYTES_MAX {
-                log.write_pending()?;
-            }
-            Ok(sequence)
-        })
-    }
-
-    fn sync(&mut self) -> Result<(), WriteError> {
-        self.fatal(Self::sync_group)
-    }
-
-    fn rotate(&mut self) -> Result<Sequence, WriteError> {
-        self.fatal(|log| {
-            log.sync_group()?;
-            if log.segment.first != log.next {
-                let replica = log.directory.identity().replica;
-                log.segment = Segment::create(log.directory.folder(), replica, log.next)?;
-                let mut inventory = locked(&log.inventory);
-                inventory
-                    .segments
-                    .insert(log.segment.first, log.segment.bytes());
-            }
-            Ok(log.next)
-        })
-    }
-
-    fn snapshot(&self, below: Sequence) -> Result<SnapshotWriter<F>, WriteError> {
-        let (directory, inventory) = (Arc::clone(&self.directory), Arc::clone(&self.inventory));
-        SnapshotWriter::create(directory, inventory, below)
     }
 }
 

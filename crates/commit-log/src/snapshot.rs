@@ -10,12 +10,12 @@
 use std::sync::{Arc, Mutex};
 
 use crate::directory::DataDirectory;
+use crate::error::{WriteError, ensure_frame_fits};
 use crate::file_system::{File as _, FileSystem, OsFiles};
 use crate::folder::{FileContext as _, FileError, LogFile};
 use crate::frame::{FrameHeader, Seed, Sequence};
 use crate::header::{FILE_HEADER_BYTES, FileHeader, FileKind};
 use crate::status::{Inventory, locked};
-use crate::store::{Snapshot, WriteError, check_frame_bytes};
 
 /// Bytes after a snapshot's last frame.
 pub(crate) const FOOTER_BYTES: usize = 20;
@@ -51,7 +51,8 @@ impl Footer {
     }
 }
 
-/// A snapshot that is being written. Dropped before it is finished, it leaves nothing behind.
+/// A snapshot that is being written, on any thread. It counts for nothing until it is finished;
+/// dropped before that, it leaves nothing behind.
 #[derive(Debug)]
 pub struct SnapshotWriter<F: FileSystem = OsFiles> {
     directory: Arc<DataDirectory<F>>,
@@ -104,6 +105,43 @@ impl<F: FileSystem> SnapshotWriter<F> {
         })
     }
 
+    /// Adds a frame.
+    ///
+    /// # Errors
+    ///
+    /// If the frame is too large or cannot be written: the snapshot is to be dropped.
+    pub fn append(&mut self, payload: &[u8]) -> Result<(), WriteError> {
+        ensure_frame_fits(payload)?;
+        // The file as a whole is synced before it has its name, so no frame has to say what was.
+        let number = Sequence::new(self.frame_count).next();
+        let header = FrameHeader::new(self.seed, number, Sequence::ZERO, payload);
+        self.pending.extend_from_slice(&header.encode());
+        self.pending.extend_from_slice(payload);
+        self.frame_count += 1;
+        if self.pending.len() >= PENDING_BYTES_MAX {
+            self.write_pending()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the snapshot durable, then removes what it stands for.
+    ///
+    /// # Errors
+    ///
+    /// If either fails. Nothing is lost: what was not removed is removed after the next snapshot.
+    pub fn finish(mut self) -> Result<(), WriteError> {
+        self.publish()?;
+        {
+            let mut inventory = locked(&self.inventory);
+            inventory.snapshot = Some((self.below, self.bytes));
+            inventory.segments = inventory.segments.split_off(&self.below);
+        }
+        let folder = self.directory.folder();
+        folder.remove_covered(&folder.listing()?, self.below)?;
+        folder.sync()?;
+        Ok(())
+    }
+
     fn write_pending(&mut self) -> Result<(), FileError> {
         let written = self.file.write_all_at(&self.pending, self.bytes);
         let path = || self.directory.folder().temporary_path(&self.name);
@@ -139,35 +177,6 @@ fn create_file<F: FileSystem>(
     };
     let file = folder.create_temporary(name, &header.encode())?;
     Ok((file, header.seed()))
-}
-
-impl<F: FileSystem> Snapshot for SnapshotWriter<F> {
-    fn append(&mut self, payload: &[u8]) -> Result<(), WriteError> {
-        check_frame_bytes(payload)?;
-        // The file as a whole is synced before it has its name, so no frame has to say what was.
-        let number = Sequence::new(self.frame_count).next();
-        let header = FrameHeader::new(self.seed, number, Sequence::ZERO, payload);
-        self.pending.extend_from_slice(&header.encode());
-        self.pending.extend_from_slice(payload);
-        self.frame_count += 1;
-        if self.pending.len() >= PENDING_BYTES_MAX {
-            self.write_pending()?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<(), WriteError> {
-        self.publish()?;
-        {
-            let mut inventory = locked(&self.inventory);
-            inventory.snapshot = Some((self.below, self.bytes));
-            inventory.segments = inventory.segments.split_off(&self.below);
-        }
-        let folder = self.directory.folder();
-        folder.remove_covered(&folder.listing()?, self.below)?;
-        folder.sync()?;
-        Ok(())
-    }
 }
 
 impl<F: FileSystem> Drop for SnapshotWriter<F> {

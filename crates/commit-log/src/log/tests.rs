@@ -14,7 +14,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::error::LogError;
-use crate::store::Snapshot as _;
 use crate::{DirectoryError, ExpectedIdentity, FRAME_BYTES_MAX, header};
 
 mod crash;
