@@ -9,9 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use benches::name;
+use commit_log::{DataDirectory, DirectoryError, ExpectedIdentity, Log};
 use crdt_core::Sum;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use tally_server::log::{DataDirectory, DirectoryError, ExpectedIdentity, Log, Store as _};
 use tally_server::node::{Node, commit::Committer, recovery};
 use tempfile::TempDir;
 

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use clap::builder::OsStr;
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use commit_log::{CLUSTER_NAME_BYTES_MAX, is_cluster_name};
 
-use crate::log::{CLUSTER_NAME_BYTES_MAX, is_cluster_name};
 use crate::node::SHARD_COUNT_MAX;
 
 /// One Tally node: counts, keeps what it counted, and merges with its peers.

@@ -6,7 +6,6 @@
 
 pub mod config;
 pub mod connections;
-pub mod log;
 pub mod node;
 pub mod replicate;
 pub mod server;

@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use commit_log::{DataDirectory, DirectoryError, ExpectedIdentity, WriteError};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,7 +21,6 @@ use wire::v1::replication_service_server::ReplicationServiceServer;
 
 use crate::config::Config;
 use crate::connections;
-use crate::log::{DataDirectory, DirectoryError, ExpectedIdentity, WriteError};
 use crate::node::Node;
 use crate::node::commit::Committer;
 use crate::node::recovery::{self, RecoveryError};

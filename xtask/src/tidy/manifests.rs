@@ -10,17 +10,28 @@ use super::tree::{Dependency, File, Tree};
 
 /// For each crate: which of ours it may link, and which more its tests may.
 const DIRECTIONS: &[(&str, &[&str], &[&str])] = &[
+    ("commit-log", &[], &[]),
     ("crdt-core", &[], &[]),
     ("lock-core", &[], &[]),
     ("protocol", &["crdt-core"], &[]),
     ("model-checker", &["crdt-core", "lock-core"], &[]),
     ("wire", &["crdt-core"], &[]),
-    ("tally-server", &["crdt-core", "wire"], &["tally-client"]),
+    (
+        "tally-server",
+        &["commit-log", "crdt-core", "wire"],
+        &["tally-client"],
+    ),
     ("tally-client", &["wire"], &[]),
     ("tally-baseline", &["lock-core", "wire"], &["tally-client"]),
     (
         "benches",
-        &["crdt-core", "lock-core", "wire", "tally-server"],
+        &[
+            "commit-log",
+            "crdt-core",
+            "lock-core",
+            "wire",
+            "tally-server",
+        ],
         &[],
     ),
     // It starts the programs, as their users do, and so needs none of their code.

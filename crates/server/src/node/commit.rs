@@ -11,13 +11,13 @@
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use commit_log::{Log, LogWatcher, Sequence, SnapshotWriter, WriteError};
 use crdt_core::{Fork, Mark};
 use prost::Message as _;
 use tokio::sync::oneshot;
 use wire::IntervalEncoder;
 
 use super::{Node, Round, ShardIndex, locked};
-use crate::log::{Log, LogWatcher, Sequence, Snapshot, Store, WriteError};
 
 /// Segments may grow to this size before a snapshot, however small the last one was. A restart
 /// reads 16 MiB in about half a second, and at full load they are written in a few seconds; the
@@ -153,14 +153,14 @@ enum SnapshotError {
     Fork(#[from] Fork),
 }
 
-fn write_snapshot(node: &Node, snapshot: impl Snapshot, below: Sequence) {
+fn write_snapshot(node: &Node, snapshot: SnapshotWriter, below: Sequence) {
     match copy_shards(node, snapshot) {
         Ok(()) => tracing::info!(below = below.get(), "snapshot written"),
         Err(error) => tracing::error!(%error, "snapshot failed; the log grows on"),
     }
 }
 
-fn copy_shards(node: &Node, mut snapshot: impl Snapshot) -> Result<(), SnapshotError> {
+fn copy_shards(node: &Node, mut snapshot: SnapshotWriter) -> Result<(), SnapshotError> {
     let mut encoder = IntervalEncoder::new(node.identity.shard_count);
     for shard in 0..node.identity.shard_count {
         // Encoded under the lock, lane by lane; written after.

@@ -2,12 +2,12 @@
 //! applied to its shard's replica, whole. Parts of an interval that was not written to its end
 //! are dropped: it was never synced.
 
+use commit_log::{DataDirectory, FrameSource, Log, OpenError};
 use crdt_core::{ReceiveError, Replica, ReplicaId, StartId};
 use prost::Message as _;
 use wire::{DecodeError, IntervalDecoder, v1::IntervalPart};
 
 use super::{Node, NodeIdentity};
-use crate::log::{DataDirectory, FrameSource, Log, OpenError};
 
 /// Why a frame of the log cannot be applied.
 #[derive(Debug, thiserror::Error)]

@@ -6,12 +6,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use commit_log::{DataDirectory, ExpectedIdentity};
 use crdt_core::{CounterIndex, Version};
 
 use super::commit::Committer;
 use super::token::Token;
 use super::*;
-use crate::log::{DataDirectory, ExpectedIdentity};
 
 const SHARDS: u32 = 4;
 const COUNTERS_MAX: u64 = 1_000;

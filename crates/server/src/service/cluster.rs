@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use commit_log::LogWatcher;
 use crdt_core::{Mark, Replica, ReplicaId};
 use tonic::{Request, Response, Status};
 use wire::v1::cluster_service_server::ClusterService;
@@ -10,7 +11,6 @@ use wire::v1::{GetStatusRequest, GetStatusResponse, LaneStatus, LogStatus, PeerS
 use xxhash_rust::xxh3::Xxh3;
 
 use super::NodeCell;
-use crate::log::LogWatcher;
 use crate::node::Node;
 use crate::replicate::pull::{PeerState, SharedPeerState};
 

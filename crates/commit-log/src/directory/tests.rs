@@ -1,7 +1,11 @@
 //! Who may open a data directory, and what a crash during its creation leaves.
 
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+
 use super::*;
-use crate::log::identity::CLUSTER_NAME_BYTES_MAX;
+use crate::identity::CLUSTER_NAME_BYTES_MAX;
 use tempfile::TempDir;
 
 fn expected() -> ExpectedIdentity {
@@ -106,7 +110,9 @@ fn a_damaged_identity_is_refused_whichever_bit_flipped() {
 fn log_files_without_an_identity_are_refused() {
     let (directory, _) = created();
     fs::remove_file(directory.path().join(IDENTITY_NAME)).expect("removed");
-    let segment = LogFile::Segment(Sequence::FIRST).path(directory.path());
+    let segment = directory
+        .path()
+        .join(LogFile::Segment(Sequence::FIRST).name());
     let mut file = OpenOptions::new()
         .append(true)
         .open(&segment)

@@ -1,16 +1,16 @@
 //! The first bytes of a segment or a snapshot: what the file is, whose it is, where it begins.
 
-use super::frame::{Seed, Sequence};
+use crate::frame::{Seed, Sequence};
 
 /// The version of the layout that this program writes, and the only one that it reads.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 1;
 
 /// Bytes before a file's first frame.
-pub(super) const FILE_HEADER_BYTES: usize = 48;
+pub(crate) const FILE_HEADER_BYTES: usize = 48;
 
 /// What kind of file a header begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FileKind {
+pub(crate) enum FileKind {
     Segment,
     Snapshot,
 }
@@ -26,19 +26,19 @@ impl FileKind {
 
 /// The header of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileHeader {
-    pub(super) kind: FileKind,
+pub(crate) struct FileHeader {
+    pub(crate) kind: FileKind,
     /// The replica whose directory the file belongs to.
-    pub(super) replica: u128,
+    pub(crate) replica: u128,
     /// As in the file's name.
-    pub(super) sequence: Sequence,
+    pub(crate) sequence: Sequence,
     /// Random: makes the seed of this file's checksums its own.
-    pub(super) salt: u64,
+    pub(crate) salt: u64,
 }
 
 /// Why bytes are no header.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum HeaderFault {
+pub(crate) enum HeaderError {
     /// They do not start as a file of this kind does.
     Magic,
     /// They are of a layout that this program does not know.
@@ -48,7 +48,7 @@ pub(super) enum HeaderFault {
 }
 
 impl FileHeader {
-    pub(super) fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
         let mut bytes = [0; FILE_HEADER_BYTES];
         bytes[0..8].copy_from_slice(&self.kind.magic());
         bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -62,10 +62,10 @@ impl FileHeader {
 
     /// Reads a header. The version is judged before the checksum, since another version may keep
     /// its checksum elsewhere.
-    pub(super) fn decode(
+    pub(crate) fn decode(
         kind: FileKind,
         bytes: &[u8; FILE_HEADER_BYTES],
-    ) -> Result<Self, HeaderFault> {
+    ) -> Result<Self, HeaderError> {
         let u32_at = |at: usize| {
             u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes were taken"))
         };
@@ -77,14 +77,14 @@ impl FileHeader {
             )
         };
         if bytes[0..8] != kind.magic() {
-            return Err(HeaderFault::Magic);
+            return Err(HeaderError::Magic);
         }
         if u32_at(8) != FORMAT_VERSION {
-            return Err(HeaderFault::Version(u32_at(8)));
+            return Err(HeaderError::Version(u32_at(8)));
         }
         let (expected, found) = (crc32c::crc32c(&bytes[..44]), u32_at(44));
         if expected != found {
-            return Err(HeaderFault::Checksum { expected, found });
+            return Err(HeaderError::Checksum { expected, found });
         }
         let replica = bytes[12..28].try_into().expect("sixteen bytes were taken");
         Ok(Self {
@@ -96,7 +96,7 @@ impl FileHeader {
     }
 
     /// Where the checksums of this file's frames start.
-    pub(super) fn seed(&self) -> Seed {
+    pub(crate) fn seed(&self) -> Seed {
         Seed(crc32c::crc32c(&self.encode()[..44]))
     }
 }
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(FileHeader::decode(FileKind::Segment, &bytes), Ok(HEADER));
         assert_eq!(
             FileHeader::decode(FileKind::Snapshot, &bytes),
-            Err(HeaderFault::Magic)
+            Err(HeaderError::Magic)
         );
         for bit in 0..FILE_HEADER_BYTES * 8 {
             let mut flipped = bytes;

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::super::files::FileError;
-use super::super::header::FORMAT_VERSION;
-use super::super::identity::CLUSTER_NAME_BYTES_MAX;
 use super::IDENTITY_NAME;
+use crate::folder::FileError;
+use crate::header::FORMAT_VERSION;
+use crate::identity::CLUSTER_NAME_BYTES_MAX;
 
 /// Why a directory cannot be used. Nothing in it was changed, except that a `lock` file may have
 /// been created.

@@ -1,15 +1,9 @@
 //! A frame: one opaque payload with its number, and a checksum over all of it.
 //!
-//! The layout is in the essay of [`log`](super). This file encodes one frame, and reads frames one
-//! after the other through a small buffer. It does not know which faults a crash explains; that is
-//! judged in `recovery`.
+//! The layout is in the essay of the crate. This file encodes one frame; `frame_reader` reads them
+//! from a file.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-
-use super::files::{FileContext, FileError};
 
 /// The largest payload of a frame, in bytes.
 ///
@@ -18,10 +12,7 @@ use super::files::{FileContext, FileError};
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes before a frame's payload.
-pub(super) const FRAME_HEADER_BYTES: usize = 24;
-
-/// Read buffer of recovery, in bytes: large enough that system calls do not show in its time.
-const READ_BUFFER_BYTES: usize = 256 * 1024;
+pub(crate) const FRAME_HEADER_BYTES: usize = 24;
 
 /// The number of a frame in the log: 1 for the first, then one more with each, over all segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +23,7 @@ impl Sequence {
     pub const FIRST: Self = Self(1);
 
     /// Stands before the first frame.
-    pub(super) const ZERO: Self = Self(0);
+    pub(crate) const ZERO: Self = Self(0);
 
     /// The sequence number with this value.
     #[must_use]
@@ -47,7 +38,7 @@ impl Sequence {
     }
 
     /// The number of the next frame.
-    pub(super) fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         Self(
             self.0
                 .checked_add(1)
@@ -67,23 +58,23 @@ impl fmt::Display for Sequence {
 /// So no bytes but those written as a frame of this very file pass for one: neither a frame of
 /// another file nor a payload, which clients have a hand in, that was made to look like a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seed(pub(super) u32);
+pub(crate) struct Seed(pub(crate) u32);
 
 /// The fields before a frame's payload.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FrameHeader {
-    length: u32,
-    checksum: u32,
-    pub(super) sequence: Sequence,
+pub(crate) struct FrameHeader {
+    pub(crate) length: u32,
+    pub(crate) checksum: u32,
+    pub(crate) sequence: Sequence,
     /// Every frame below this one had been synced before this frame was written.
-    pub(super) durable_below: Sequence,
+    pub(crate) durable_below: Sequence,
 }
 
 impl FrameHeader {
     /// # Panics
     ///
     /// If the payload is longer than [`FRAME_BYTES_MAX`]: the caller refuses those.
-    pub(super) fn new(
+    pub(crate) fn new(
         seed: Seed,
         sequence: Sequence,
         durable_below: Sequence,
@@ -104,7 +95,7 @@ impl FrameHeader {
         header
     }
 
-    pub(super) fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
         let mut bytes = [0; FRAME_HEADER_BYTES];
         bytes[0..4].copy_from_slice(&self.length.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.checksum.to_le_bytes());
@@ -113,7 +104,7 @@ impl FrameHeader {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> Self {
+    pub(crate) fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> Self {
         let u32_at = |at: usize| {
             u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes were taken"))
         };
@@ -133,128 +124,22 @@ impl FrameHeader {
     }
 
     /// Bytes of the payload, if the length is one that a frame can have.
-    pub(super) fn payload_bytes(&self) -> Option<usize> {
+    pub(crate) fn payload_bytes(&self) -> Option<usize> {
         usize::try_from(self.length)
             .ok()
             .filter(|length| *length <= FRAME_BYTES_MAX)
     }
 
-    pub(super) fn is_checksum_of(&self, seed: Seed, payload: &[u8]) -> bool {
+    pub(crate) fn is_checksum_of(&self, seed: Seed, payload: &[u8]) -> bool {
         self.checksum == self.expected_checksum(seed, payload)
     }
 
     /// Covers every field but itself, and the payload.
-    fn expected_checksum(&self, seed: Seed, payload: &[u8]) -> u32 {
+    pub(crate) fn expected_checksum(&self, seed: Seed, payload: &[u8]) -> u32 {
         let bytes = self.encode();
         let checksum = crc32c::crc32c_append(seed.0, &bytes[0..4]);
         let checksum = crc32c::crc32c_append(checksum, &bytes[8..]);
         crc32c::crc32c_append(checksum, payload)
-    }
-}
-
-/// What a reader finds at its position.
-pub(super) enum Step<'a> {
-    /// A frame that is as it was written.
-    Frame {
-        /// Where the frame begins.
-        offset: u64,
-        header: FrameHeader,
-        payload: &'a [u8],
-    },
-    /// The end of the frames.
-    End,
-    /// No frame; the reader stays before it.
-    Bad(FrameFault),
-}
-
-/// Bytes that are no frame.
-#[derive(Debug)]
-pub(super) struct FrameFault {
-    pub(super) offset: u64,
-    pub(super) expected: String,
-    pub(super) found: String,
-}
-
-/// Reads the frames of one file, from after its header to a given end.
-pub(super) struct FrameReader {
-    file: BufReader<File>,
-    path: PathBuf,
-    seed: Seed,
-    offset: u64,
-    end: u64,
-    payload: Vec<u8>,
-}
-
-impl FrameReader {
-    /// Reads the bytes `offset..end` of the file.
-    pub(super) fn new(
-        file: File,
-        path: &Path,
-        seed: Seed,
-        offset: u64,
-        end: u64,
-    ) -> Result<Self, FileError> {
-        let mut file = BufReader::with_capacity(READ_BUFFER_BYTES, file);
-        file.seek(SeekFrom::Start(offset)).on("seek in", path)?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            seed,
-            offset,
-            end,
-            payload: Vec::new(),
-        })
-    }
-
-    /// The next frame. After [`Step::End`] or [`Step::Bad`] the reader is used up.
-    pub(super) fn step(&mut self) -> Result<Step<'_>, FileError> {
-        let offset = self.offset;
-        let left = self.end - offset;
-        let bad = |expected: String, found: String| {
-            Ok(Step::Bad(FrameFault {
-                offset,
-                expected,
-                found,
-            }))
-        };
-        if left == 0 {
-            return Ok(Step::End);
-        }
-        if left < FRAME_HEADER_BYTES as u64 {
-            return bad(
-                format!("a frame header of {FRAME_HEADER_BYTES} bytes"),
-                format!("{left} bytes before the end"),
-            );
-        }
-        let mut bytes = [0; FRAME_HEADER_BYTES];
-        self.file.read_exact(&mut bytes).on("read", &self.path)?;
-        let header = FrameHeader::decode(&bytes);
-        let Some(length) = header.payload_bytes() else {
-            let found = format!("{} bytes", header.length);
-            return bad(format!("a frame of at most {FRAME_BYTES_MAX} bytes"), found);
-        };
-        let left = left - FRAME_HEADER_BYTES as u64;
-        if (length as u64) > left {
-            let expected = format!("a frame payload of {length} bytes");
-            return bad(expected, format!("{left} bytes before the end"));
-        }
-        self.payload.resize(length, 0);
-        self.file
-            .read_exact(&mut self.payload)
-            .on("read", &self.path)?;
-        if !header.is_checksum_of(self.seed, &self.payload) {
-            let computed = header.expected_checksum(self.seed, &self.payload);
-            return bad(
-                format!("checksum {computed:08x} of this frame's bytes"),
-                format!("checksum {:08x}", header.checksum),
-            );
-        }
-        self.offset += (FRAME_HEADER_BYTES + length) as u64;
-        Ok(Step::Frame {
-            offset,
-            header,
-            payload: &self.payload,
-        })
     }
 }
 

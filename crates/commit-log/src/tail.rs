@@ -16,13 +16,13 @@
 //! (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). So the last
 //! group, the one whose sync nothing proves, is written again in place before it is synced.
 
-use std::fs::OpenOptions;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use super::files::{FileContext, FileError};
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader, Sequence};
-use super::recovery::{OpenedFile, ReadSegment};
+use crate::file_system::{File, FileSystem};
+use crate::folder::{FileContext as _, FileError, Folder, LogFile};
+use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, Seed, Sequence};
+use crate::read_back::ReadSegment;
 
 /// Bytes that are looked at, or copied, at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -31,21 +31,18 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// where it is.
 ///
 /// The length of what is at `from` cannot be trusted, so every byte may be the beginning.
-pub(super) fn proof_of_sync(
-    opened: &OpenedFile,
-    from: u64,
+pub(crate) fn proof_of_sync(
+    file: &impl File,
+    path: &Path,
+    seed: Seed,
+    within: Range<u64>,
     bad: Sequence,
 ) -> Result<Option<u64>, FileError> {
-    let OpenedFile {
-        file,
-        path,
-        bytes: end,
-        seed,
-    } = opened;
+    let Range { start: from, end } = within;
     let mut window = Vec::new();
-    for range in chunks(from..*end) {
+    for range in chunks(within) {
         // Each window reaches into the next one, so that no header is cut in two.
-        let window_end = (range.end + FRAME_HEADER_BYTES as u64 - 1).min(*end);
+        let window_end = (range.end + FRAME_HEADER_BYTES as u64 - 1).min(end);
         window.resize(usize_of(window_end - range.start), 0);
         file.read_exact_at(&mut window, range.start)
             .on("read", path)?;
@@ -62,14 +59,14 @@ pub(super) fn proof_of_sync(
             let is_plausible = header.durable_below > bad
                 && header.durable_below <= header.sequence
                 && header.sequence.get() - bad.get() <= frames_between_max
-                && payload_at + length as u64 <= *end;
+                && payload_at + length as u64 <= end;
             if !is_plausible {
                 continue;
             }
             let mut payload = vec![0; length];
             file.read_exact_at(&mut payload, payload_at)
                 .on("read", path)?;
-            if header.is_checksum_of(*seed, &payload) {
+            if header.is_checksum_of(seed, &payload) {
                 return Ok(Some(offset));
             }
         }
@@ -78,10 +75,13 @@ pub(super) fn proof_of_sync(
 }
 
 /// Cuts a torn tail, and makes the rest of the last segment durable.
-pub(super) fn settle(last: &ReadSegment) -> Result<(), FileError> {
-    let path = &last.path;
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).open(path).on("open", path)?;
+pub(crate) fn make_durable<F: FileSystem>(
+    folder: &Folder<F>,
+    name: LogFile,
+    last: &ReadSegment,
+) -> Result<(), FileError> {
+    let path = &folder.path_of(&name.name());
+    let file = folder.open_to_write(&name.name())?;
     if last.end < last.bytes {
         tracing::warn!(
             path = %path.display(),
@@ -89,7 +89,7 @@ pub(super) fn settle(last: &ReadSegment) -> Result<(), FileError> {
             bytes = last.bytes - last.end,
             "cutting a torn tail: a write that was not synced, and not acknowledged"
         );
-        file.set_len(last.end).on("cut the torn tail of", path)?;
+        file.set_length(last.end).on("cut the torn tail of", path)?;
     }
     let mut chunk = Vec::new();
     for range in chunks(last.last_group..last.end) {

@@ -11,7 +11,7 @@
 //!
 //! The last line is the checksum of all bytes before it. Any other text is refused.
 
-use super::header::FORMAT_VERSION;
+use crate::header::FORMAT_VERSION;
 
 /// The longest name of a cluster, in bytes: room for a host name and some more.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 64;
@@ -33,7 +33,7 @@ pub struct Identity {
 
 /// Why a text is no identity.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum IdentityFault {
+pub(crate) enum IdentityError {
     /// It has a format version that this program does not know.
     Version(u32),
     /// It is not as it was written.
@@ -41,7 +41,7 @@ pub(super) enum IdentityFault {
 }
 
 impl Identity {
-    pub(super) fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let Self {
             cluster,
             shard_count,
@@ -57,10 +57,10 @@ impl Identity {
 
     /// Reads what [`render`](Self::render) wrote. The version is judged first, since another
     /// version may look different from there on.
-    pub(super) fn parse(text: &str) -> Result<Self, IdentityFault> {
+    pub(crate) fn parse(text: &str) -> Result<Self, IdentityError> {
         let version = number(text, "format")?;
         if version != FORMAT_VERSION {
-            return Err(IdentityFault::Version(version));
+            return Err(IdentityError::Version(version));
         }
         let replica = quoted(text, "replica")?;
         let identity = Self {
@@ -90,14 +90,14 @@ pub fn is_cluster_name(name: &str) -> bool {
         && !name.contains(|c: char| c.is_control() || c == '"' || c == '\\')
 }
 
-fn number(text: &str, key: &str) -> Result<u32, IdentityFault> {
+fn number(text: &str, key: &str) -> Result<u32, IdentityError> {
     let value = value(text, key)?;
     value
         .parse()
         .map_err(|_| damaged(&format!("a number for `{key}`"), value))
 }
 
-fn quoted<'a>(text: &'a str, key: &str) -> Result<&'a str, IdentityFault> {
+fn quoted<'a>(text: &'a str, key: &str) -> Result<&'a str, IdentityError> {
     let value = value(text, key)?;
     let inner = value
         .strip_prefix('"')
@@ -105,14 +105,14 @@ fn quoted<'a>(text: &'a str, key: &str) -> Result<&'a str, IdentityFault> {
     inner.ok_or_else(|| damaged(&format!("a quoted value for `{key}`"), value))
 }
 
-fn value<'a>(text: &'a str, key: &str) -> Result<&'a str, IdentityFault> {
+fn value<'a>(text: &'a str, key: &str) -> Result<&'a str, IdentityError> {
     let value = |line: &'a str| line.strip_prefix(key)?.strip_prefix(" = ");
     let found = text.lines().find_map(value);
     found.ok_or_else(|| damaged(&format!("a line `{key} = ...`"), "no such line"))
 }
 
-fn damaged(expected: &str, found: &str) -> IdentityFault {
-    IdentityFault::Damaged {
+fn damaged(expected: &str, found: &str) -> IdentityError {
+    IdentityError::Damaged {
         expected: expected.to_owned(),
         found: found.to_owned(),
     }

@@ -2,6 +2,7 @@
 //! the place, wherever something that was written later proves that it is no torn write.
 
 use super::*;
+use crate::{frame, snapshot};
 
 /// Whether a byte of a file is in the one place where damage looks like a torn write: the groups
 /// that no later group, segment or footer proves to be synced.
@@ -20,8 +21,8 @@ fn assert_no_silent_loss(image: &Image, written: &Written, name: &str, at: usize
             assert!(found.len() >= written.synced_before);
             assert_eq!(found, written.payloads[..found.len()], "a prefix");
         }
-        Err(refusal) => {
-            let message = refusal.to_string();
+        Err(error) => {
+            let message = error.to_string();
             assert!(message.contains("nothing was changed"), "{message}");
         }
     }
@@ -83,15 +84,15 @@ fn a_bad_frame_that_a_later_group_proves_to_be_synced_is_refused_with_the_place(
     // The length of the last synced frame's group: what follows cannot be found by it.
     let at = written.last_group.start;
     image.get_mut(&written.active_name()).expect("there")[at] ^= 0xff;
-    let refusal = recover(&image).expect_err("an unsynced group follows");
-    let Refusal::Damaged {
+    let error = recover(&image).expect_err("an unsynced group follows");
+    let LogError::Damaged {
         path,
         offset,
         expected,
         found,
-    } = refusal
+    } = error
     else {
-        panic!("{refusal}")
+        panic!("{error}")
     };
     assert!(path.ends_with(written.active_name()));
     assert_eq!(offset, at as u64);
@@ -102,9 +103,9 @@ fn a_bad_frame_that_a_later_group_proves_to_be_synced_is_refused_with_the_place(
 fn damage_in_a_closed_segment_is_refused_with_the_place() {
     let mut image = three_segments().image();
     image.get_mut(&segment_name(4)).expect("there")[72] ^= 1;
-    let refusal = recover(&image).expect_err("a segment follows");
-    let Refusal::Damaged { path, offset, .. } = refusal else {
-        panic!("{refusal}")
+    let error = recover(&image).expect_err("a segment follows");
+    let LogError::Damaged { path, offset, .. } = error else {
+        panic!("{error}")
     };
     assert!(path.ends_with(segment_name(4)));
     assert_eq!(offset, 72);
@@ -119,10 +120,10 @@ fn a_file_that_lost_a_whole_frame_is_refused() {
         .get_mut(&written.active_name())
         .expect("there")
         .drain(48..48 + 25);
-    let refusal = recover(&image).expect_err("frame 6 is gone");
+    let error = recover(&image).expect_err("frame 6 is gone");
     assert!(
-        matches!(refusal, Refusal::Damaged { offset: 48, .. }),
-        "{refusal}"
+        matches!(error, LogError::Damaged { offset: 48, .. }),
+        "{error}"
     );
 
     written.group(&payloads(&["l"]));
@@ -136,10 +137,10 @@ fn a_file_that_lost_a_whole_frame_is_refused() {
     let snapshot = image.get_mut(&name).expect("there");
     let footer = snapshot.len() - snapshot::FOOTER_BYTES;
     snapshot.drain(footer - 25..footer);
-    let refusal = recover(&image).expect_err("the footer counts one more");
+    let error = recover(&image).expect_err("the footer counts one more");
     assert!(
-        matches!(&refusal, Refusal::Damaged { offset, .. } if *offset == footer as u64 - 25),
-        "{refusal}"
+        matches!(&error, LogError::Damaged { offset, .. } if *offset == footer as u64 - 25),
+        "{error}"
     );
 }
 
@@ -153,7 +154,7 @@ fn a_proof_is_found_across_the_windows_of_the_search() {
     written.group(&payloads(&["proof"]));
     let mut image = written.image();
     image.get_mut(&written.active_name()).expect("there")[at] ^= 1;
-    assert!(matches!(recover(&image), Err(Refusal::Damaged { .. })));
+    assert!(matches!(recover(&image), Err(LogError::Damaged { .. })));
 }
 
 #[test]
@@ -174,9 +175,9 @@ fn a_missing_segment_is_refused_with_its_name() {
     for missing in [1, 4] {
         let mut image = whole.clone();
         image.remove(&segment_name(missing)).expect("there");
-        let refusal = recover(&image).expect_err("a gap");
-        let Refusal::SegmentMissing { path, sequence, .. } = refusal else {
-            panic!("{refusal}")
+        let error = recover(&image).expect_err("a gap");
+        let LogError::SegmentMissing { path, sequence, .. } = error else {
+            panic!("{error}")
         };
         assert!(path.ends_with(segment_name(missing)));
         assert_eq!(sequence, Sequence::new(missing));
@@ -189,10 +190,10 @@ fn an_identity_without_any_segment_is_refused() {
         written.log.sync().expect("synced");
         let mut image = written.image();
         image.retain(|name, _| !name.starts_with("segment-"));
-        let refusal = recover(&image).expect_err("the log is gone");
+        let error = recover(&image).expect_err("the log is gone");
         assert!(
-            matches!(refusal, Refusal::SegmentMissing { sequence, .. } if sequence.get() == next),
-            "{refusal}"
+            matches!(error, LogError::SegmentMissing { sequence, .. } if sequence.get() == next),
+            "{error}"
         );
     }
 }
@@ -201,10 +202,10 @@ fn an_identity_without_any_segment_is_refused() {
 fn a_lost_snapshot_is_refused() {
     let mut image = everything_synced().image();
     image.retain(|name, _| !name.starts_with("snapshot-"));
-    let refusal = recover(&image).expect_err("its segments are gone");
+    let error = recover(&image).expect_err("its segments are gone");
     assert!(matches!(
-        refusal,
-        Refusal::SegmentMissing {
+        error,
+        LogError::SegmentMissing {
             sequence: Sequence::FIRST,
             ..
         }
@@ -215,7 +216,7 @@ fn a_lost_snapshot_is_refused() {
 fn a_segment_of_another_replica_is_refused() {
     let mut image = three_segments().image();
     image.extend(three_segments().image().split_off(&segment_name(4)));
-    assert!(matches!(recover(&image), Err(Refusal::Replica { .. })));
+    assert!(matches!(recover(&image), Err(LogError::Replica { .. })));
 }
 
 #[test]
@@ -225,7 +226,7 @@ fn a_segment_under_another_ones_name_is_refused() {
     image.insert(segment_name(6), second);
     assert!(matches!(
         recover(&image),
-        Err(Refusal::Damaged { offset: 28, .. })
+        Err(LogError::Damaged { offset: 28, .. })
     ));
 }
 
@@ -235,7 +236,7 @@ fn an_unknown_version_is_refused() {
     image.get_mut(&segment_name(4)).expect("there")[8] = 2;
     assert!(matches!(
         recover(&image),
-        Err(Refusal::FormatVersion { found: 2, .. })
+        Err(LogError::FormatVersion { found: 2, .. })
     ));
 }
 

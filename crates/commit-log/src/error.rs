@@ -1,14 +1,15 @@
-//! Why a log is not opened: the file, the place in it, expected and found, and what to do.
+//! Why a log is not opened: the file, the place in it, expected and found, and what to do. And why
+//! it takes no more.
 
 use std::path::PathBuf;
 
-use super::files::FileError;
-use super::frame::Sequence;
-use super::header::FORMAT_VERSION;
+use crate::folder::FileError;
+use crate::frame::{FRAME_BYTES_MAX, Sequence};
+use crate::header::FORMAT_VERSION;
 
 /// Why a directory's log is refused. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum LogError {
     /// Bytes are not as they were written.
     #[error(
         "{} is damaged at byte {offset}: expected {expected}, found {found}; nothing was changed. \
@@ -75,7 +76,7 @@ pub enum Refusal {
 pub enum OpenError<E> {
     /// What is on disk is not what this replica wrote.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Log(#[from] LogError),
     /// A frame is as it was written, and the caller refused it.
     #[error("{} holds at byte {offset} a frame that cannot be applied: {source}", path.display())]
     Frame {
@@ -89,4 +90,32 @@ pub enum OpenError<E> {
     /// The operating system refused.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+/// Why something could not be made durable.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A payload is over its bound. Nothing changed.
+    #[error("a frame of {found} bytes is too large, expected at most {FRAME_BYTES_MAX}; split it")]
+    FrameTooLarge {
+        /// The payload's bytes.
+        found: usize,
+    },
+    /// Another snapshot is being written. Nothing changed.
+    #[error("a snapshot is being written already; wait until it is finished")]
+    SnapshotRunning,
+    /// A write or sync of the log failed before, so its end is unknown. Nothing changed.
+    #[error("the log failed before and takes nothing more; stop the process and start it again")]
+    Failed,
+    /// The operating system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+pub(crate) fn ensure_frame_fits(payload: &[u8]) -> Result<(), WriteError> {
+    let found = payload.len();
+    if found > FRAME_BYTES_MAX {
+        return Err(WriteError::FrameTooLarge { found });
+    }
+    Ok(())
 }

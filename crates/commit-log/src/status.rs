@@ -1,11 +1,10 @@
-//! What the log, its snapshot writer and those who watch them share.
+//! What is on disk, as the log and its snapshot writer know it, for those who watch them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::directory::DataDirectory;
-use super::frame::Sequence;
+use crate::frame::Sequence;
 
 /// What a log holds and has done, for those who operate it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,49 +27,35 @@ pub struct LogStatus {
 
 /// What is on disk, as the log and its snapshot writer know it.
 #[derive(Debug, Default)]
-pub(super) struct Inventory {
+pub(crate) struct Inventory {
     /// Each segment's bytes. The last one is the active segment.
-    pub(super) segments: BTreeMap<Sequence, u64>,
-    pub(super) snapshot: Option<(Sequence, u64)>,
-    pub(super) snapshot_running: bool,
-    pub(super) sync_count: u64,
-    pub(super) last_sync: Duration,
+    pub(crate) segments: BTreeMap<Sequence, u64>,
+    pub(crate) snapshot: Option<(Sequence, u64)>,
+    pub(crate) snapshot_running: bool,
+    pub(crate) sync_count: u64,
+    pub(crate) last_sync: Duration,
 }
 
-/// What the log, its snapshot writer and its watchers share. The directory stays locked until the
-/// last of them is gone.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) directory: DataDirectory,
-    pub(super) inventory: Mutex<Inventory>,
-}
-
-impl Shared {
-    pub(super) fn inventory(&self) -> MutexGuard<'_, Inventory> {
-        self.inventory
-            .lock()
-            .expect("nobody panics while holding the inventory")
-    }
+pub(crate) fn locked(inventory: &Mutex<Inventory>) -> MutexGuard<'_, Inventory> {
+    inventory
+        .lock()
+        .expect("nobody panics while holding the inventory")
 }
 
 /// Reads a log's [`LogStatus`] from any thread.
 #[derive(Clone, Debug)]
-pub struct LogWatcher(pub(super) Arc<Shared>);
+pub struct LogWatcher(pub(crate) Arc<Mutex<Inventory>>);
 
 impl LogWatcher {
     /// The status as of the last sync.
     #[must_use]
     pub fn status(&self) -> LogStatus {
-        let inventory = self.0.inventory();
+        let inventory = locked(&self.0);
+        let mut segments = inventory.segments.values();
         LogStatus {
-            segment_count: inventory.segments.len(),
-            segment_bytes: inventory.segments.values().sum(),
-            active_segment_bytes: inventory
-                .segments
-                .values()
-                .next_back()
-                .copied()
-                .unwrap_or(0),
+            segment_count: segments.len(),
+            segment_bytes: segments.clone().sum(),
+            active_segment_bytes: segments.next_back().copied().unwrap_or(0),
             snapshot_bytes: inventory.snapshot.map_or(0, |(_, bytes)| bytes),
             snapshot_is_running: inventory.snapshot_running,
             sync_count: inventory.sync_count,

@@ -13,6 +13,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::error::LogError;
+use crate::{DirectoryError, ExpectedIdentity, FRAME_BYTES_MAX, header};
 
 mod crash;
 mod damage;
@@ -28,7 +30,7 @@ fn open_directory(path: &Path) -> DataDirectory {
     DataDirectory::open_or_create(path, &expected).expect("the identity is right")
 }
 
-fn open(path: &Path) -> Result<(Log, Vec<Payload>), Refusal> {
+fn open(path: &Path) -> Result<(Log, Vec<Payload>), LogError> {
     let mut payloads = Vec::new();
     let opened = Log::open(open_directory(path), |_, payload| {
         payloads.push(payload.to_vec());
@@ -36,7 +38,7 @@ fn open(path: &Path) -> Result<(Log, Vec<Payload>), Refusal> {
     });
     match opened {
         Ok(log) => Ok((log, payloads)),
-        Err(OpenError::Refused(refusal)) => Err(refusal),
+        Err(OpenError::Log(error)) => Err(error),
         Err(error @ (OpenError::Frame { .. } | OpenError::File(_))) => panic!("{error}"),
     }
 }
@@ -62,15 +64,15 @@ fn restore(image: &Image) -> TempDir {
     directory
 }
 
-/// What opening an image gives. A refusal must leave the image as it is; a log that opened must
+/// What opening an image gives. An error must leave the image as it is; a log that opened must
 /// take frames, and give everything back once more.
-fn recover(image: &Image) -> Result<Vec<Payload>, Refusal> {
+fn recover(image: &Image) -> Result<Vec<Payload>, LogError> {
     let directory = restore(image);
     let path = directory.path();
     match open(path) {
-        Err(refusal) => {
-            assert_eq!(&self::image(path), image, "a refusal changes nothing");
-            Err(refusal)
+        Err(error) => {
+            assert_eq!(&self::image(path), image, "an error changes nothing");
+            Err(error)
         }
         Ok((mut log, mut payloads)) => {
             let found = payloads.clone();
@@ -115,7 +117,7 @@ impl Written {
     }
 
     fn path(&self) -> &Path {
-        self.log.shared.directory.path()
+        self.log.directory.path()
     }
 
     fn active_bytes(&self) -> usize {
