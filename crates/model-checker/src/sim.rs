@@ -12,7 +12,7 @@
 //! and tokio.
 //!
 //! Read in this order: `schedule` (what is drawn), `world` (the loop), `driver`,
-//! `lives`, `replication`, `clients`, `trouble` (what happens), `ledger` (the truth), `oracle` and
+//! `lives`, `replication`, `clients`, `faults` (what happens), `ledger` (the truth), `oracle` and
 //! `rest` (the judgement), `plant` (the proof that it finds bugs), `shrink` and `story`
 //! (what a person gets to read).
 
@@ -20,6 +20,7 @@ mod campaign;
 mod clients;
 mod disk;
 mod driver;
+mod faults;
 mod kinds;
 mod ledger;
 mod lives;
@@ -33,7 +34,6 @@ mod rest;
 mod schedule;
 mod shrink;
 mod story;
-mod trouble;
 mod world;
 
 use std::panic::{self, AssertUnwindSafe};

@@ -84,7 +84,7 @@ impl World<'_> {
         }
         let unanswered = self.schedule.weather.unanswered;
         if self.random.chance(unanswered) {
-            self.fault(node, FaultKind::RequestLost);
+            self.count_fault(node, FaultKind::RequestLost);
             return Ok(());
         }
         if !self.answers(node) {
@@ -93,7 +93,7 @@ impl World<'_> {
         let response_lost = self.random.chance(unanswered);
         let adds = self.take(node, Some(session), items, response_lost);
         if response_lost {
-            self.fault(node, FaultKind::ResponseLost);
+            self.count_fault(node, FaultKind::ResponseLost);
             if self.is_planted(Plant::RetryElsewhere) {
                 self.retry_elsewhere(node, items, &adds)?;
             }

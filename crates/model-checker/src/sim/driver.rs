@@ -200,7 +200,7 @@ impl World<'_> {
     pub(super) fn synced(&mut self, node: usize) -> Result<(), Violation> {
         if self.nodes[node].sync_fails {
             // What a failed sync has left on the disk nobody knows, so the process must end.
-            self.fault(node, FaultKind::SyncFailed);
+            self.count_fault(node, FaultKind::SyncFailed);
             self.nodes[node].disk.fail_sync();
             self.die(node, false);
             return Ok(());

@@ -103,7 +103,7 @@ impl World<'_> {
             CrashPoint::BeforeSync => FaultKind::CrashBeforeSync,
             CrashPoint::BeforeAck => FaultKind::CrashBeforeAck,
         };
-        self.fault(node, kind);
+        self.count_fault(node, kind);
         self.die(node, power);
         true
     }
@@ -117,12 +117,12 @@ impl World<'_> {
     /// The process ends, and is started again later.
     pub(super) fn die(&mut self, node: usize, power: bool) {
         if power {
-            self.fault(node, FaultKind::PowerLost);
+            self.count_fault(node, FaultKind::PowerLost);
             if let Some(kind) = self.nodes[node].disk.lose_power(&mut self.random) {
-                self.fault(node, kind);
+                self.count_fault(node, kind);
             }
         } else {
-            self.fault(node, FaultKind::ProcessKilled);
+            self.count_fault(node, FaultKind::ProcessKilled);
         }
         self.nodes[node].forget();
         let down_us = self.random.between(DOWN_US.0, DOWN_US.1);

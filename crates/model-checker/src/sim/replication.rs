@@ -63,20 +63,20 @@ impl World<'_> {
             Fate::Arrives { at, overtakes } => {
                 arrive(at);
                 if overtakes {
-                    self.fault(to, FaultKind::MessageReordered);
+                    self.count_fault(to, FaultKind::MessageReordered);
                 }
             }
             Fate::HeldBack { at } => {
                 arrive(at);
-                self.fault(to, FaultKind::MessageHeldBack);
+                self.count_fault(to, FaultKind::MessageHeldBack);
             }
             Fate::Twice { at, again } => {
                 arrive(at);
                 arrive(again);
-                self.fault(to, FaultKind::MessageDuplicated);
+                self.count_fault(to, FaultKind::MessageDuplicated);
             }
             Fate::Lost => {
-                self.fault(to, FaultKind::MessageLost);
+                self.count_fault(to, FaultKind::MessageLost);
                 self.undelivered(from, to, &message);
             }
             Fate::Cut => self.undelivered(from, to, &message),

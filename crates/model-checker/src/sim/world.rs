@@ -1,13 +1,13 @@
 //! One run: the nodes, the network, the clients, and the loop that moves them.
 //!
-//! A run has three phases. First the schedule's requests and troubles. Then *isolation*: all nodes
+//! A run has three phases. First the schedule's requests and faults. Then *isolation*: all nodes
 //! run, none reaches another, and each must still take an add and answer a read (availability).
 //! Then the network heals, and the run goes on until nothing is left to happen: what the nodes
 //! hold then is judged in [`rest`](super::rest).
 //!
 //! The methods of [`World`] are in several files, one a concept: [`driver`](super::driver) (commit,
 //! recovery), [`replication`](super::replication), [`clients`](super::clients),
-//! [`trouble`](super::trouble). What can be wrong is judged where it becomes visible, by functions
+//! [`faults`](super::faults). What can be wrong is judged where it becomes visible, by functions
 //! of [`oracle`](super::oracle).
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use crdt_core::CounterName;
 
 use super::clients::Clients;
 use super::driver::Node;
+use super::faults::Backup;
 use super::kinds::{FaultCounts, FaultKind, Sight, SightCounts};
 use super::ledger::Ledger;
 use super::network::{Message, Network};
@@ -26,7 +27,6 @@ use super::queue::{Queue, SimTime};
 use super::random::Random;
 use super::schedule::{COUNTERS, Schedule};
 use super::story::{Entry, MessageEntry, Story, counter_name};
-use super::trouble::Backup;
 
 /// In isolation, what was slow gets this long to finish before each node is asked for an add.
 const ISOLATION_SETTLE_US: u64 = 150_000;
@@ -46,8 +46,8 @@ pub(super) enum Event {
     Farewell {
         node: usize,
     },
-    Trouble(usize),
-    TroubleOver(usize),
+    FaultBegins(usize),
+    FaultEnds(usize),
     Backup {
         fault: usize,
     },
@@ -138,7 +138,7 @@ impl<'a> World<'a> {
         for (number, op) in self.schedule.ops.iter().enumerate() {
             self.queue.plan(op.at, Event::Op(number));
         }
-        self.plan_troubles();
+        self.plan_faults();
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }
@@ -188,12 +188,12 @@ impl<'a> World<'a> {
             Event::Op(op) => self.request(op),
             Event::ReadAgain { op, add, tries } => self.read_own(op, add, tries),
             Event::Farewell { node } => self.farewell(node),
-            Event::Trouble(fault) => {
-                self.trouble(fault);
+            Event::FaultBegins(number) => {
+                self.begin_fault(number);
                 Ok(())
             }
-            Event::TroubleOver(fault) => {
-                self.trouble_over(fault);
+            Event::FaultEnds(number) => {
+                self.end_fault(number);
                 Ok(())
             }
             Event::Backup { fault } => {
@@ -238,9 +238,9 @@ impl<'a> World<'a> {
         self.tell(Entry::Message(entry));
     }
 
-    pub(super) fn fault(&mut self, node: usize, kind: FaultKind) {
+    pub(super) fn count_fault(&mut self, node: usize, kind: FaultKind) {
         self.faults.count(kind);
-        self.tell(Entry::Fault { node, kind });
+        self.tell(Entry::FaultFired { node, kind });
     }
 
     pub(super) fn see(&mut self, sight: Sight) {
@@ -280,8 +280,8 @@ impl Event {
             Self::Op(_)
             | Self::ReadAgain { .. }
             | Self::Farewell { .. }
-            | Self::Trouble(_)
-            | Self::TroubleOver(_)
+            | Self::FaultBegins(_)
+            | Self::FaultEnds(_)
             | Self::Backup { .. }
             | Self::Start { .. } => None,
         }
