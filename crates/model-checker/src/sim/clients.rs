@@ -1,4 +1,4 @@
-//! Clients: they add, they read, and they remember what they were told.
+//! Clients: they add, they read, and they remember what they were answered.
 //!
 //! An add that is not answered is *indeterminate*: it may count or not. Sessions keep the token of
 //! their last acknowledged adds, and read with it at any node. What clients know is kept apart from
@@ -7,12 +7,12 @@
 use crdt_core::{Mark, Sum};
 
 use super::driver::Waiting;
-use super::kinds::{FaultKind, Sight};
+use super::kinds::{Coverage, FaultKind};
 use super::ledger::Answer;
 use super::oracle::{self, Violation};
 use super::plant::Plant;
 use super::schedule::{COUNTERS, COUNTERS_GROWING, Request, SESSIONS};
-use super::story::Entry;
+use super::trace::TraceEntry;
 use super::world::{Event, World};
 
 /// How often a read looks whether its token is covered before it gives up, and how often it asks.
@@ -28,7 +28,7 @@ pub(super) struct Clients {
     /// For each session, the last add it was acknowledged: what its token stands for.
     tokens: [Option<usize>; SESSIONS],
     /// For each node, the adds it was asked for in isolation.
-    farewells: Vec<Vec<usize>>,
+    isolation_probes: Vec<Vec<usize>>,
 }
 
 impl Clients {
@@ -37,7 +37,7 @@ impl Clients {
             invoked: [0; COUNTERS],
             read: vec![[0; COUNTERS_GROWING]; nodes],
             tokens: [None; SESSIONS],
-            farewells: vec![Vec::new(); nodes],
+            isolation_probes: vec![Vec::new(); nodes],
         }
     }
 
@@ -82,7 +82,7 @@ impl World<'_> {
         for &(counter, amount) in items {
             self.clients.invoked[counter] += i128::from(amount.max(0));
         }
-        let unanswered = self.schedule.weather.unanswered;
+        let unanswered = self.schedule.conditions.unanswered;
         if self.random.chance(unanswered) {
             self.count_fault(node, FaultKind::RequestLost);
             return Ok(());
@@ -116,8 +116,8 @@ impl World<'_> {
             let replica = &mut self.nodes[node].replicas[shard];
             let index = replica.counter(&self.names[counter]);
             let Ok(mark) = replica.add(index, Sum::of(amount)) else {
-                self.see(Sight::AddRefused);
-                self.tell(Entry::Refused {
+                self.cover(Coverage::AddRefused);
+                self.trace(TraceEntry::Refused {
                     node,
                     counter,
                     amount,
@@ -126,7 +126,7 @@ impl World<'_> {
             };
             let add = self.ledger.take((counter, amount), shard, incarnation);
             self.nodes[node].taken[shard].push((add, mark));
-            self.tell(Entry::Taken {
+            self.trace(TraceEntry::Taken {
                 node,
                 add,
                 counter,
@@ -207,7 +207,7 @@ impl World<'_> {
     fn answer(&mut self, node: usize, request: &Waiting) {
         for &add in &request.adds {
             self.ledger.adds[add].answer = Answer::Acknowledged;
-            self.tell(Entry::Acknowledged { node, add });
+            self.trace(TraceEntry::Acknowledged { node, add });
         }
         if let (Some(session), Some(&add)) = (request.session, request.adds.last()) {
             self.clients.tokens[session] = Some(add);
@@ -222,7 +222,7 @@ impl World<'_> {
         let value = replica
             .find(name.as_str())
             .map_or(0, |index| replica.value(index));
-        self.tell(Entry::Read {
+        self.trace(TraceEntry::Read {
             node,
             counter,
             value,
@@ -264,7 +264,7 @@ impl World<'_> {
             return self.fork_found(node, shard, &fork);
         }
         let covered = held.version >= at.version;
-        self.tell(Entry::ReadOwn { node, add, covered });
+        self.trace(TraceEntry::ReadOwn { node, add, covered });
         if !covered {
             if tries < TOKEN_TRIES_MAX {
                 let again = Event::ReadAgain {
@@ -276,10 +276,10 @@ impl World<'_> {
             }
             return Ok(());
         }
-        self.see(if tries > 0 {
-            Sight::TokenAwaited
+        self.cover(if tries > 0 {
+            Coverage::TokenAwaited
         } else {
-            Sight::TokenCovered
+            Coverage::TokenCovered
         });
         if !self.ledger.holds(add, held) {
             let says = format!("add #{add} gave a token for {at}, which {held} does not cover");
@@ -291,7 +291,7 @@ impl World<'_> {
     // Isolation: what a node can do by itself.
 
     /// Asks an isolated node for a read, and for one add to each counter that only grows.
-    pub(super) fn farewell(&mut self, node: usize) -> Result<(), Violation> {
+    pub(super) fn probe_isolated(&mut self, node: usize) -> Result<(), Violation> {
         if !self.answers(node) {
             return Ok(());
         }
@@ -300,13 +300,13 @@ impl World<'_> {
             self.read(node, counter)?;
             self.clients.invoked[counter] += 1;
         }
-        self.clients.farewells[node] = self.take(node, None, &items, false);
+        self.clients.isolation_probes[node] = self.take(node, None, &items, false);
         self.kick(node)
     }
 
     /// All of them have been answered by now.
     pub(super) fn judge_availability(&self) -> Result<(), Violation> {
-        for (node, adds) in self.clients.farewells.iter().enumerate() {
+        for (node, adds) in self.clients.isolation_probes.iter().enumerate() {
             let answered = adds
                 .iter()
                 .filter(|&&add| self.ledger.adds[add].is_acknowledged());

@@ -8,14 +8,14 @@ use std::rc::Rc;
 use crdt_core::{Interval, Mark, Replica, ReplicaId};
 
 use super::disk::{Disk, Frame, Frames};
-use super::kinds::{FaultKind, Sight};
+use super::kinds::{Coverage, FaultKind};
 use super::ledger::Incarnation;
 use super::oracle::{self, Violation};
 use super::plant::Plant;
 use super::queue::SimTime;
 use super::replication::{Pull, Serving};
 use super::schedule::{COUNTERS, CrashPoint};
-use super::story::Entry;
+use super::trace::TraceEntry;
 use super::world::{Event, World};
 
 /// The page cache takes a group within this time.
@@ -136,7 +136,7 @@ impl World<'_> {
         if writing.frames.is_empty() {
             return Ok(());
         }
-        self.tell(Entry::Committed {
+        self.trace(TraceEntry::Committed {
             node,
             frames: writing.frames.len(),
         });
@@ -209,7 +209,7 @@ impl World<'_> {
         if self.dies_at(node, CrashPoint::BeforeAck) {
             return Ok(());
         }
-        self.tell(Entry::Synced { node });
+        self.trace(TraceEntry::Synced { node });
         let Some(writing) = self.nodes[node].writing.take() else {
             return Ok(());
         };
@@ -266,8 +266,8 @@ impl World<'_> {
             }
         }
         disk.compact(frames, overlap);
-        self.see(Sight::SnapshotTaken);
-        self.tell(Entry::Snapshot { node });
+        self.cover(Coverage::SnapshotTaken);
+        self.trace(TraceEntry::Snapshot { node });
     }
 
     fn disk_done(&mut self, node: usize, (least, most): (u64, u64)) -> SimTime {

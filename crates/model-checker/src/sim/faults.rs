@@ -6,7 +6,7 @@ use super::ledger::Incarnation;
 use super::plant::Plant;
 use super::queue::SimTime;
 use super::schedule::{CrashPoint, Fault, ScheduledFault};
-use super::story::Entry;
+use super::trace::TraceEntry;
 use super::world::{Event, World};
 
 /// A slow disk takes so many times longer.
@@ -47,7 +47,7 @@ impl World<'_> {
     pub(super) fn begin_fault(&mut self, number: usize) {
         let ScheduledFault { node, fault, .. } = self.schedule.faults[number];
         let over = self.now.after_us(self.schedule.faults[number].lasts_us);
-        self.tell(Entry::FaultBegins { node, fault });
+        self.trace(TraceEntry::FaultBegins { node, fault });
         match fault {
             Fault::Crash { point, power } => {
                 if self.nodes[node].up {
@@ -107,7 +107,7 @@ impl World<'_> {
             | Fault::Clock { .. }
             | Fault::StreamReset { .. } => return,
         }
-        self.tell(Entry::FaultEnds { node, fault });
+        self.trace(TraceEntry::FaultEnds { node, fault });
     }
 
     fn power_outage(&mut self) {
@@ -200,7 +200,7 @@ impl World<'_> {
 
     /// All processes run, at their usual speed, and none reaches another.
     pub(super) fn isolate(&mut self) {
-        self.tell(Entry::Isolated);
+        self.trace(TraceEntry::Isolated);
         for node in 0..self.nodes.len() {
             let place = &mut self.nodes[node];
             place.armed = None;
@@ -216,7 +216,7 @@ impl World<'_> {
 
     /// Everybody reaches everybody, and asks for what it lacks.
     pub(super) fn heal(&mut self) {
-        self.tell(Entry::Healed);
+        self.trace(TraceEntry::Healed);
         self.network.heal();
         for node in 0..self.nodes.len() {
             for peer in (0..self.nodes.len()).filter(|&peer| peer != node) {

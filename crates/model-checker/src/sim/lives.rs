@@ -9,12 +9,12 @@ use std::rc::Rc;
 use crdt_core::{Replica, StartId};
 
 use super::disk::{Disk, Frame};
-use super::kinds::{FaultKind, Sight};
+use super::kinds::{Coverage, FaultKind};
 use super::ledger::Incarnation;
 use super::oracle::Violation;
 use super::plant::Plant;
 use super::schedule::CrashPoint;
-use super::story::Entry;
+use super::trace::TraceEntry;
 use super::world::{Event, World};
 
 /// How long a process is down.
@@ -46,7 +46,7 @@ impl World<'_> {
             }
         }
         let frames = self.nodes[node].disk.frames().len();
-        self.tell(Entry::Started {
+        self.trace(TraceEntry::Started {
             node,
             incarnation: incarnation.0,
             frames,
@@ -135,8 +135,8 @@ impl World<'_> {
     /// A node that knows that its own lane has forked stops for good; its directory is set aside
     /// for a person to look at, and an empty one takes its place.
     pub(super) fn replace(&mut self, node: usize) {
-        self.see(Sight::NodeReplaced);
-        self.tell(Entry::Replaced { node });
+        self.cover(Coverage::NodeReplaced);
+        self.trace(TraceEntry::Replaced { node });
         self.die(node, false);
         self.set_disk(node, Disk::default(), None);
     }
@@ -166,6 +166,6 @@ impl World<'_> {
                 excused += 1;
             }
         }
-        (0..excused).for_each(|_| self.see(Sight::AddExcused));
+        (0..excused).for_each(|_| self.cover(Coverage::AddExcused));
     }
 }

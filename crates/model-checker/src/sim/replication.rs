@@ -1,6 +1,6 @@
 //! Anti-entropy between nodes, as `tallyd` runs it: one stream for each ordered pair.
 //!
-//! The receiver opens a stream with all that it holds, and later tells what has changed in it. The
+//! The receiver opens a stream with all that it holds, and later reports what has changed in it. The
 //! sender keeps a cursor for each lane: it advances by what was sent, not by what was confirmed,
 //! and begins again from what the receiver holds when the stream is opened anew. The sender's own
 //! lane goes out at its pace. Lanes of others are relayed, and only when the receiver has lacked
@@ -13,12 +13,12 @@ use std::rc::Rc;
 
 use crdt_core::Fork;
 
-use super::kinds::{FaultKind, Sight};
+use super::kinds::{Coverage, FaultKind};
 use super::ledger::Ledger;
 use super::network::{Fate, Message};
 use super::oracle::Violation;
 use super::plant::Plant;
-use super::story::MessageEntry;
+use super::trace::MessageEntry;
 use super::world::{Event, World};
 
 pub(super) use pull::Pull;
@@ -33,8 +33,8 @@ impl World<'_> {
         fork: &Fork,
     ) -> Result<(), Violation> {
         let number = Ledger::number(fork.lane);
-        self.see(Sight::ForkFound);
-        self.tell_message(MessageEntry::ForkFound {
+        self.cover(Coverage::ForkFound);
+        self.trace_message(MessageEntry::ForkFound {
             node,
             shard,
             lane: number.0,
@@ -85,7 +85,7 @@ impl World<'_> {
 
     /// A message that never arrives breaks its stream.
     fn undelivered(&mut self, from: usize, to: usize, message: &Message) {
-        self.tell_message(MessageEntry::Undelivered { from, to });
+        self.trace_message(MessageEntry::Undelivered { from, to });
         match *message {
             Message::Open { stream, .. } | Message::Held { stream, .. } => {
                 self.break_stream(from, to, stream);
@@ -109,7 +109,7 @@ impl World<'_> {
             Message::Held { stream, marks } => {
                 let serving = self.nodes[to].servings[from].as_ref();
                 if serving.is_some_and(|serving| serving.stream == *stream) {
-                    self.told((from, to), marks)?;
+                    self.held_reported((from, to), marks)?;
                 }
                 Ok(())
             }

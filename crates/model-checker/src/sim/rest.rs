@@ -5,7 +5,7 @@
 
 use crdt_core::{Mark, Replica, ReplicaId, StartId};
 
-use super::kinds::Sight;
+use super::kinds::Coverage;
 use super::ledger::Ledger;
 use super::oracle::Violation;
 use super::schedule::COUNTERS;
@@ -53,7 +53,7 @@ impl World<'_> {
             }
         }
         if forked {
-            self.see(Sight::ForkAtRest);
+            self.cover(Coverage::ForkAtRest);
         }
         Ok(())
     }
@@ -96,16 +96,16 @@ impl World<'_> {
         let held = |shard: usize, lane: ReplicaId| self.nodes[node].replicas[shard].held(lane);
         let counted = self.ledger.counted(|shard, lane| vec![held(shard, lane)]);
         let mut sums = [0; COUNTERS];
-        let mut sights = Vec::new();
+        let mut coverage = Vec::new();
         for (add, &counts) in self.ledger.adds.iter().zip(&counted) {
             if counts {
                 sums[add.counter] += i128::from(add.amount);
             }
             if !add.is_acknowledged() {
-                sights.push(if counts {
-                    Sight::UnansweredCounted
+                coverage.push(if counts {
+                    Coverage::UnansweredCounted
                 } else {
-                    Sight::UnansweredLost
+                    Coverage::UnansweredLost
                 });
             }
             if counts && add.repeats.is_some_and(|first| counted[first]) {
@@ -113,8 +113,8 @@ impl World<'_> {
                 return Err(self.violation("conservation", Some(node), says));
             }
         }
-        for sight in sights {
-            self.see(sight);
+        for path in coverage {
+            self.cover(path);
         }
         for (counter, sum) in sums.into_iter().enumerate() {
             let value = self.read(node, counter)?;

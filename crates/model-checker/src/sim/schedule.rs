@@ -109,7 +109,7 @@ pub(crate) struct ScheduledFault {
 
 /// How well the network works, in messages of a thousand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Weather {
+pub(crate) struct Conditions {
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
     pub(crate) held_back: u64,
@@ -125,7 +125,7 @@ pub struct Schedule {
     pub(crate) seed: u64,
     pub(crate) nodes: usize,
     pub(crate) shards: usize,
-    pub(crate) weather: Weather,
+    pub(crate) conditions: Conditions,
     pub(crate) ops: Vec<Op>,
     pub(crate) faults: Vec<ScheduledFault>,
     /// When the faults end.
@@ -138,7 +138,7 @@ impl Schedule {
         let mut random = Random::new(seed);
         let nodes = bounds.nodes.unwrap_or_else(|| draw_nodes(&mut random));
         let shards = usize::try_from(random.between(1, SHARDS_MAX)).expect("a small number");
-        let weather = draw_weather(&mut random);
+        let conditions = draw_conditions(&mut random);
         // Some schedules are bursts, which make large groups, and some leave time between adds.
         let gap_us_max = [400, 4_000, 12_000][random.index(3)];
         let mut at = SimTime::default();
@@ -159,7 +159,7 @@ impl Schedule {
             seed,
             nodes,
             shards,
-            weather,
+            conditions,
             ops,
             faults,
             ends,
@@ -174,15 +174,15 @@ fn draw_nodes(random: &mut Random) -> usize {
     Bounds::NODES_MIN + random.index(Bounds::NODES_MAX - Bounds::NODES_MIN + 1)
 }
 
-fn draw_weather(random: &mut Random) -> Weather {
+fn draw_conditions(random: &mut Random) -> Conditions {
     let latency_us_max = [1_000, 10_000, 60_000][random.index(3)];
     if random.chance(300) {
-        return Weather {
+        return Conditions {
             latency_us_max,
-            ..Weather::default()
+            ..Conditions::default()
         };
     }
-    Weather {
+    Conditions {
         lost: random.below(80),
         duplicated: random.below(80),
         held_back: random.below(60),

@@ -18,7 +18,7 @@ use crdt_core::CounterName;
 use super::clients::Clients;
 use super::driver::Node;
 use super::faults::Backup;
-use super::kinds::{FaultCounts, FaultKind, Sight, SightCounts};
+use super::kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 use super::ledger::Ledger;
 use super::network::{Message, Network};
 use super::oracle::Violation;
@@ -26,7 +26,7 @@ use super::plant::Plant;
 use super::queue::{Queue, SimTime};
 use super::random::Random;
 use super::schedule::{COUNTERS, Schedule};
-use super::story::{Entry, MessageEntry, Story, counter_name};
+use super::trace::{MessageEntry, Trace, TraceEntry, counter_name};
 
 /// In isolation, what was slow gets this long to finish before each node is asked for an add.
 const ISOLATION_SETTLE_US: u64 = 150_000;
@@ -43,7 +43,7 @@ pub(super) enum Event {
         add: usize,
         tries: u32,
     },
-    Farewell {
+    IsolationProbe {
         node: usize,
     },
     FaultBegins(usize),
@@ -72,7 +72,7 @@ pub(super) enum Event {
         from: usize,
         to: usize,
     },
-    TellHeld {
+    ReportHeld {
         node: usize,
         peer: usize,
         stream: u64,
@@ -99,12 +99,12 @@ pub(super) struct World<'a> {
     /// Directories that faults of these numbers will set back.
     pub(super) backups: BTreeMap<usize, Backup>,
     pub(super) faults: FaultCounts,
-    pub(super) sights: SightCounts,
-    pub(super) story: Story,
+    pub(super) coverage: CoverageCounts,
+    pub(super) trace: Trace,
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(schedule: &'a Schedule, plant: Option<Plant>, story: Story) -> Self {
+    pub(super) fn new(schedule: &'a Schedule, plant: Option<Plant>, trace: Trace) -> Self {
         // Not the numbers that drew the schedule, or taking out one fault would change all others.
         let mut random = Random::new(schedule.seed ^ 0x5eed_0f7e_70d1_ce00);
         let mut ledger = Ledger::new(schedule.shards);
@@ -123,13 +123,13 @@ impl<'a> World<'a> {
             random,
             names: (0..COUNTERS).map(name).collect(),
             nodes,
-            network: Network::new(schedule.nodes, schedule.weather),
+            network: Network::new(schedule.nodes, schedule.conditions),
             ledger,
             clients: Clients::new(schedule.nodes),
             backups: BTreeMap::new(),
             faults: FaultCounts::default(),
-            sights: SightCounts::default(),
-            story,
+            coverage: CoverageCounts::default(),
+            trace,
         }
     }
 
@@ -147,7 +147,7 @@ impl<'a> World<'a> {
         self.isolate();
         let asked = self.schedule.ends.after_us(ISOLATION_SETTLE_US);
         for node in 0..self.nodes.len() {
-            self.queue.plan(asked, Event::Farewell { node });
+            self.queue.plan(asked, Event::IsolationProbe { node });
         }
         self.go_on(Some(asked.after_us(ISOLATION_ANSWER_US)))?;
         self.judge_availability()?;
@@ -187,7 +187,7 @@ impl<'a> World<'a> {
         match event {
             Event::Op(op) => self.request(op),
             Event::ReadAgain { op, add, tries } => self.read_own(op, add, tries),
-            Event::Farewell { node } => self.farewell(node),
+            Event::IsolationProbe { node } => self.probe_isolated(node),
             Event::FaultBegins(number) => {
                 self.begin_fault(number);
                 Ok(())
@@ -209,8 +209,8 @@ impl<'a> World<'a> {
             Event::Written { .. } | Event::Synced { .. } | Event::Start { .. } => Ok(()),
             Event::Deliver { from, to, message } => self.deliver(from, to, &message),
             Event::Serve { from, to } => self.serve(from, to),
-            Event::TellHeld { node, peer, stream } => {
-                self.tell_held(node, peer, stream);
+            Event::ReportHeld { node, peer, stream } => {
+                self.report_held(node, peer, stream);
                 Ok(())
             }
             Event::Reopen { node, peer, stream } => {
@@ -230,21 +230,21 @@ impl<'a> World<'a> {
         counter % self.schedule.shards
     }
 
-    pub(super) fn tell(&mut self, entry: Entry) {
-        self.story.tell(self.now, entry);
+    pub(super) fn trace(&mut self, entry: TraceEntry) {
+        self.trace.push(self.now, entry);
     }
 
-    pub(super) fn tell_message(&mut self, entry: MessageEntry) {
-        self.tell(Entry::Message(entry));
+    pub(super) fn trace_message(&mut self, entry: MessageEntry) {
+        self.trace(TraceEntry::Message(entry));
     }
 
     pub(super) fn count_fault(&mut self, node: usize, kind: FaultKind) {
         self.faults.count(kind);
-        self.tell(Entry::FaultFired { node, kind });
+        self.trace(TraceEntry::FaultFired { node, kind });
     }
 
-    pub(super) fn see(&mut self, sight: Sight) {
-        self.sights.count(sight);
+    pub(super) fn cover(&mut self, path: Coverage) {
+        self.coverage.count(path);
     }
 
     pub(super) fn is_planted(&self, plant: Plant) -> bool {
@@ -272,14 +272,14 @@ impl Event {
         match *self {
             Self::Written { node, .. }
             | Self::Synced { node, .. }
-            | Self::TellHeld { node, .. }
+            | Self::ReportHeld { node, .. }
             | Self::Reopen { node, .. } => Some(node),
             Self::Deliver { to, .. } => Some(to),
             Self::Serve { from, .. } => Some(from),
             // A client that is not answered goes away: see `request`.
             Self::Op(_)
             | Self::ReadAgain { .. }
-            | Self::Farewell { .. }
+            | Self::IsolationProbe { .. }
             | Self::FaultBegins(_)
             | Self::FaultEnds(_)
             | Self::Backup { .. }

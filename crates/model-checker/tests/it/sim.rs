@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use model_checker::sim::{Bounds, Campaign, Plant, shrink_and_tell};
+use model_checker::sim::{Bounds, Campaign, Plant, shrink_failure};
 
 /// A fixed first seed: these are tests of the simulator, and must not fail by chance.
 const SEED: u64 = 20_260_101;
@@ -91,21 +91,22 @@ fn nine_nodes_agree_and_every_run_can_be_repeated() {
 }
 
 #[test]
-fn a_failing_schedule_is_made_small_and_told() {
+fn a_failing_schedule_is_shrunk() {
     let planted = campaign(Some(Plant::TornFrameKept));
     let summary = planted.run(|_| {});
     let failure = summary.failures.first().expect("this bug is found");
-    let told =
-        shrink_and_tell(failure.seed, planted.bounds, planted.plant).expect("it fails again");
-    assert_eq!(told.violation.guarantee, failure.violation.guarantee);
+    let shrunk =
+        shrink_failure(failure.seed, planted.bounds, planted.plant).expect("it fails again");
+    assert_eq!(shrunk.violation.guarantee, failure.violation.guarantee);
     assert!(
-        told.ops.0 <= 10 && told.faults.0 <= 3,
+        shrunk.ops.0 <= 10 && shrunk.faults.0 <= 3,
         "{:?} {:?}",
-        told.ops,
-        told.faults
+        shrunk.ops,
+        shrunk.faults
     );
     assert!(
-        told.story
+        shrunk
+            .trace
             .iter()
             .any(|line| line.contains("from the middle of a frame on"))
     );

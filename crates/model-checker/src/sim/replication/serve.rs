@@ -7,7 +7,7 @@ use crate::sim::network::Message;
 use crate::sim::oracle::Violation;
 use crate::sim::plant::Plant;
 use crate::sim::queue::SimTime;
-use crate::sim::story::MessageEntry;
+use crate::sim::trace::MessageEntry;
 use crate::sim::world::{Event, World};
 
 /// A stream sends at most once in this time.
@@ -71,13 +71,13 @@ impl World<'_> {
             .iter()
             .enumerate()
             .flat_map(|(shard, digest)| digest.iter().map(move |(lane, mark)| (shard, lane, mark)));
-        self.told((from, node), &marks.collect::<Vec<_>>())?;
+        self.held_reported((from, node), &marks.collect::<Vec<_>>())?;
         self.wake(node, from, self.now);
         Ok(())
     }
 
     /// The receiver holds these lanes so far: checks each against what is known of it here.
-    pub(in crate::sim) fn told(
+    pub(in crate::sim) fn held_reported(
         &mut self,
         (from, node): (usize, usize),
         marks: &[(usize, ReplicaId, Mark)],
@@ -233,7 +233,7 @@ impl World<'_> {
                 cursor.lacking_since_us = None;
                 let (after, upto) = (after.version.get(), interval.to.version.get());
                 let lane = Ledger::number(lane).0;
-                self.tell_message(MessageEntry::Sent {
+                self.trace_message(MessageEntry::Sent {
                     from: node,
                     to,
                     shard,

@@ -1,6 +1,6 @@
-//! What happened in a run, told so that a person can follow it.
+//! The trace of a run: what happened in it, for a person to follow.
 //!
-//! Every entry also goes into a hash: two runs of one schedule must tell the same story, or
+//! Every entry also goes into a hash: two runs of one schedule must leave the same trace, or
 //! something in them depends on more than the seed. The entries themselves are kept only when
 //! somebody is going to read them.
 
@@ -11,7 +11,7 @@ use super::kinds::FaultKind;
 use super::queue::SimTime;
 use super::schedule::{CrashPoint, Fault};
 
-/// The name of a counter in stories and on the simulated wire.
+/// The name of a counter in traces and on the simulated wire.
 pub(crate) fn counter_name(counter: usize) -> String {
     use super::schedule::{COUNTER_HUGE, COUNTERS_GROWING};
     match counter {
@@ -23,7 +23,7 @@ pub(crate) fn counter_name(counter: usize) -> String {
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, Hash)]
-pub(crate) enum Entry {
+pub(crate) enum TraceEntry {
     Taken {
         node: usize,
         add: usize,
@@ -122,7 +122,7 @@ pub(crate) enum MessageEntry {
     },
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for TraceEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Taken {
@@ -281,24 +281,24 @@ fn fmt_fault(f: &mut fmt::Formatter<'_>, node: usize, fault: Fault) -> fmt::Resu
     }
 }
 
-/// The story of one run.
+/// The trace of one run.
 #[derive(Default)]
-pub(crate) struct Story {
-    hash: EntryHasher,
-    kept: Option<Vec<(SimTime, Entry)>>,
+pub(crate) struct Trace {
+    hash: TraceHasher,
+    kept: Option<Vec<(SimTime, TraceEntry)>>,
 }
 
-impl Story {
-    /// A story that is only hashed, or one that is to be read as well.
+impl Trace {
+    /// A trace that is only hashed, or one that is kept to be read.
     pub(crate) fn new(keep: bool) -> Self {
         Self {
-            hash: EntryHasher::default(),
+            hash: TraceHasher::default(),
             kept: keep.then(Vec::new),
         }
     }
 
     /// The next entry.
-    pub(crate) fn tell(&mut self, at: SimTime, entry: Entry) {
+    pub(crate) fn push(&mut self, at: SimTime, entry: TraceEntry) {
         (at, entry).hash(&mut self.hash);
         if let Some(kept) = &mut self.kept {
             kept.push((at, entry));
@@ -322,9 +322,9 @@ impl Story {
 /// Mixes words. The standard library's hasher may change between releases of the compiler, and is
 /// slower than the rest of the simulator.
 #[derive(Default)]
-struct EntryHasher(u64);
+struct TraceHasher(u64);
 
-impl Hasher for EntryHasher {
+impl Hasher for TraceHasher {
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.write_u64(u64::from(byte));
