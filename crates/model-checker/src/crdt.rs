@@ -29,15 +29,15 @@ pub use step::Step;
 use crate::shared::{Memo, Shared};
 use crate::world::World;
 
-/// How finely the way of an add to the disk is cut into steps.
+/// Whether the steps of an add on its way to the disk are atomic or interleave with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Grain {
     /// A commit is written and synced in one step, and what is delivered is committed at once. A
     /// crash between would leave the disk as it is before or after the step.
     #[default]
-    Whole,
+    Atomic,
     /// Deliver, commit (write) and sync are steps of their own, and crashes come between.
-    Fine,
+    Interleaved,
 }
 
 /// The bounds of a world, and the rule that it breaks.
@@ -61,7 +61,7 @@ pub struct Bounds {
     pub copies: u8,
     /// Nodes that stop for ever.
     pub deaths: u8,
-    /// How fine the steps are.
+    /// Whether steps are atomic or interleaved.
     pub grain: Grain,
     /// The broken rule.
     pub mutation: Mutation,
@@ -81,7 +81,7 @@ impl Bounds {
             roll_backs: 0,
             copies: 0,
             deaths: 0,
-            grain: Grain::Whole,
+            grain: Grain::Atomic,
             mutation: Mutation::None,
         }
     }
@@ -222,7 +222,7 @@ impl Crdt {
                 steps.extend(others().map(|peer| Step::RestartFrom(at, peer)));
             } else {
                 steps.push(Step::LosePower(at));
-                if self.rules.grain == Grain::Fine {
+                if self.rules.grain == Grain::Interleaved {
                     steps.push(Step::Kill(at));
                 }
             }
@@ -279,7 +279,7 @@ impl Model for Crdt {
                 }
             }
             steps.push(Step::Commit(at));
-            if self.rules.grain == Grain::Fine {
+            if self.rules.grain == Grain::Interleaved {
                 steps.push(Step::Sync(at));
             }
             let is_new = |message: &&Message| position(&state.sent, message).is_err();
@@ -333,7 +333,7 @@ impl Model for Crdt {
 }
 
 impl World for Crdt {
-    fn tell(&self, before: &State, step: &Step, after: &State) -> String {
+    fn describe(&self, before: &State, step: &Step, after: &State) -> String {
         let at = step.at();
         let values = |state: &State| -> Vec<i128> {
             let counters = 0..self.bounds.counters;

@@ -1,6 +1,6 @@
 //! Worlds over `lock_core`: several servers that share one number, and what may befall them.
 //!
-//! Every protocol of that crate has the same doors, so one world carries messages for all of them
+//! Every protocol of that crate has the same methods, so one world carries messages for all of them
 //! ([`Protocol`] says which machines; [`protocols`] has one entry each). Each server adds once. A
 //! message is delivered at most once, in any order, or never to the dead. "Never stuck" is no
 //! liveness property: each state is followed to its end without further faults, as in
@@ -21,7 +21,7 @@ use crate::world::World;
 /// The number before anybody adds.
 pub const BEGIN: i64 = 10;
 
-/// The machines of one protocol, and how to tell what they do.
+/// The machines of one protocol, and how to describe what they do.
 pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync {
     /// The side that counts.
     type Contender: Clone + Debug + Eq + Hash + Send + Sync;
@@ -52,9 +52,9 @@ pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync {
     fn value(server: &Self::Server) -> i64;
     /// What a request does, as a clause whose subject is the server that sent it; the number
     /// before it, where that is known.
-    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String;
+    fn describe_request(request: Self::Request, value_before: Option<i64>) -> String;
     /// What a reply says, as a clause whose subject is the server that gets it.
-    fn tell_reply(reply: Self::Reply) -> String;
+    fn describe_reply(reply: Self::Reply) -> String;
 }
 
 /// A world of one protocol.
@@ -122,7 +122,7 @@ type StepOf<P> = Step<<P as Protocol>::Request, <P as Protocol>::Reply>;
 
 impl<P: Protocol> Locks<P> {
     /// What the server `index` adds. Different amounts tell losses apart; in shared memory all add
-    /// 1, which makes the textbook's story.
+    /// 1, which makes the textbook's example.
     fn amount(&self, index: usize) -> i64 {
         if self.memory_is_shared {
             1
@@ -318,12 +318,12 @@ impl<P: Protocol> Model for Locks<P> {
     }
 
     fn format_action(&self, step: &Self::Action) -> String {
-        self.told(step, None)
+        self.clause(step, None)
     }
 }
 
 impl<P: Protocol> Locks<P> {
-    fn told(&self, step: &StepOf<P>, value_before: Option<i64>) -> String {
+    fn clause(&self, step: &StepOf<P>, value_before: Option<i64>) -> String {
         match *step {
             Step::Start(index) if self.memory_is_shared => {
                 format!("server {} {}", index + 1, protocols::reads(value_before))
@@ -332,11 +332,11 @@ impl<P: Protocol> Locks<P> {
                 format!("server {} wants to add {}", index + 1, self.amount(index))
             }
             Step::Deliver(Packet::Request(from, request)) => {
-                let clause = P::tell_request(request, value_before);
+                let clause = P::describe_request(request, value_before);
                 format!("server {} {clause}", from.0 + 1)
             }
             Step::Deliver(Packet::Reply(to, reply)) => {
-                format!("server {} {}", to.0 + 1, P::tell_reply(reply))
+                format!("server {} {}", to.0 + 1, P::describe_reply(reply))
             }
             Step::Crash(index) => format!("server {} crashes", index + 1),
             Step::CrashServer => "the lock server crashes".to_owned(),
@@ -346,8 +346,8 @@ impl<P: Protocol> Locks<P> {
 }
 
 impl<P: Protocol> World for Locks<P> {
-    fn tell(&self, before: &State<P>, step: &Self::Action, _after: &State<P>) -> String {
-        self.told(step, Some(P::value(&before.server)))
+    fn describe(&self, before: &State<P>, step: &Self::Action, _after: &State<P>) -> String {
+        self.clause(step, Some(P::value(&before.server)))
     }
 
     fn show(&self, state: &State<P>) -> String {

@@ -142,7 +142,7 @@ impl Model for Ops {
 }
 
 impl World for Ops {
-    fn tell(&self, _before: &State, step: &Step, after: &State) -> String {
+    fn describe(&self, _before: &State, step: &Step, after: &State) -> String {
         match step {
             Step::Add(amount) => format!("node 1 adds {amount}, and sends \"{amount:+}\""),
             Step::Deliver((_, amount)) => {

@@ -88,8 +88,8 @@ impl fmt::Display for Bounds {
         for (count, fault) in faults.into_iter().filter(|&(count, _)| count > 0) {
             write!(f, ", {count} {fault}")?;
         }
-        if self.grain == Grain::Fine {
-            write!(f, ", fine steps")?;
+        if self.grain == Grain::Interleaved {
+            write!(f, ", interleaved steps")?;
         }
         Ok(())
     }
@@ -177,14 +177,14 @@ fn crdt_bounds(name: &str) -> Option<Bounds> {
         "crdt-4x4" => Bounds { amounts: &[1], ..new(4, 4) },
         "crdt-3x4" => Bounds { amounts: &[1], ..new(3, 4) },
         "crdt-4x3" => Bounds { amounts: &[1], ..new(4, 3) },
-        "crdt-fine-2x3" => Bounds { grain: Grain::Fine, ..new(2, 3) },
+        "crdt-interleaved-2x3" => Bounds { grain: Grain::Interleaved, ..new(2, 3) },
         "crdt-two-counters-2x3" => Bounds { counters: 2, amounts: &[1, 2], ..new(2, 3) },
         "crdt-decrements-2x3" => Bounds { amounts: &[2, -1], ..new(2, 3) },
         "crdt-overflow-2x3" => Bounds { amounts: HUGE, ..new(2, 3) },
-        "crdt-crash-2x2" => Bounds { crashes: 1, grain: Grain::Fine, ..new(2, 2) },
+        "crdt-crash-2x2" => Bounds { crashes: 1, grain: Grain::Interleaved, ..new(2, 2) },
         // scylladb#2169: a counter shard used again after a crash that lost its log's end.
-        "crdt-crash-2x2x2-scylladb-2169" => Bounds { crashes: 2, grain: Grain::Fine, ..new(2, 2) },
-        "crdt-crash-2x3x2" => Bounds { crashes: 2, grain: Grain::Fine, ..new(2, 3) },
+        "crdt-crash-2x2x2-scylladb-2169" => Bounds { crashes: 2, grain: Grain::Interleaved, ..new(2, 2) },
+        "crdt-crash-2x3x2" => Bounds { crashes: 2, grain: Grain::Interleaved, ..new(2, 3) },
         // The bounds of `specs/tla`: these and crdt-2x3 have as many states as the specification.
         "crdt-crash-as-specified" => Bounds { crashes: 2, ..new(2, 2) },
         "crdt-relay-as-specified" => Bounds { counters: 2, amounts: &[1], ..new(3, 2) },
@@ -199,7 +199,7 @@ fn crdt_bounds(name: &str) -> Option<Bounds> {
         "crdt-rolled-back-2x4" => Bounds { roll_backs: 1, amounts: &[1], ..new(2, 4) },
         "crdt-rolled-back-3x2" => Bounds { roll_backs: 1, amounts: &[1], ..new(3, 2) },
         "crdt-rolled-back-3x3" => Bounds { roll_backs: 1, amounts: &[1], ..new(3, 3) },
-        "crdt-rolled-back-fine-2x3" => Bounds { roll_backs: 1, crashes: 1, amounts: &[1], grain: Grain::Fine, ..new(2, 3) },
+        "crdt-rolled-back-interleaved-2x3" => Bounds { roll_backs: 1, crashes: 1, amounts: &[1], grain: Grain::Interleaved, ..new(2, 3) },
         "crdt-rolled-back-twice-2x3" => Bounds { roll_backs: 2, amounts: &[1], ..new(2, 3) },
         "crdt-rolled-back-crash-2x3" => Bounds { roll_backs: 1, crashes: 1, amounts: &[1], ..new(2, 3) },
         "crdt-disk-copied-2x3" => Bounds { copies: 1, ..new(2, 3) },
@@ -215,12 +215,12 @@ fn mutant_bounds(name: &str) -> Option<Bounds> {
     let new = Bounds::new;
     let two_counters = Bounds { counters: 2, ..new(2, 3) };
     let crash = Bounds { crashes: 1, ..new(2, 2) };
-    let fine = Bounds { crashes: 2, grain: Grain::Fine, ..new(2, 2) };
+    let interleaved = Bounds { crashes: 2, grain: Grain::Interleaved, ..new(2, 2) };
     Some(match name {
         "mutant-additive-merge" => mutant(Mutation::AdditiveMerge, new(2, 3)),
         "mutant-sent-before-durable" => mutant(Mutation::SentBeforeDurable, crash),
-        "mutant-acknowledged-before-sync" => mutant(Mutation::AcknowledgedBeforeSync, fine),
-        "mutant-replayed-not-synced" => mutant(Mutation::ReplayedNotSynced, fine),
+        "mutant-acknowledged-before-sync" => mutant(Mutation::AcknowledgedBeforeSync, interleaved),
+        "mutant-replayed-not-synced" => mutant(Mutation::ReplayedNotSynced, interleaved),
         "mutant-piecemeal" => mutant(Mutation::Piecemeal, two_counters),
         "mutant-relay-omits-records" => mutant(Mutation::RelayOmitsRecords, Bounds { counters: 2, amounts: &[1], ..new(3, 2) }),
         "mutant-delta-dropped-on-send" => mutant(Mutation::DeltaDroppedOnSend, two_counters),

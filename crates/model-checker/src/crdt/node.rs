@@ -141,8 +141,8 @@ impl Node {
         self.is_writing = true;
         self.note_reads(rules);
         match rules.grain {
-            Grain::Whole => self.sync(rules),
-            Grain::Fine => Some(self),
+            Grain::Atomic => self.sync(rules),
+            Grain::Interleaved => Some(self),
         }
     }
 
@@ -163,7 +163,7 @@ impl Node {
         let interval = self.replica.import(message);
         let interval = rules.mutation.on_receive(&self.replica, interval);
         match self.replica.receive(interval) {
-            Ok(Received::Taken) if rules.grain == Grain::Whole => self.commit(rules),
+            Ok(Received::Taken) if rules.grain == Grain::Atomic => self.commit(rules),
             Ok(Received::Taken) => Some(self),
             Ok(Received::Known) | Err(ReceiveError::Gap { .. }) => None,
             Err(ReceiveError::Fork(_) | ReceiveError::Malformed { .. }) => {
