@@ -11,7 +11,7 @@ pub mod protocols;
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use lock_core::{Amount, ContenderId, Effect, Like, LikeId, Outcome};
+use lock_core::{Add, AddId, Amount, ContenderId, Effect, Outcome};
 use stateright::{Model, Property};
 
 pub use protocols::{Database, Lease, Lock, Naive};
@@ -36,8 +36,8 @@ pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync {
     fn contender(&self) -> Self::Contender;
     /// The server side, with the number at [`BEGIN`].
     fn server(&self) -> Self::Server;
-    /// Begins to count a like.
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>>;
+    /// Begins to count an add.
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>>;
     /// Takes a reply.
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>>;
     /// Serves a request.
@@ -84,7 +84,7 @@ pub struct State<P: Protocol> {
     crashes_left: u8,
 }
 
-/// One server that counts, and the fate of its like: ghost.
+/// One server that counts, and the fate of its add: ghost.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Contender<P: Protocol> {
     machine: P::Contender,
@@ -105,7 +105,7 @@ pub enum Packet<Request, Reply> {
 /// A step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step<Request, Reply> {
-    /// A server begins to count its like.
+    /// A server begins to count its add.
     Start(usize),
     /// A message arrives.
     Deliver(Packet<Request, Reply>),
@@ -133,13 +133,13 @@ impl<P: Protocol> Locks<P> {
 
     fn start(&self, state: &mut State<P>, index: usize) {
         let amount = Amount::new(self.amount(index)).expect("at least 1");
-        let like = Like {
-            id: LikeId(index as u64),
+        let add = Add {
+            id: AddId(index as u64),
             amount,
         };
         let contender = &mut state.contenders[index];
         contender.has_started = true;
-        let effects = P::start(&mut contender.machine, like);
+        let effects = P::start(&mut contender.machine, add);
         let sent = perform(state, index, effects);
         if self.memory_is_shared {
             for packet in sent {
@@ -355,7 +355,7 @@ impl<P: Protocol> World for Locks<P> {
     }
 }
 
-/// The number is what was acknowledged, plus some of those likes whose outcome is open.
+/// The number is what was acknowledged, plus some of those adds whose outcome is open.
 fn exact<P: Protocol>(world: &Locks<P>, state: &State<P>) -> bool {
     let mut sums = vec![BEGIN];
     for (index, contender) in state.contenders.iter().enumerate() {
@@ -372,7 +372,7 @@ fn exact<P: Protocol>(world: &Locks<P>, state: &State<P>) -> bool {
     sums.contains(&P::value(&state.server))
 }
 
-/// Without further faults, every server that lives gets an answer for its like.
+/// Without further faults, every server that lives gets an answer for its add.
 fn never_stuck<P: Protocol>(world: &Locks<P>, state: &State<P>) -> bool {
     let rest = world.at_rest(state);
     rest.contenders
@@ -380,7 +380,7 @@ fn never_stuck<P: Protocol>(world: &Locks<P>, state: &State<P>) -> bool {
         .all(|contender| !contender.is_up || contender.outcome.is_some())
 }
 
-/// Witness: every like was acknowledged.
+/// Witness: every add was acknowledged.
 fn all_counted<P: Protocol>(_world: &Locks<P>, state: &State<P>) -> bool {
     state
         .contenders

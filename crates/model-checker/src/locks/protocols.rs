@@ -6,7 +6,7 @@
 use lock_core::lease::{self, LeaseReply, LeaseRequest, LeaseServer, Millis};
 use lock_core::lock::{self, LockServer, ValueTravels};
 use lock_core::register::{self, Fencing, Register};
-use lock_core::{ContenderId, Effect, Like, Value, database, naive};
+use lock_core::{Add, ContenderId, Effect, Value, database, naive};
 
 use super::{BEGIN, Protocol};
 
@@ -46,7 +46,7 @@ fn describe_register_reply(reply: register::Reply) -> String {
     match reply {
         register::Reply::Value(value) => format!("learns that it is {}", value.0),
         register::Reply::Written | register::Reply::Incremented => {
-            "acknowledges its like".to_owned()
+            "acknowledges its add".to_owned()
         }
         register::Reply::StaleToken { .. } => "is refused: its lease is over".to_owned(),
         register::Reply::OutOfRange => "is refused: out of range".to_owned(),
@@ -67,8 +67,8 @@ impl Protocol for Naive {
         Register::new(Fencing::None, Value(BEGIN))
     }
 
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>> {
-        contender.start(like)
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>> {
+        contender.start(add)
     }
 
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>> {
@@ -114,8 +114,8 @@ impl Protocol for Database {
         Naive.server()
     }
 
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>> {
-        contender.start(like)
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>> {
+        contender.start(add)
     }
 
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>> {
@@ -161,8 +161,8 @@ impl Protocol for Lock {
         LockServer::new(Value(BEGIN))
     }
 
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>> {
-        contender.start(like)
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>> {
+        contender.start(add)
     }
 
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>> {
@@ -206,7 +206,7 @@ impl Protocol for Lock {
             } => {
                 format!("gets the lock with {}", value.0)
             }
-            lock::Reply::Stored => "acknowledges its like".to_owned(),
+            lock::Reply::Stored => "acknowledges its add".to_owned(),
             lock::Reply::Register(reply) => describe_register_reply(reply),
         }
     }
@@ -250,8 +250,8 @@ impl Protocol for Lease {
         }
     }
 
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>> {
-        contender.start(like)
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>> {
+        contender.start(add)
     }
 
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>> {
