@@ -12,7 +12,10 @@
 
 pub mod crdt;
 pub mod expectations;
+pub mod guarantee;
 pub mod locks;
+pub mod mutation;
+mod names;
 pub mod ops;
 pub mod proofs;
 pub mod report;

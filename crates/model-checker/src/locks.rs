@@ -16,6 +16,7 @@ use stateright::{Model, Property};
 
 pub use protocols::{Database, Lease, Lock, Naive};
 
+use crate::guarantee::{Check, Witness};
 use crate::world::World;
 
 /// The number before anybody adds.
@@ -311,9 +312,9 @@ impl<P: Protocol> Model for Locks<P> {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("exact", exact),
-            Property::always("never_stuck", never_stuck),
-            Property::sometimes("all counted", all_counted),
+            Property::always(Check::Exact.name(), exact),
+            Property::always(Check::NeverStuck.name(), never_stuck),
+            Property::sometimes(Witness::AllCounted.name(), all_counted),
         ]
     }
 

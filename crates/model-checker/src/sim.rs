@@ -13,7 +13,7 @@
 //!
 //! Read in this order: `schedule` (what is drawn), `world` (the loop), `driver`,
 //! `lives`, `replication`, `clients`, `faults` (what happens), `ledger` (the truth), `oracle` and
-//! `rest` (the judgement), `plant` (the proof that it finds bugs), `shrink` and `trace`
+//! `rest` (the judgement), `shrink` and `trace`
 //! (what a person gets to read).
 
 mod campaign;
@@ -26,7 +26,6 @@ mod ledger;
 mod lives;
 mod network;
 mod oracle;
-mod plant;
 mod queue;
 mod random;
 mod replication;
@@ -38,10 +37,12 @@ mod world;
 
 use std::panic::{self, AssertUnwindSafe};
 
+use crate::guarantee::Check;
+use crate::mutation::Mutation;
+
 pub use campaign::{Campaign, Failure, Summary};
 pub use kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 pub use oracle::Violation;
-pub use plant::Plant;
 pub use queue::SimTime;
 pub use schedule::{Bounds, Schedule};
 
@@ -58,13 +59,13 @@ struct Run {
 }
 
 /// Plays a schedule.
-fn run(schedule: &Schedule, plant: Option<Plant>, keep_trace: bool) -> Run {
-    let mut world = world::World::new(schedule, plant, trace::Trace::new(keep_trace));
+fn run(schedule: &Schedule, mutation: Option<Mutation>, keep_trace: bool) -> Run {
+    let mut world = world::World::new(schedule, mutation, trace::Trace::new(keep_trace));
     // An assertion of the core that fails is a finding like any other.
     let played = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
     let violation = match played {
         Ok(judged) => judged.err(),
-        Err(panicked) => Some(world.violation("no panic", None, panic_message(&*panicked))),
+        Err(panicked) => Some(world.violation(Check::NoPanic, None, panic_message(&*panicked))),
     };
     Run {
         violation,
@@ -97,22 +98,22 @@ pub struct Shrunk {
 
 /// The trace of a seed, whether it fails or not.
 #[must_use]
-pub fn trace(seed: u64, bounds: Bounds, plant: Option<Plant>) -> Vec<String> {
-    run(&Schedule::draw(seed, bounds), plant, true).trace
+pub fn trace(seed: u64, bounds: Bounds, mutation: Option<Mutation>) -> Vec<String> {
+    run(&Schedule::draw(seed, bounds), mutation, true).trace
 }
 
 /// Shrinks the schedule of a failing seed; `None` when the seed does not fail.
 #[must_use]
-pub fn shrink_failure(seed: u64, bounds: Bounds, plant: Option<Plant>) -> Option<Shrunk> {
+pub fn shrink_failure(seed: u64, bounds: Bounds, mutation: Option<Mutation>) -> Option<Shrunk> {
     let schedule = Schedule::draw(seed, bounds);
-    let guarantee = run(&schedule, plant, false).violation?.guarantee;
+    let violated = run(&schedule, mutation, false).violation?.violated;
     let fails = |smaller: &Schedule| {
-        run(smaller, plant, false)
+        run(smaller, mutation, false)
             .violation
-            .is_some_and(|found| found.guarantee == guarantee)
+            .is_some_and(|found| found.violated == violated)
     };
     let small = shrink::shrink(&schedule, fails);
-    let shrunk = run(&small, plant, true);
+    let shrunk = run(&small, mutation, true);
     Some(Shrunk {
         violation: shrunk.violation?,
         ops: (small.ops.len(), schedule.ops.len()),

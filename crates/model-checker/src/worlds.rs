@@ -8,8 +8,9 @@ use std::fmt;
 use lock_core::lock::ValueTravels;
 use lock_core::register::Fencing;
 
-use crate::crdt::{Bounds, Crdt, Grain, Mutation};
+use crate::crdt::{Bounds, Crdt, Grain};
 use crate::locks::{Database, Lease, Lock, Locks, Naive};
+use crate::mutation::Mutation;
 use crate::ops::{Dedupe, Ops};
 use crate::world::World;
 
@@ -194,7 +195,7 @@ fn crdt_bounds(name: &str) -> Option<Bounds> {
         "crdt-disk-lost-twice-2x2" => Bounds { disk_losses: 2, ..new(2, 2) },
         "crdt-disk-lost-3x2" => Bounds { disk_losses: 1, amounts: &[1], ..new(3, 2) },
         // riak_kv#679 and #1094: an actor's id used again after its state was lost.
-        "crdt-id-reused-2x3-riak-kv-679" => Bounds { disk_losses: 1, mutation: Mutation::IdReused, ..new(2, 3) },
+        "crdt-id-reused-2x3-riak-kv-679" => Bounds { disk_losses: 1, broken: &[Mutation::IdReused], ..new(2, 3) },
         "crdt-rolled-back-2x3" => Bounds { roll_backs: 1, ..new(2, 3) },
         "crdt-rolled-back-2x4" => Bounds { roll_backs: 1, amounts: &[1], ..new(2, 4) },
         "crdt-rolled-back-3x2" => Bounds { roll_backs: 1, amounts: &[1], ..new(3, 2) },
@@ -211,24 +212,24 @@ fn crdt_bounds(name: &str) -> Option<Bounds> {
 
 #[rustfmt::skip] // One line a world.
 fn mutant_bounds(name: &str) -> Option<Bounds> {
-    let mutant = |mutation, bounds| Bounds { mutation, ..bounds };
+    let mutant = |broken, bounds| Bounds { broken, ..bounds };
     let new = Bounds::new;
     let two_counters = Bounds { counters: 2, ..new(2, 3) };
     let crash = Bounds { crashes: 1, ..new(2, 2) };
     let interleaved = Bounds { crashes: 2, grain: Grain::Interleaved, ..new(2, 2) };
     Some(match name {
-        "mutant-additive-merge" => mutant(Mutation::AdditiveMerge, new(2, 3)),
-        "mutant-sent-before-durable" => mutant(Mutation::SentBeforeDurable, crash),
-        "mutant-acknowledged-before-sync" => mutant(Mutation::AcknowledgedBeforeSync, interleaved),
-        "mutant-replayed-not-synced" => mutant(Mutation::ReplayedNotSynced, interleaved),
-        "mutant-piecemeal" => mutant(Mutation::Piecemeal, two_counters),
-        "mutant-relay-omits-records" => mutant(Mutation::RelayOmitsRecords, Bounds { counters: 2, amounts: &[1], ..new(3, 2) }),
-        "mutant-delta-dropped-on-send" => mutant(Mutation::DeltaDroppedOnSend, two_counters),
-        "mutant-restart-from-peer" => mutant(Mutation::RestartFromPeer, crash),
-        "mutant-disk-lost-starts-equal" => mutant(Mutation::IdReusedAndStartsEqual, Bounds { disk_losses: 1, ..new(2, 3) }),
-        "mutant-rolled-back-starts-equal" => mutant(Mutation::StartsEqual, Bounds { roll_backs: 1, ..new(2, 3) }),
+        "mutant-additive-merge" => mutant(&[Mutation::AdditiveMerge], new(2, 3)),
+        "mutant-sent-before-durable" => mutant(&[Mutation::SentBeforeDurable], crash),
+        "mutant-acknowledged-before-sync" => mutant(&[Mutation::AcknowledgedBeforeSync], interleaved),
+        "mutant-replayed-not-synced" => mutant(&[Mutation::ReplayedNotSynced], interleaved),
+        "mutant-piecemeal" => mutant(&[Mutation::Piecemeal], two_counters),
+        "mutant-relay-omits-records" => mutant(&[Mutation::RelayOmitsRecords], Bounds { counters: 2, amounts: &[1], ..new(3, 2) }),
+        "mutant-delta-dropped-on-send" => mutant(&[Mutation::DeltaDroppedOnSend], two_counters),
+        "mutant-restart-from-peer" => mutant(&[Mutation::RestartFromPeer], crash),
+        "mutant-disk-lost-starts-equal" => mutant(&[Mutation::IdReused, Mutation::StartsEqual], Bounds { disk_losses: 1, ..new(2, 3) }),
+        "mutant-rolled-back-starts-equal" => mutant(&[Mutation::StartsEqual], Bounds { roll_backs: 1, ..new(2, 3) }),
         // FoundationDB's `commit_unknown_result`: an increment that is tried again counts twice.
-        "mutant-retried-elsewhere-foundationdb" => mutant(Mutation::RetriedElsewhere, crash),
+        "mutant-retried-elsewhere-foundationdb" => mutant(&[Mutation::RetriedElsewhere], crash),
         _ => return None,
     })
 }

@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use model_checker::sim::{self, Bounds, Campaign, Failure, Plant, Summary};
+use model_checker::mutation::Mutation;
+use model_checker::sim::{self, Bounds, Campaign, Failure, Summary};
 use serde_json::json;
 
 /// The most threads that are used: seeds are independent, but nobody has more cores to spare.
@@ -33,9 +34,9 @@ struct Args {
     /// Client requests in a schedule.
     #[arg(long, default_value_t = 100)]
     ops: usize,
-    /// Plant a bug, to see it found.
-    #[arg(long, value_parser = plant)]
-    plant: Option<Plant>,
+    /// Break a rule of the simulated driver, to see it found.
+    #[arg(long, value_parser = mutation)]
+    mutation: Option<Mutation>,
     /// Play every schedule twice and compare all that happened.
     #[arg(long)]
     twice: bool,
@@ -59,9 +60,12 @@ fn nodes(text: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("{number} is not within {least} to {most}"))
 }
 
-fn plant(name: &str) -> Result<Plant, String> {
-    let names: Vec<&str> = Plant::ALL.into_iter().map(Plant::name).collect();
-    Plant::named(name).ok_or_else(|| format!("{name:?} is none of {}", names.join(", ")))
+fn mutation(name: &str) -> Result<Mutation, String> {
+    let mut simulated = Mutation::SIMULATED.into_iter();
+    let names = Mutation::SIMULATED.map(Mutation::name).join(", ");
+    simulated
+        .find(|it| it.name() == name)
+        .ok_or_else(|| format!("{name:?} is none of {names}"))
 }
 
 fn main() -> ExitCode {
@@ -75,7 +79,7 @@ fn main() -> ExitCode {
             nodes: args.nodes,
             ops: args.ops,
         },
-        plant: args.plant,
+        mutation: args.mutation,
         twice: args.twice,
         threads: std::thread::available_parallelism()
             .map_or(1, usize::from)
@@ -83,7 +87,7 @@ fn main() -> ExitCode {
     };
     eprintln!("first seed {}", campaign.seed);
     if args.trace {
-        for line in sim::trace(campaign.seed, campaign.bounds, campaign.plant) {
+        for line in sim::trace(campaign.seed, campaign.bounds, campaign.mutation) {
             println!("{line}");
         }
     }
@@ -186,12 +190,12 @@ fn print_failure(campaign: &Campaign, failure: &Failure) {
         failure.violation,
         replay(campaign, failure.seed)
     );
-    let Some(shrunk) = sim::shrink_failure(failure.seed, campaign.bounds, campaign.plant) else {
+    let Some(shrunk) = sim::shrink_failure(failure.seed, campaign.bounds, campaign.mutation) else {
         eprintln!("It does not fail when it is played again: the simulator is not deterministic.");
         return;
     };
     eprintln!(
-        "The same guarantee is violated with {} of its {} requests and {} of its {} faults:\n",
+        "The same is violated with {} of its {} requests and {} of its {} faults:\n",
         shrunk.ops.0, shrunk.ops.1, shrunk.faults.0, shrunk.faults.1
     );
     for line in shrunk.trace {
@@ -205,14 +209,12 @@ fn replay(campaign: &Campaign, seed: u64) -> String {
         .bounds
         .nodes
         .map(|nodes| format!(" --nodes {nodes}"));
-    let plant = campaign
-        .plant
-        .map(|plant| format!(" --plant {}", plant.name()));
+    let mutation = campaign.mutation.map(|it| format!(" --mutation {it}"));
     format!(
         "cargo xtask sim --seed {seed} --schedules 1 --ops {}{}{}{}",
         campaign.bounds.ops,
         nodes.unwrap_or_default(),
-        plant.unwrap_or_default(),
+        mutation.unwrap_or_default(),
         if campaign.twice { " --twice" } else { "" }
     )
 }

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::kinds::{Coverage, CoverageCounts, FaultCounts};
 use super::oracle::Violation;
-use super::plant::Plant;
 use super::run;
 use super::schedule::{Bounds, Schedule};
+use crate::guarantee::Check;
+use crate::mutation::Mutation;
 
 /// How many seeds a thread takes at once: some milliseconds of work.
 const CHUNK: u64 = 16;
@@ -30,8 +31,8 @@ pub struct Campaign {
     pub schedules: u64,
     /// Their sizes.
     pub bounds: Bounds,
-    /// A bug to plant.
-    pub plant: Option<Plant>,
+    /// The rule that the driver breaks.
+    pub mutation: Option<Mutation>,
     /// Run every schedule twice and compare what happened.
     pub twice: bool,
     /// How many threads.
@@ -152,17 +153,17 @@ impl Campaign {
 
     fn one(&self, seed: u64, part: &mut Summary) {
         let schedule = Schedule::draw(seed, self.bounds);
-        let first = run(&schedule, self.plant, false);
+        let first = run(&schedule, self.mutation, false);
         part.schedules += 1;
         part.simulated_us += first.ended.us();
         part.faults.merge(&first.faults);
         part.coverage.merge(&first.coverage);
         let mut violation = first.violation;
         if self.twice && violation.is_none() {
-            let again = run(&schedule, self.plant, false);
+            let again = run(&schedule, self.mutation, false);
             if again.hash != first.hash {
                 violation = Some(Violation {
-                    guarantee: "determinism",
+                    violated: Check::Determinism.into(),
                     node: None,
                     at: again.ended,
                     says: "two runs of one seed differ".to_owned(),

@@ -10,10 +10,11 @@ use super::driver::Waiting;
 use super::kinds::{Coverage, FaultKind};
 use super::ledger::Answer;
 use super::oracle::{self, Violation};
-use super::plant::Plant;
 use super::schedule::{COUNTERS, COUNTERS_GROWING, Request, SESSIONS};
 use super::trace::TraceEntry;
 use super::world::{Event, World};
+use crate::guarantee::Guarantee;
+use crate::mutation::Mutation;
 
 /// How often a read looks whether its token is covered before it gives up, and how often it asks.
 const TOKEN_TRIES_MAX: u32 = 4;
@@ -94,7 +95,7 @@ impl World<'_> {
         let adds = self.take(node, Some(session), items, response_lost);
         if response_lost {
             self.count_fault(node, FaultKind::ResponseLost);
-            if self.is_planted(Plant::RetryElsewhere) {
+            if self.breaks(Mutation::RetriedElsewhere) {
                 self.retry_elsewhere(node, items, &adds)?;
             }
         }
@@ -162,7 +163,7 @@ impl World<'_> {
         self.kick(other)
     }
 
-    /// Answers the requests whose adds are durable, or (a planted bug) only written.
+    /// Answers the requests whose adds are durable, or (a mutation) only written.
     pub(super) fn acknowledge(&mut self, node: usize, written_is_enough: bool) {
         let waiting = std::mem::take(&mut self.nodes[node].waiting);
         for request in waiting {
@@ -176,9 +177,9 @@ impl World<'_> {
                 let mut adds = request.adds.iter();
                 adds.all(|&add| self.nodes[node].taken.iter().flatten().all(|t| t.0 != add))
             };
-            let enough = match self.plant {
-                Some(Plant::WaitForPeer) => durable && self.others_hold(node, &request),
-                Some(Plant::AckBeforeSync) if written_is_enough => committed(),
+            let enough = match self.mutation {
+                Some(Mutation::WaitForPeer) => durable && self.others_hold(node, &request),
+                Some(Mutation::AcknowledgedBeforeSync) if written_is_enough => committed(),
                 _ => durable,
             };
             if !enough {
@@ -189,7 +190,7 @@ impl World<'_> {
         }
     }
 
-    /// What a planted bug waits for.
+    /// What a mutation waits for.
     fn others_hold(&self, node: usize, request: &Waiting) -> bool {
         let own = self.ledger.ids()[self.nodes[node].incarnation.0];
         let mut others = self
@@ -232,13 +233,13 @@ impl World<'_> {
             if !oracle::no_phantom(value, invoked) {
                 let name = &self.names[counter];
                 let says = format!("{name} is {value}, but clients have sent {invoked} in all");
-                return Err(self.violation("no_phantom", Some(node), says));
+                return Err(self.violation(Guarantee::NoPhantom, Some(node), says));
             }
             let before = std::mem::replace(&mut self.clients.read[node][counter], value);
             if !oracle::monotonic_reads(before, value) {
                 let name = &self.names[counter];
                 let says = format!("{name} was {before} and is {value}");
-                return Err(self.violation("monotonic_reads", Some(node), says));
+                return Err(self.violation(Guarantee::MonotonicReads, Some(node), says));
             }
         }
         Ok(value)
@@ -259,7 +260,7 @@ impl World<'_> {
         let replica = &self.nodes[node].replicas[shard];
         let held = replica.held(lane);
         if let Err(fork) = replica.admits(lane, at)
-            && !self.is_planted(Plant::TokenByVersion)
+            && !self.breaks(Mutation::TokenByVersion)
         {
             return self.fork_found(node, shard, &fork);
         }
@@ -283,7 +284,7 @@ impl World<'_> {
         });
         if !self.ledger.holds(add, held) {
             let says = format!("add #{add} gave a token for {at}, which {held} does not cover");
-            return Err(self.violation("read_your_writes", Some(node), says));
+            return Err(self.violation(Guarantee::ReadYourWrites, Some(node), says));
         }
         self.read(node, counter).map(|_| ())
     }
@@ -312,7 +313,7 @@ impl World<'_> {
                 .filter(|&&add| self.ledger.adds[add].is_acknowledged());
             if answered.count() != COUNTERS_GROWING {
                 let says = "it reaches no other node, and did not answer an add in time";
-                return Err(self.violation("availability", Some(node), says));
+                return Err(self.violation(Guarantee::Availability, Some(node), says));
             }
         }
         Ok(())

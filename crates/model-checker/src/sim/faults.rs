@@ -3,11 +3,11 @@
 use super::disk::Disk;
 use super::kinds::FaultKind;
 use super::ledger::Incarnation;
-use super::plant::Plant;
 use super::queue::SimTime;
 use super::schedule::{CrashPoint, Fault, ScheduledFault};
 use super::trace::TraceEntry;
 use super::world::{Event, World};
+use crate::mutation::Mutation;
 
 /// A slow disk takes so many times longer.
 const SLOW_DISK: u64 = 20;
@@ -121,7 +121,7 @@ impl World<'_> {
         self.count_fault(node, FaultKind::DiskLost);
         self.die(node, false);
         let reused = self
-            .is_planted(Plant::IdReused)
+            .breaks(Mutation::IdReused)
             .then_some(self.nodes[node].incarnation);
         self.set_disk(node, Disk::default(), reused);
     }

@@ -12,10 +12,11 @@ use super::disk::{Disk, Frame};
 use super::kinds::{Coverage, FaultKind};
 use super::ledger::Incarnation;
 use super::oracle::Violation;
-use super::plant::Plant;
 use super::schedule::CrashPoint;
 use super::trace::TraceEntry;
 use super::world::{Event, World};
+use crate::guarantee::Guarantee;
+use crate::mutation::Mutation;
 
 /// How long a process is down.
 const DOWN_US: (u64, u64) = (500, 60_000);
@@ -27,8 +28,8 @@ impl World<'_> {
             return Ok(());
         }
         let incarnation = self.nodes[node].incarnation;
-        let bits = match self.plant {
-            Some(Plant::VersionWithoutStart) => incarnation.0 as u64,
+        let bits = match self.mutation {
+            Some(Mutation::StartsEqual) => incarnation.0 as u64,
             _ => self.random.bits(),
         };
         let start = StartId::new(bits | 1 << 63);
@@ -42,7 +43,7 @@ impl World<'_> {
             let interval = replica.import(&frame.interval);
             if let Err(error) = replica.recover(&interval) {
                 let says = format!("the node's own log is refused: {error}");
-                return Err(self.violation("durability", Some(node), says));
+                return Err(self.violation(Guarantee::Durability, Some(node), says));
             }
         }
         let frames = self.nodes[node].disk.frames().len();
@@ -70,10 +71,10 @@ impl World<'_> {
     /// log's content is shown to others, so it must not be lost any more.
     fn recover_tail(&mut self, node: usize) {
         let torn = self.nodes[node].disk.cut_torn_tail();
-        if torn.is_some() && self.is_planted(Plant::CutTooFar) {
+        if torn.is_some() && self.breaks(Mutation::CutTooFar) {
             self.nodes[node].disk.cut_whole_frame();
         }
-        if let (Some(torn), true) = (torn, self.is_planted(Plant::TornFrameKept)) {
+        if let (Some(torn), true) = (torn, self.breaks(Mutation::TornFrameKept)) {
             let mut interval = torn.interval.clone();
             interval.sums.truncate(interval.sums.len() / 2);
             let frame = Frame {
@@ -82,7 +83,7 @@ impl World<'_> {
             };
             self.nodes[node].disk.write([Rc::new(frame)]);
         }
-        if !self.is_planted(Plant::RecoveryWithoutSync) {
+        if !self.breaks(Mutation::ReplayedNotSynced) {
             self.nodes[node].disk.sync();
         }
     }

@@ -17,9 +17,10 @@ use super::kinds::{Coverage, FaultKind};
 use super::ledger::Ledger;
 use super::network::{Fate, Message};
 use super::oracle::Violation;
-use super::plant::Plant;
 use super::trace::MessageEntry;
 use super::world::{Event, World};
+use crate::guarantee::Guarantee;
+use crate::mutation::Mutation;
 
 pub(super) use pull::Pull;
 pub(super) use serve::Serving;
@@ -41,9 +42,9 @@ impl World<'_> {
         });
         if !self.ledger.report_fork(shard, number) {
             let says = format!("no directory was rolled back or copied, and yet: {fork}");
-            return Err(self.violation("incarnation_safety", Some(node), says));
+            return Err(self.violation(Guarantee::IncarnationSafety, Some(node), says));
         }
-        if self.nodes[node].incarnation == number && !self.is_planted(Plant::ForkIgnored) {
+        if self.nodes[node].incarnation == number && !self.breaks(Mutation::ForkIgnored) {
             self.replace(node);
         }
         Ok(())

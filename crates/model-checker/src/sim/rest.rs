@@ -10,6 +10,7 @@ use super::ledger::Ledger;
 use super::oracle::Violation;
 use super::schedule::COUNTERS;
 use super::world::World;
+use crate::guarantee::Guarantee;
 
 impl World<'_> {
     /// Judges the whole of what the nodes hold.
@@ -35,7 +36,11 @@ impl World<'_> {
         let mut forked = false;
         for (number, node) in self.nodes.iter().enumerate() {
             if !node.up {
-                return Err(self.violation("availability", Some(number), "it does not run"));
+                return Err(self.violation(
+                    Guarantee::Availability,
+                    Some(number),
+                    "it does not run",
+                ));
             }
             for (shard, replica) in node.replicas.iter().enumerate() {
                 for &lane in self.ledger.ids() {
@@ -48,7 +53,7 @@ impl World<'_> {
                 let equal = replica.digest() == first[shard].digest();
                 if equal && !replica.values_from("").eq(first[shard].values_from("")) {
                     let says = format!("shard {shard} has node 0's digest and other values");
-                    return Err(self.violation("convergence", Some(number), says));
+                    return Err(self.violation(Guarantee::Convergence, Some(number), says));
                 }
             }
         }
@@ -73,11 +78,11 @@ impl World<'_> {
             number.0
         );
         if self.ledger.on_one_branch(shard, number, here, there) {
-            return Err(self.violation("convergence", Some(node), held));
+            return Err(self.violation(Guarantee::Convergence, Some(node), held));
         }
         if !self.ledger.is_reported(shard, number) {
             let says = format!("{held}, and nobody has noticed");
-            return Err(self.violation("incarnation_safety", Some(node), says));
+            return Err(self.violation(Guarantee::IncarnationSafety, Some(node), says));
         }
         if let Some(owner) = self
             .nodes
@@ -85,7 +90,7 @@ impl World<'_> {
             .position(|node| node.incarnation == number)
         {
             let says = format!("{held}, and its owner still takes adds");
-            return Err(self.violation("incarnation_safety", Some(owner), says));
+            return Err(self.violation(Guarantee::IncarnationSafety, Some(owner), says));
         }
         Ok(())
     }
@@ -110,7 +115,7 @@ impl World<'_> {
             }
             if counts && add.repeats.is_some_and(|first| counted[first]) {
                 let says = "an add that its client repeated counts twice";
-                return Err(self.violation("conservation", Some(node), says));
+                return Err(self.violation(Guarantee::Conservation, Some(node), says));
             }
         }
         for path in coverage {
@@ -121,7 +126,7 @@ impl World<'_> {
             if value != sum {
                 let name = &self.names[counter];
                 let says = format!("{name} is {value}, but the adds it holds make {sum}");
-                return Err(self.violation("conservation", Some(node), says));
+                return Err(self.violation(Guarantee::Conservation, Some(node), says));
             }
         }
         Ok(())
@@ -143,7 +148,7 @@ impl World<'_> {
                     "add #{number} ({:+} to {}) was acknowledged, and no node holds it",
                     add.amount, self.names[add.counter]
                 );
-                return Err(self.violation("durability", None, says));
+                return Err(self.violation(Guarantee::Durability, None, says));
             }
         }
         Ok(())
@@ -160,14 +165,18 @@ impl World<'_> {
             for frame in frames.filter(|frame| frame.shard == shard) {
                 let interval = after.import(&frame.interval);
                 if let Err(error) = after.recover(&interval) {
-                    return Err(self.violation("durability", Some(node), error.to_string()));
+                    return Err(self.violation(
+                        Guarantee::Durability,
+                        Some(node),
+                        error.to_string(),
+                    ));
                 }
             }
             let same = after.digest() == before.digest()
                 && after.values_from("").eq(before.values_from(""));
             if !same {
                 let says = format!("shard {shard} shows something else after a restart");
-                return Err(self.violation("durability", Some(node), says));
+                return Err(self.violation(Guarantee::Durability, Some(node), says));
             }
         }
         Ok(())

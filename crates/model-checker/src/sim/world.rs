@@ -22,11 +22,12 @@ use super::kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 use super::ledger::Ledger;
 use super::network::{Message, Network};
 use super::oracle::Violation;
-use super::plant::Plant;
 use super::queue::{Queue, SimTime};
 use super::random::Random;
 use super::schedule::{COUNTERS, Schedule};
 use super::trace::{MessageEntry, Trace, TraceEntry, counter_name};
+use crate::guarantee::{Guarantee, Property};
+use crate::mutation::Mutation;
 
 /// In isolation, what was slow gets this long to finish before each node is asked for an add.
 const ISOLATION_SETTLE_US: u64 = 150_000;
@@ -87,7 +88,7 @@ pub(super) enum Event {
 /// One run of a schedule.
 pub(super) struct World<'a> {
     pub(super) schedule: &'a Schedule,
-    pub(super) plant: Option<Plant>,
+    pub(super) mutation: Option<Mutation>,
     pub(super) now: SimTime,
     pub(super) queue: Queue<Event>,
     pub(super) random: Random,
@@ -104,7 +105,7 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(schedule: &'a Schedule, plant: Option<Plant>, trace: Trace) -> Self {
+    pub(super) fn new(schedule: &'a Schedule, mutation: Option<Mutation>, trace: Trace) -> Self {
         // Not the numbers that drew the schedule, or taking out one fault would change all others.
         let mut random = Random::new(schedule.seed ^ 0x5eed_0f7e_70d1_ce00);
         let mut ledger = Ledger::new(schedule.shards);
@@ -117,7 +118,7 @@ impl<'a> World<'a> {
         let name = |counter| counter_name(counter).parse().expect("a short name");
         Self {
             schedule,
-            plant,
+            mutation,
             now: SimTime::default(),
             queue: Queue::new(),
             random,
@@ -165,7 +166,11 @@ impl<'a> World<'a> {
             self.happen(event)?;
             events += 1;
             if events > EVENTS_MAX {
-                return Err(self.violation("convergence", None, "the nodes never come to rest"));
+                return Err(self.violation(
+                    Guarantee::Convergence,
+                    None,
+                    "the nodes never come to rest",
+                ));
             }
         }
         if let Some(until) = until {
@@ -247,18 +252,18 @@ impl<'a> World<'a> {
         self.coverage.count(path);
     }
 
-    pub(super) fn is_planted(&self, plant: Plant) -> bool {
-        self.plant == Some(plant)
+    pub(super) fn breaks(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
     }
 
     pub(super) fn violation(
         &self,
-        guarantee: &'static str,
+        violated: impl Into<Property>,
         node: Option<usize>,
         says: impl Into<String>,
     ) -> Violation {
         Violation {
-            guarantee,
+            violated: violated.into(),
             node,
             at: self.now,
             says: says.into(),

@@ -2,6 +2,7 @@
 
 use crdt_core::{CounterName, Interval, ReceiveError, Received, Replica, ReplicaId};
 
+use crate::guarantee::Guarantee;
 use crate::sim::disk::Frames;
 use crate::sim::kinds::Coverage;
 use crate::sim::ledger::Ledger;
@@ -142,7 +143,11 @@ impl World<'_> {
                 }
                 Err(ReceiveError::Fork(fork)) => self.fork_found(node, shard, &fork)?,
                 Err(error @ ReceiveError::Malformed { .. }) => {
-                    return Err(self.violation("convergence", Some(node), error.to_string()));
+                    return Err(self.violation(
+                        Guarantee::Convergence,
+                        Some(node),
+                        error.to_string(),
+                    ));
                 }
             }
             if self.nodes[node].life != life {

@@ -2,10 +2,10 @@
 
 use crdt_core::{CounterName, Digest, Interval, Mark, ReplicaId};
 
+use crate::mutation::Mutation;
 use crate::sim::ledger::Ledger;
 use crate::sim::network::Message;
 use crate::sim::oracle::Violation;
-use crate::sim::plant::Plant;
 use crate::sim::queue::SimTime;
 use crate::sim::trace::MessageEntry;
 use crate::sim::world::{Event, World};
@@ -57,7 +57,7 @@ impl World<'_> {
             return Ok(());
         }
         let cursors = match before {
-            Some(serving) if self.is_planted(Plant::CursorKept) => serving.cursors,
+            Some(serving) if self.breaks(Mutation::CursorKept) => serving.cursors,
             _ => Vec::new(),
         };
         let serving = Serving {
@@ -196,7 +196,7 @@ impl World<'_> {
     ) -> Option<i64> {
         let replica = &self.nodes[node].replicas[shard];
         let (held, own) = (replica.held(lane), replica.id() == lane);
-        if held == Mark::ZERO || (!own && self.is_planted(Plant::NoRelay)) {
+        if held == Mark::ZERO || (!own && self.breaks(Mutation::NoRelay)) {
             return None;
         }
         let place = self.cursor_place(shard, lane);
@@ -258,7 +258,7 @@ impl World<'_> {
         stream: u64,
         intervals: Vec<(usize, Interval<CounterName>)>,
     ) {
-        if !self.is_planted(Plant::PiecemealInterval) {
+        if !self.breaks(Mutation::Piecemeal) {
             self.send(node, to, Message::Intervals { stream, intervals });
             return;
         }
