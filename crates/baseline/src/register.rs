@@ -70,7 +70,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         events: events.clone(),
         sessions: Arc::default(),
     };
-    let server = RegisterServiceServer::new(service)
+    let registers = RegisterServiceServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -79,7 +79,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         .await;
     let router = transport::server()
         .add_service(health_service)
-        .add_service(server);
+        .add_service(registers);
     let stopping = async || {
         // The desk that has ended already is what is wanted.
         let _ = events.send(Event::Stop).await;
