@@ -1,7 +1,7 @@
 //! `tally-baseline register`: the one process that holds the numbers and the locks.
 //!
 //! All counters are behind one **desk**, a thread that serves one event after the other; this
-//! file is the door to it. By default everything is in memory and a restart begins at 0.
+//! file is its service. By default everything is in memory and a restart begins at 0.
 
 mod desk;
 mod state_file;
@@ -66,11 +66,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         .spawn(move || ended.send(desk.run(waiting)))
         .map_err(Failure::Thread)?;
 
-    let door = Door {
+    let service = Registers {
         events: events.clone(),
         sessions: Arc::default(),
     };
-    let service = RegisterServiceServer::new(door)
+    let registers = RegisterServiceServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -79,7 +79,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         .await;
     let router = transport::server()
         .add_service(health_service)
-        .add_service(service);
+        .add_service(registers);
     let stopping = async || {
         // The desk that has ended already is what is wanted.
         let _ = events.send(Event::Stop).await;
@@ -96,12 +96,12 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
 }
 
 /// The gRPC side: turns calls into events for the desk.
-struct Door {
+struct Registers {
     events: mpsc::Sender<Event>,
     sessions: Arc<AtomicU32>,
 }
 
-impl Door {
+impl Registers {
     async fn ask<T>(&self, event: Event, answer: oneshot::Receiver<T>) -> Result<T, Status> {
         self.events.send(event).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())
@@ -109,7 +109,7 @@ impl Door {
 }
 
 #[tonic::async_trait]
-impl RegisterService for Door {
+impl RegisterService for Registers {
     type SessionStream = ReceiverStream<Result<pb::SessionResponse, Status>>;
 
     async fn session(

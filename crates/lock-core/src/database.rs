@@ -2,52 +2,50 @@
 //!
 //! One message, "counter = counter + amount", which the register applies whole. It is exact
 //! without a lock, any number can be under way at once, and it is what a well-run single
-//! database does. What it costs: every like waits for a round trip to that one place, and there
-//! are no likes while that place is away.
+//! database does. What it costs: every add waits for a round trip to that one place, and there
+//! are no adds while that place is away.
 //!
 //! The other side is a plain [`Register`](crate::register::Register).
 
 use alloc::{vec, vec::Vec};
 
 use crate::register::{Reply, Request};
-use crate::{Effect, Like, Outcome, Refusal, UnexpectedReply};
+use crate::{Add, Effect, Outcome, Refusal, UnexpectedReply};
 
 /// Sends one addition at a time.
 ///
 /// ```
 /// use lock_core::register::{Register, Request};
-/// use lock_core::{database::Contender, Amount, Effect, Like, LikeId, Outcome, Value};
+/// use lock_core::{database::Contender, Amount, Effect, Add, AddId, Outcome, Value};
 ///
-/// let like = Like { id: LikeId(0), amount: Amount::ONE };
+/// let add = Add { id: AddId(0), amount: Amount::ONE };
 /// let (mut register, mut server) = (Register::default(), Contender::default());
-/// let Effect::Send(request) = server.start(like)[0] else { unreachable!() };
+/// let Effect::Send(request) = server.start(add)[0] else { unreachable!() };
 /// let effects = server.receive(register.receive(request)).expect("an answer was awaited");
-/// assert_eq!(effects, [Effect::Settled { like: like.id, outcome: Outcome::Counted }]);
+/// assert_eq!(effects, [Effect::Settled { add: add.id, outcome: Outcome::Counted }]);
 /// assert_eq!(register.value(), Value(1));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Contender {
     /// Sent and not yet answered.
-    under_way: Option<Like>,
+    under_way: Option<Add>,
 }
 
 impl Contender {
-    /// Begins to count a like.
+    /// Begins to count an add.
     ///
     /// # Panics
     ///
-    /// If the contender is not idle: give each like that is to run at the same time a contender
+    /// If the contender is not idle: give each add that is to run at the same time a contender
     /// of its own.
-    pub fn start(&mut self, like: Like) -> Vec<Effect<Request>> {
+    pub fn start(&mut self, add: Add) -> Vec<Effect<Request>> {
         assert!(
             self.is_idle(),
-            "one like at a time, but {:?} is not settled",
+            "one add at a time, but {:?} is not settled",
             self.under_way
         );
-        self.under_way = Some(like);
-        vec![Effect::Send(Request::Increment {
-            amount: like.amount,
-        })]
+        self.under_way = Some(add);
+        vec![Effect::Send(Request::Increment { amount: add.amount })]
     }
 
     /// Takes the register's answer.
@@ -83,17 +81,17 @@ impl Contender {
         self.settle(Outcome::Indeterminate)
     }
 
-    /// Whether it works on no like.
+    /// Whether it works on no add.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.under_way.is_none()
     }
 
     fn settle(&mut self, outcome: Outcome) -> Vec<Effect<Request>> {
-        let like = self.under_way.take();
-        like.into_iter()
-            .map(|like| Effect::Settled {
-                like: like.id,
+        let add = self.under_way.take();
+        add.into_iter()
+            .map(|add| Effect::Settled {
+                add: add.id,
                 outcome,
             })
             .collect()

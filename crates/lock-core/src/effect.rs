@@ -1,28 +1,28 @@
-//! What comes out of a contender: messages to send, and the fate of each like.
+//! What comes out of a contender: messages to send, and the fate of each add.
 //!
-//! The split of [`Outcome`] in three is the point of this file. A caller may safely repeat a like
+//! The split of [`Outcome`] in three is the point of this file. A caller may safely repeat an add
 //! that was refused, but not one whose outcome nobody knows.
 
 use core::fmt::Debug;
 
-use crate::LikeId;
+use crate::AddId;
 
 /// What the driver of a contender has to do, in the order given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect<Request> {
     /// Send this to the server.
     Send(Request),
-    /// Tell whoever waits for this like. Each started like is settled exactly once, unless its
+    /// Tell whoever waits for this add. Each started add is settled exactly once, unless its
     /// contender crashes.
     Settled {
         /// As given to `start`.
-        like: LikeId,
+        add: AddId,
         /// What became of it.
         outcome: Outcome,
     },
 }
 
-/// What became of a like.
+/// What became of an add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// The server has confirmed the write that contains it: acknowledge it.
@@ -33,14 +33,14 @@ pub enum Outcome {
     Indeterminate,
 }
 
-/// Why a like changed nothing.
+/// Why an add changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
     /// It would move the value past 64 bits.
     OutOfRange,
     /// Another contender was granted the lease first, and the register has seen its token.
     LeaseLost,
-    /// The server was lost before anything that contains the like was sent.
+    /// The server was lost before anything that contains the add was sent.
     ServerLost,
 }
 

@@ -9,10 +9,10 @@
 //! # The problem
 //!
 //! "Counter = counter + 1" is three steps: read 10, add, write 11. Two servers that both read 10
-//! both write 11, and one like is gone. The rooms of this crate are the usual answers, in the
+//! both write 11, and one add is gone. The modules of this crate are the usual answers, in the
 //! order in which one arrives at them:
 //!
-//! | room | idea | what the checker finds |
+//! | module | idea | what the checker finds |
 //! | --- | --- | --- |
 //! | [`register`] | the shared number itself | |
 //! | [`naive`] | read, add, write; hope | lost updates |
@@ -22,14 +22,14 @@
 //!
 //! # Vocabulary
 //!
-//! * A **like** is one add, of any amount but 0 ([`Like`]).
-//! * A **contender** is the side that counts: a server in some data centre that has likes to add
-//!   and must agree with the others. Each room has its own (`naive::Contender`, ...), and all have
-//!   the same three doors: `start(like)`, `receive(reply)` and `connection_lost()`.
+//! * An **add** is a change of the counter, by any amount but 0 ([`Add`]).
+//! * A **contender** is the side that counts: a server in some data centre that has adds to make
+//!   and must agree with the others. Each module has its own (`naive::Contender`, ...), and all have
+//!   the same three methods: `start(add)`, `receive(reply)` and `connection_lost()`.
 //! * The **server side** ([`Register`](register::Register), [`LockServer`](lock::LockServer),
-//!   [`LeaseServer`](lease::LeaseServer)) has one door, `receive`, and one more for each thing
+//!   [`LeaseServer`](lease::LeaseServer)) has one method, `receive`, and one more for each thing
 //!   that may befall it: `forget` (a contender is known to be gone), `expire` (time has passed).
-//! * A contender answers with [`Effect`]s: messages to send, and what became of each like
+//! * A contender answers with [`Effect`]s: messages to send, and what became of each add
 //!   ([`Outcome`]).
 //!
 //! # Assumptions about the network
@@ -44,7 +44,7 @@
 //! ```
 //! use std::collections::VecDeque;
 //! use lock_core::lock::{Contender, LockServer, Reply, Request, ValueTravels};
-//! use lock_core::{Amount, ContenderId, Effect, Like, LikeId, Outcome, Value};
+//! use lock_core::{Amount, ContenderId, Effect, Add, AddId, Outcome, Value};
 //!
 //! enum Packet {
 //!     ToServer(ContenderId, Request),
@@ -56,11 +56,11 @@
 //! let mut network = VecDeque::new();
 //! let mut counted = 0;
 //!
-//! // Each server takes two likes, ...
+//! // Each server takes two adds, ...
 //! for (index, contender) in (0_u64..).zip(&mut contenders) {
 //!     for round in 0..2 {
-//!         let like = Like { id: LikeId(2 * index + round), amount: Amount::ONE };
-//!         for effect in contender.start(like) {
+//!         let add = Add { id: AddId(2 * index + round), amount: Amount::ONE };
+//!         for effect in contender.start(add) {
 //!             if let Effect::Send(request) = effect {
 //!                 network.push_back(Packet::ToServer(ContenderId(index), request));
 //!             }
@@ -97,13 +97,13 @@
 
 extern crate alloc;
 
+mod add;
 pub mod database;
 mod effect;
 pub mod lease;
-mod like;
 pub mod lock;
 pub mod naive;
 pub mod register;
 
+pub use add::{Add, AddId, Amount, ContenderId, Value};
 pub use effect::{Effect, Outcome, Refusal, UnexpectedReply};
-pub use like::{Amount, ContenderId, Like, LikeId, Value};

@@ -4,7 +4,7 @@
 //! grant carries it to the holder, the release carries the new one back and lets the next one
 //! begin. That is a lock at its best, one round trip for each hold. [`ValueTravels::Separately`]
 //! is the lock as it is mostly used: acquire, read and write are a round trip each. Both can put
-//! several likes into one hold.
+//! several adds into one hold.
 //!
 //! The lock never expires. If its holder dies, the others wait for ever, unless somebody *knows*
 //! that it is dead and says so ([`LockServer::forget`]); if the lock server dies, so does

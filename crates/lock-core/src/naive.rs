@@ -1,6 +1,6 @@
 //! Naive: read, add, write, and no word to the others.
 //!
-//! With one contender this is exact. With two, both may read 10 and both write 11: one like is
+//! With one contender this is exact. With two, both may read 10 and both write 11: one add is
 //! acknowledged and lost. Nothing fails and nothing is logged, which is why it happens in
 //! production.
 //!
@@ -10,20 +10,20 @@
 use alloc::{vec, vec::Vec};
 
 use crate::register::{FencingToken, Reply, Request};
-use crate::{Effect, Like, Outcome, Refusal, UnexpectedReply};
+use crate::{Add, Effect, Outcome, Refusal, UnexpectedReply};
 
-/// Reads, adds and writes, for one like at a time.
+/// Reads, adds and writes, for one add at a time.
 ///
 /// ```
 /// use lock_core::register::Register;
-/// use lock_core::{naive::Contender, Amount, Effect, Like, LikeId, Value};
+/// use lock_core::{naive::Contender, Amount, Effect, Add, AddId, Value};
 ///
-/// let like = Like { id: LikeId(0), amount: Amount::ONE };
+/// let add = Add { id: AddId(0), amount: Amount::ONE };
 /// let mut register = Register::default();
 /// let mut servers = [Contender::default(), Contender::default()];
 /// // Both read 0 ...
 /// let writes = servers.each_mut().map(|server| {
-///     let Effect::Send(read) = server.start(like)[0] else { unreachable!() };
+///     let Effect::Send(read) = server.start(add)[0] else { unreachable!() };
 ///     server.receive(register.receive(read)).expect("a value was awaited")[0]
 /// });
 /// // ... and both write 1.
@@ -31,7 +31,7 @@ use crate::{Effect, Like, Outcome, Refusal, UnexpectedReply};
 ///     let Effect::Send(write) = write else { unreachable!() };
 ///     server.receive(register.receive(write)).expect("a confirmation was awaited");
 /// }
-/// assert_eq!(register.value(), Value(1), "two likes, one lost");
+/// assert_eq!(register.value(), Value(1), "two adds, one lost");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Contender {
@@ -42,24 +42,24 @@ pub struct Contender {
 enum Phase {
     #[default]
     Idle,
-    Reading(Like),
-    Writing(Like),
+    Reading(Add),
+    Writing(Add),
 }
 
 impl Contender {
-    /// Begins to count a like.
+    /// Begins to count an add.
     ///
     /// # Panics
     ///
-    /// If the contender is not idle: give each like that is to run at the same time a contender
+    /// If the contender is not idle: give each add that is to run at the same time a contender
     /// of its own.
-    pub fn start(&mut self, like: Like) -> Vec<Effect<Request>> {
+    pub fn start(&mut self, add: Add) -> Vec<Effect<Request>> {
         assert!(
             self.is_idle(),
-            "one like at a time, but {:?} is not settled",
+            "one add at a time, but {:?} is not settled",
             self.phase
         );
-        self.phase = Phase::Reading(like);
+        self.phase = Phase::Reading(add);
         vec![Effect::Send(Request::Read {
             token: FencingToken::UNFENCED,
         })]
@@ -75,15 +75,15 @@ impl Contender {
         reply: Reply,
     ) -> Result<Vec<Effect<Request>>, UnexpectedReply<Reply>> {
         match (self.phase, reply) {
-            (Phase::Reading(like), Reply::Value(value)) => {
-                let Some(value) = value.plus(like.amount) else {
-                    return Ok(self.settle(like, Outcome::Refused(Refusal::OutOfRange)));
+            (Phase::Reading(add), Reply::Value(value)) => {
+                let Some(value) = value.plus(add.amount) else {
+                    return Ok(self.settle(add, Outcome::Refused(Refusal::OutOfRange)));
                 };
-                self.phase = Phase::Writing(like);
+                self.phase = Phase::Writing(add);
                 let token = FencingToken::UNFENCED;
                 Ok(vec![Effect::Send(Request::Write { value, token })])
             }
-            (Phase::Writing(like), Reply::Written) => Ok(self.settle(like, Outcome::Counted)),
+            (Phase::Writing(add), Reply::Written) => Ok(self.settle(add, Outcome::Counted)),
             (Phase::Idle, found) => Err(UnexpectedReply {
                 awaited: "nothing",
                 found,
@@ -103,21 +103,21 @@ impl Contender {
     pub fn connection_lost(&mut self) -> Vec<Effect<Request>> {
         match self.phase {
             Phase::Idle => Vec::new(),
-            Phase::Reading(like) => self.settle(like, Outcome::Refused(Refusal::ServerLost)),
-            Phase::Writing(like) => self.settle(like, Outcome::Indeterminate),
+            Phase::Reading(add) => self.settle(add, Outcome::Refused(Refusal::ServerLost)),
+            Phase::Writing(add) => self.settle(add, Outcome::Indeterminate),
         }
     }
 
-    /// Whether it works on no like.
+    /// Whether it works on no add.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.phase == Phase::Idle
     }
 
-    fn settle(&mut self, like: Like, outcome: Outcome) -> Vec<Effect<Request>> {
+    fn settle(&mut self, add: Add, outcome: Outcome) -> Vec<Effect<Request>> {
         self.phase = Phase::Idle;
         vec![Effect::Settled {
-            like: like.id,
+            add: add.id,
             outcome,
         }]
     }
@@ -126,28 +126,28 @@ impl Contender {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Amount, LikeId, Value};
+    use crate::{AddId, Amount, Value};
 
-    const LIKE: Like = Like {
-        id: LikeId(7),
+    const ADD: Add = Add {
+        id: AddId(7),
         amount: Amount::ONE,
     };
 
     fn settled(outcome: Outcome) -> Vec<Effect<Request>> {
         vec![Effect::Settled {
-            like: LIKE.id,
+            add: ADD.id,
             outcome,
         }]
     }
 
     #[test]
-    fn a_like_is_refused_before_the_write_and_indeterminate_after_it() {
+    fn an_add_is_refused_before_the_write_and_indeterminate_after_it() {
         let mut contender = Contender::default();
-        contender.start(LIKE);
+        contender.start(ADD);
         let refused = settled(Outcome::Refused(Refusal::ServerLost));
         assert_eq!(contender.connection_lost(), refused);
 
-        contender.start(LIKE);
+        contender.start(ADD);
         contender
             .receive(Reply::Value(Value(0)))
             .expect("a value was awaited");
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_sum_past_64_bits_is_never_written() {
         let mut contender = Contender::default();
-        contender.start(LIKE);
+        contender.start(ADD);
         let effects = contender.receive(Reply::Value(Value(i64::MAX)));
         assert_eq!(effects, Ok(settled(Outcome::Refused(Refusal::OutOfRange))));
     }
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn an_unexpected_reply_changes_nothing() {
         let mut contender = Contender::default();
-        contender.start(LIKE);
+        contender.start(ADD);
         let before = contender.clone();
         let error = contender
             .receive(Reply::Written)

@@ -4,40 +4,39 @@
 //! growing set: any message can be delivered to anybody at any time, again and again, or never,
 //! which is loss, duplication, reordering and partition at once. Faults and adds are bounded by
 //! budgets; within them the search is exhaustive. What a world must guarantee is in
-//! [`guarantees`], what it comes to when left alone in `rest`, and the rules that mutants break
-//! in `mutation`.
+//! [`properties`], what it comes to when left alone in `rest`, and what mutants do to messages in
+//! `mutants`.
 //!
 //! Left out: bytes (tested in `wire` and in the server's log), time, and more than one shard
 //! (shards share nothing).
 
-pub mod guarantees;
 mod ledger;
-mod mutation;
+mod mutants;
 mod node;
+pub mod properties;
 mod rest;
 mod step;
 
 use stateright::{Model, Property};
 
-pub use guarantees::Guarantee;
 pub use ledger::{Ledger, Point};
-pub use mutation::Mutation;
 pub use node::{Message, Node};
 pub use rest::AtRest;
 pub use step::Step;
 
+use crate::mutation::Mutation;
 use crate::shared::{Memo, Shared};
 use crate::world::World;
 
-/// How finely the way of an add to the disk is cut into steps.
+/// Whether the steps of an add on its way to the disk are atomic or interleave with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Grain {
     /// A commit is written and synced in one step, and what is delivered is committed at once. A
     /// crash between would leave the disk as it is before or after the step.
     #[default]
-    Whole,
+    Atomic,
     /// Deliver, commit (write) and sync are steps of their own, and crashes come between.
-    Fine,
+    Interleaved,
 }
 
 /// The bounds of a world, and the rule that it breaks.
@@ -61,10 +60,10 @@ pub struct Bounds {
     pub copies: u8,
     /// Nodes that stop for ever.
     pub deaths: u8,
-    /// How fine the steps are.
+    /// Whether steps are atomic or interleaved.
     pub grain: Grain,
-    /// The broken rule.
-    pub mutation: Mutation,
+    /// The broken rules.
+    pub broken: &'static [Mutation],
 }
 
 impl Bounds {
@@ -81,8 +80,8 @@ impl Bounds {
             roll_backs: 0,
             copies: 0,
             deaths: 0,
-            grain: Grain::Whole,
-            mutation: Mutation::None,
+            grain: Grain::Atomic,
+            broken: &[],
         }
     }
 }
@@ -92,9 +91,16 @@ impl Bounds {
 pub struct Rules {
     counters: usize,
     grain: Grain,
-    mutation: Mutation,
+    broken: &'static [Mutation],
     remembers_disks: bool,
     only_increments: bool,
+}
+
+impl Rules {
+    /// Whether the world breaks this rule.
+    fn breaks(&self, mutation: Mutation) -> bool {
+        self.broken.contains(&mutation)
+    }
 }
 
 /// A state of a CRDT world.
@@ -137,7 +143,7 @@ impl Crdt {
         let rules = Rules {
             counters: bounds.counters,
             grain: bounds.grain,
-            mutation: bounds.mutation,
+            broken: bounds.broken,
             remembers_disks: bounds.roll_backs > 0,
             only_increments: bounds.amounts.iter().all(|&amount| amount > 0),
         };
@@ -218,11 +224,11 @@ impl Crdt {
         let (left, node) = (&state.left, &state.nodes[at]);
         let others = || (0..state.nodes.len()).filter(move |&other| other != at);
         if left.crashes > 0 {
-            if self.rules.mutation == Mutation::RestartFromPeer {
+            if self.rules.breaks(Mutation::RestartFromPeer) {
                 steps.extend(others().map(|peer| Step::RestartFrom(at, peer)));
             } else {
                 steps.push(Step::LosePower(at));
-                if self.rules.grain == Grain::Fine {
+                if self.rules.grain == Grain::Interleaved {
                     steps.push(Step::Kill(at));
                 }
             }
@@ -273,13 +279,13 @@ impl Model for Crdt {
                     if state.left.adds > 0 {
                         steps.push(Step::Add(at, counter, amount));
                     }
-                    if self.rules.mutation == Mutation::RetriedElsewhere {
+                    if self.rules.breaks(Mutation::RetriedElsewhere) {
                         steps.push(Step::Retry(at, counter, amount));
                     }
                 }
             }
             steps.push(Step::Commit(at));
-            if self.rules.grain == Grain::Fine {
+            if self.rules.grain == Grain::Interleaved {
                 steps.push(Step::Sync(at));
             }
             let is_new = |message: &&Message| position(&state.sent, message).is_err();
@@ -317,10 +323,7 @@ impl Model for Crdt {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        Guarantee::ALL
-            .iter()
-            .map(|guarantee| guarantee.property())
-            .collect()
+        properties::all()
     }
 
     fn format_action(&self, step: &Step) -> String {
@@ -333,7 +336,7 @@ impl Model for Crdt {
 }
 
 impl World for Crdt {
-    fn tell(&self, before: &State, step: &Step, after: &State) -> String {
+    fn describe(&self, before: &State, step: &Step, after: &State) -> String {
         let at = step.at();
         let values = |state: &State| -> Vec<i128> {
             let counters = 0..self.bounds.counters;

@@ -144,9 +144,9 @@ pub const EXPECTATIONS: &[Expectation] = &[
     holds("crdt-3x2", "convergence", 1_075),
     reached("crdt-3x2", "all delivered", 9),
     holds("crdt-relay-as-specified", "conservation", 1_075),
-    holds("crdt-fine-2x3", "conservation", 32_478),
-    holds("crdt-fine-2x3", "durability", 32_478),
-    holds("crdt-fine-2x3", "availability", 32_478),
+    holds("crdt-interleaved-2x3", "conservation", 32_478),
+    holds("crdt-interleaved-2x3", "durability", 32_478),
+    holds("crdt-interleaved-2x3", "availability", 32_478),
     holds("crdt-two-counters-2x3", "conservation", 41_543),
     holds("crdt-two-counters-2x3", "convergence", 41_543),
     holds("crdt-two-counters-2x3", "read_your_writes", 41_543),
@@ -201,7 +201,7 @@ pub const EXPECTATIONS: &[Expectation] = &[
     holds("crdt-disk-copied-3x2", "incarnation_safety", 6_625),
     holds("crdt-rolled-back-twice-2x3", "incarnation_safety", 48_454),
     deep("crdt-rolled-back-3x3", "incarnation_safety", 276_959),
-    deep("crdt-rolled-back-fine-2x3", "incarnation_safety", 363_095),
+    deep("crdt-rolled-back-interleaved-2x3", "incarnation_safety", 363_095),
 
     // Mutants: the same code with one rule broken. Each must be found.
     found("mutant-additive-merge", "no_phantom", 8),

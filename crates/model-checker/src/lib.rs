@@ -7,12 +7,15 @@
 //! within bounds (the worlds), for any number of replicas (the proofs under `specs/smt`), and
 //! sampled (the simulator).
 //!
-//! Reading order: [`world`], [`crdt`] and its rooms, [`locks`], then the tables [`worlds`] and
+//! Reading order: [`world`], [`crdt`] and its modules, [`locks`], then the tables [`worlds`] and
 //! [`expectations`], and [`search`]. [`shared`] makes it fast.
 
 pub mod crdt;
 pub mod expectations;
+pub mod guarantee;
 pub mod locks;
+pub mod mutation;
+mod names;
 pub mod ops;
 pub mod proofs;
 pub mod report;

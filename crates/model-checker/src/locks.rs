@@ -1,6 +1,6 @@
 //! Worlds over `lock_core`: several servers that share one number, and what may befall them.
 //!
-//! Every protocol of that crate has the same doors, so one world carries messages for all of them
+//! Every protocol of that crate has the same methods, so one world carries messages for all of them
 //! ([`Protocol`] says which machines; [`protocols`] has one entry each). Each server adds once. A
 //! message is delivered at most once, in any order, or never to the dead. "Never stuck" is no
 //! liveness property: each state is followed to its end without further faults, as in
@@ -11,17 +11,18 @@ pub mod protocols;
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use lock_core::{Amount, ContenderId, Effect, Like, LikeId, Outcome};
+use lock_core::{Add, AddId, Amount, ContenderId, Effect, Outcome};
 use stateright::{Model, Property};
 
 pub use protocols::{Database, Lease, Lock, Naive};
 
+use crate::guarantee::{Check, Witness};
 use crate::world::World;
 
 /// The number before anybody adds.
 pub const BEGIN: i64 = 10;
 
-/// The machines of one protocol, and how to tell what they do.
+/// The machines of one protocol, and how to describe what they do.
 pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync {
     /// The side that counts.
     type Contender: Clone + Debug + Eq + Hash + Send + Sync;
@@ -36,8 +37,8 @@ pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync {
     fn contender(&self) -> Self::Contender;
     /// The server side, with the number at [`BEGIN`].
     fn server(&self) -> Self::Server;
-    /// Begins to count a like.
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>>;
+    /// Begins to count an add.
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>>;
     /// Takes a reply.
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>>;
     /// Serves a request.
@@ -52,9 +53,9 @@ pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync {
     fn value(server: &Self::Server) -> i64;
     /// What a request does, as a clause whose subject is the server that sent it; the number
     /// before it, where that is known.
-    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String;
+    fn describe_request(request: Self::Request, value_before: Option<i64>) -> String;
     /// What a reply says, as a clause whose subject is the server that gets it.
-    fn tell_reply(reply: Self::Reply) -> String;
+    fn describe_reply(reply: Self::Reply) -> String;
 }
 
 /// A world of one protocol.
@@ -84,7 +85,7 @@ pub struct State<P: Protocol> {
     crashes_left: u8,
 }
 
-/// One server that counts, and the fate of its like: ghost.
+/// One server that counts, and the fate of its add: ghost.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Contender<P: Protocol> {
     machine: P::Contender,
@@ -105,7 +106,7 @@ pub enum Packet<Request, Reply> {
 /// A step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step<Request, Reply> {
-    /// A server begins to count its like.
+    /// A server begins to count its add.
     Start(usize),
     /// A message arrives.
     Deliver(Packet<Request, Reply>),
@@ -122,7 +123,7 @@ type StepOf<P> = Step<<P as Protocol>::Request, <P as Protocol>::Reply>;
 
 impl<P: Protocol> Locks<P> {
     /// What the server `index` adds. Different amounts tell losses apart; in shared memory all add
-    /// 1, which makes the textbook's story.
+    /// 1, which makes the textbook's example.
     fn amount(&self, index: usize) -> i64 {
         if self.memory_is_shared {
             1
@@ -133,13 +134,13 @@ impl<P: Protocol> Locks<P> {
 
     fn start(&self, state: &mut State<P>, index: usize) {
         let amount = Amount::new(self.amount(index)).expect("at least 1");
-        let like = Like {
-            id: LikeId(index as u64),
+        let add = Add {
+            id: AddId(index as u64),
             amount,
         };
         let contender = &mut state.contenders[index];
         contender.has_started = true;
-        let effects = P::start(&mut contender.machine, like);
+        let effects = P::start(&mut contender.machine, add);
         let sent = perform(state, index, effects);
         if self.memory_is_shared {
             for packet in sent {
@@ -311,19 +312,19 @@ impl<P: Protocol> Model for Locks<P> {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("exact", exact),
-            Property::always("never_stuck", never_stuck),
-            Property::sometimes("all counted", all_counted),
+            Property::always(Check::Exact.name(), exact),
+            Property::always(Check::NeverStuck.name(), never_stuck),
+            Property::sometimes(Witness::AllCounted.name(), all_counted),
         ]
     }
 
     fn format_action(&self, step: &Self::Action) -> String {
-        self.told(step, None)
+        self.clause(step, None)
     }
 }
 
 impl<P: Protocol> Locks<P> {
-    fn told(&self, step: &StepOf<P>, value_before: Option<i64>) -> String {
+    fn clause(&self, step: &StepOf<P>, value_before: Option<i64>) -> String {
         match *step {
             Step::Start(index) if self.memory_is_shared => {
                 format!("server {} {}", index + 1, protocols::reads(value_before))
@@ -332,11 +333,11 @@ impl<P: Protocol> Locks<P> {
                 format!("server {} wants to add {}", index + 1, self.amount(index))
             }
             Step::Deliver(Packet::Request(from, request)) => {
-                let clause = P::tell_request(request, value_before);
+                let clause = P::describe_request(request, value_before);
                 format!("server {} {clause}", from.0 + 1)
             }
             Step::Deliver(Packet::Reply(to, reply)) => {
-                format!("server {} {}", to.0 + 1, P::tell_reply(reply))
+                format!("server {} {}", to.0 + 1, P::describe_reply(reply))
             }
             Step::Crash(index) => format!("server {} crashes", index + 1),
             Step::CrashServer => "the lock server crashes".to_owned(),
@@ -346,8 +347,8 @@ impl<P: Protocol> Locks<P> {
 }
 
 impl<P: Protocol> World for Locks<P> {
-    fn tell(&self, before: &State<P>, step: &Self::Action, _after: &State<P>) -> String {
-        self.told(step, Some(P::value(&before.server)))
+    fn describe(&self, before: &State<P>, step: &Self::Action, _after: &State<P>) -> String {
+        self.clause(step, Some(P::value(&before.server)))
     }
 
     fn show(&self, state: &State<P>) -> String {
@@ -355,7 +356,7 @@ impl<P: Protocol> World for Locks<P> {
     }
 }
 
-/// The number is what was acknowledged, plus some of those likes whose outcome is open.
+/// The number is what was acknowledged, plus some of those adds whose outcome is open.
 fn exact<P: Protocol>(world: &Locks<P>, state: &State<P>) -> bool {
     let mut sums = vec![BEGIN];
     for (index, contender) in state.contenders.iter().enumerate() {
@@ -372,7 +373,7 @@ fn exact<P: Protocol>(world: &Locks<P>, state: &State<P>) -> bool {
     sums.contains(&P::value(&state.server))
 }
 
-/// Without further faults, every server that lives gets an answer for its like.
+/// Without further faults, every server that lives gets an answer for its add.
 fn never_stuck<P: Protocol>(world: &Locks<P>, state: &State<P>) -> bool {
     let rest = world.at_rest(state);
     rest.contenders
@@ -380,7 +381,7 @@ fn never_stuck<P: Protocol>(world: &Locks<P>, state: &State<P>) -> bool {
         .all(|contender| !contender.is_up || contender.outcome.is_some())
 }
 
-/// Witness: every like was acknowledged.
+/// Witness: every add was acknowledged.
 fn all_counted<P: Protocol>(_world: &Locks<P>, state: &State<P>) -> bool {
     state
         .contenders

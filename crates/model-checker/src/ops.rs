@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use crdt_core::{CounterName, Replica, ReplicaId, StartId, Sum};
 use stateright::{Model, Property};
 
+use crate::guarantee::{Guarantee, Witness};
 use crate::world::World;
 
 /// How a receiver tells an operation that it has applied already.
@@ -130,19 +131,24 @@ impl Model for Ops {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no_phantom", |_, state: &State| value(state) <= made(state)),
-            Property::always("conservation", |_, state: &State| {
+            Property::always(Guarantee::NoPhantom.name(), |_, state: &State| {
+                value(state) <= made(state)
+            }),
+            Property::always(Guarantee::Conservation.name(), |_, state: &State| {
                 state.delivered.len() < state.sent.len() || value(state) == made(state)
             }),
-            Property::sometimes("all delivered", |world: &Self, state: &State| {
-                state.sent.len() == world.adds && state.delivered.len() == state.sent.len()
-            }),
+            Property::sometimes(
+                Witness::AllDelivered.name(),
+                |world: &Self, state: &State| {
+                    state.sent.len() == world.adds && state.delivered.len() == state.sent.len()
+                },
+            ),
         ]
     }
 }
 
 impl World for Ops {
-    fn tell(&self, _before: &State, step: &Step, after: &State) -> String {
+    fn describe(&self, _before: &State, step: &Step, after: &State) -> String {
         match step {
             Step::Add(amount) => format!("node 1 adds {amount}, and sends \"{amount:+}\""),
             Step::Deliver((_, amount)) => {

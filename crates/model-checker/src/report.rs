@@ -1,4 +1,4 @@
-//! What `cargo xtask model` shows: the table, the stories, and `model.json` for scripts.
+//! What `cargo xtask model` shows: the table, the traces, and `model.json` for scripts.
 //!
 //! Text only: what is true is decided in [`search`](crate::search) and [`proofs`](crate::proofs).
 
@@ -8,7 +8,7 @@ use crate::expectations::{Expectation, Verdict};
 use crate::proofs::{Proofs, Question};
 use crate::search::{Found, find};
 
-/// A story longer than this is cut in the overview; `--story` tells it whole.
+/// A trace longer than this is cut in the overview; `--trace` shows all of it.
 const CLAUSES_MAX: usize = 8;
 
 /// One search, as expected and as it was.
@@ -85,30 +85,30 @@ fn cells(row: &Row) -> [String; 8] {
     ]
 }
 
-/// The counterexamples, a line each; whole where `whole` names the world.
+/// The counterexamples, a line each; a step a line where `full` names the world.
 #[must_use]
-pub fn stories(rows: &[Row], whole: Option<&str>) -> String {
+pub fn traces(rows: &[Row], full: Option<&str>) -> String {
     let mut lines = Vec::new();
     for Row { expected, found } in rows {
-        let is_full = whole == Some(expected.world);
+        let is_full = full == Some(expected.world);
         let is_asked = found.verdict == Verdict::Counterexample || is_full;
-        if found.story.is_empty() || !is_asked {
+        if found.trace.is_empty() || !is_asked {
             continue;
         }
         let title = format!("{} ({}):", expected.world, expected.property);
         if is_full {
             lines.push(title);
-            let clauses = found.story.iter().zip(1..);
+            let clauses = found.trace.iter().zip(1..);
             lines.extend(clauses.map(|(clause, number)| format!("  {number:>2}. {clause}")));
         } else {
-            let left_out = found.story.len().saturating_sub(CLAUSES_MAX);
+            let left_out = found.trace.len().saturating_sub(CLAUSES_MAX);
             let before = match left_out {
                 0 => String::new(),
                 _ => format!("... after {left_out} steps: "),
             };
             lines.push(format!(
                 "{title} {before}{}",
-                found.story[left_out..].join("; ")
+                found.trace[left_out..].join("; ")
             ));
         }
     }

@@ -23,7 +23,7 @@ pub struct Found {
     /// How long it took.
     pub took: Duration,
     /// What happens on the way to the counterexample or witness, a clause a step.
-    pub story: Vec<String>,
+    pub trace: Vec<String>,
 }
 
 impl Found {
@@ -87,7 +87,7 @@ pub fn search(world: &'static str, property: &'static str) -> Result<Found, Sear
             states: 0,
             generated: 0,
             took: begun.elapsed(),
-            story: Vec::new(),
+            trace: Vec::new(),
         })
     })
 }
@@ -127,27 +127,28 @@ impl Visitor for Search {
             (Some(_), true) => Verdict::Reached,
             (None, true) => Verdict::Unreachable,
         };
-        let story = path
+        let trace = path
             .as_ref()
-            .map(|path| tell(&checker.model().world, &path.clone().into_vec()));
+            .map(|path| describe(&checker.model().world, &path.clone().into_vec()));
         Ok(Found {
             verdict,
-            steps: story.as_ref().map(Vec::len),
+            steps: trace.as_ref().map(Vec::len),
             states: checker.unique_state_count(),
             generated: checker.state_count(),
             took,
-            story: story.unwrap_or_default(),
+            trace: trace.unwrap_or_default(),
         })
     }
 }
 
 /// The steps of a path as clauses.
-fn tell<W: World>(world: &W, path: &[(W::State, Option<W::Action>)]) -> Vec<String> {
+fn describe<W: World>(world: &W, path: &[(W::State, Option<W::Action>)]) -> Vec<String> {
     let clause = |pair: &[(W::State, Option<W::Action>)]| {
         let [(before, step), (after, _)] = pair else {
             return None;
         };
-        step.as_ref().map(|step| world.tell(before, step, after))
+        step.as_ref()
+            .map(|step| world.describe(before, step, after))
     };
     path.windows(2).filter_map(clause).collect()
 }

@@ -12,36 +12,37 @@
 //! and tokio.
 //!
 //! Read in this order: `schedule` (what is drawn), `world` (the loop), `driver`,
-//! `lives`, `replication`, `clients`, `trouble` (what happens), `ledger` (the truth), `oracle` and
-//! `rest` (the judgement), `plant` (the proof that it finds bugs), `shrink` and `story`
+//! `lives`, `replication`, `clients`, `faults` (what happens), `ledger` (the truth), `oracle` and
+//! `rest` (the judgement), `shrink` and `trace`
 //! (what a person gets to read).
 
 mod campaign;
 mod clients;
 mod disk;
 mod driver;
+mod faults;
 mod kinds;
 mod ledger;
 mod lives;
 mod network;
 mod oracle;
-mod plant;
 mod queue;
 mod random;
 mod replication;
 mod rest;
 mod schedule;
 mod shrink;
-mod story;
-mod trouble;
+mod trace;
 mod world;
 
 use std::panic::{self, AssertUnwindSafe};
 
+use crate::guarantee::Check;
+use crate::mutation::Mutation;
+
 pub use campaign::{Campaign, Failure, Summary};
-pub use kinds::{FaultCounts, FaultKind, Sight, SightCounts};
+pub use kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 pub use oracle::Violation;
-pub use plant::Plant;
 pub use queue::SimTime;
 pub use schedule::{Bounds, Schedule};
 
@@ -52,27 +53,27 @@ struct Run {
     hash: u64,
     ended: SimTime,
     faults: FaultCounts,
-    sights: SightCounts,
+    coverage: CoverageCounts,
     /// Empty unless it was asked for.
-    story: Vec<String>,
+    trace: Vec<String>,
 }
 
 /// Plays a schedule.
-fn run(schedule: &Schedule, plant: Option<Plant>, keep_story: bool) -> Run {
-    let mut world = world::World::new(schedule, plant, story::Story::new(keep_story));
+fn run(schedule: &Schedule, mutation: Option<Mutation>, keep_trace: bool) -> Run {
+    let mut world = world::World::new(schedule, mutation, trace::Trace::new(keep_trace));
     // An assertion of the core that fails is a finding like any other.
     let played = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
     let violation = match played {
         Ok(judged) => judged.err(),
-        Err(panicked) => Some(world.violation("no panic", None, panic_message(&*panicked))),
+        Err(panicked) => Some(world.violation(Check::NoPanic, None, panic_message(&*panicked))),
     };
     Run {
         violation,
-        hash: world.story.hash(),
+        hash: world.trace.hash(),
         ended: world.now,
-        story: world.story.lines(),
+        trace: world.trace.lines(),
         faults: world.faults,
-        sights: world.sights,
+        coverage: world.coverage,
     }
 }
 
@@ -83,8 +84,8 @@ fn panic_message(panicked: &(dyn std::any::Any + Send)) -> String {
         .to_owned()
 }
 
-/// A failing schedule, made small and told.
-pub struct Told {
+/// A failing schedule, made as small as it goes.
+pub struct Shrunk {
     /// What the small schedule violates.
     pub violation: Violation,
     /// How many requests it has, of how many.
@@ -92,31 +93,31 @@ pub struct Told {
     /// How many faults it has, of how many.
     pub faults: (usize, usize),
     /// What happens in it, a line each.
-    pub story: Vec<String>,
+    pub trace: Vec<String>,
 }
 
-/// The story of a seed, whether it fails or not.
+/// The trace of a seed, whether it fails or not.
 #[must_use]
-pub fn story(seed: u64, bounds: Bounds, plant: Option<Plant>) -> Vec<String> {
-    run(&Schedule::draw(seed, bounds), plant, true).story
+pub fn trace(seed: u64, bounds: Bounds, mutation: Option<Mutation>) -> Vec<String> {
+    run(&Schedule::draw(seed, bounds), mutation, true).trace
 }
 
-/// Shrinks the schedule of a failing seed and tells it; `None` when the seed does not fail.
+/// Shrinks the schedule of a failing seed; `None` when the seed does not fail.
 #[must_use]
-pub fn shrink_and_tell(seed: u64, bounds: Bounds, plant: Option<Plant>) -> Option<Told> {
+pub fn shrink_failure(seed: u64, bounds: Bounds, mutation: Option<Mutation>) -> Option<Shrunk> {
     let schedule = Schedule::draw(seed, bounds);
-    let guarantee = run(&schedule, plant, false).violation?.guarantee;
+    let violated = run(&schedule, mutation, false).violation?.violated;
     let fails = |smaller: &Schedule| {
-        run(smaller, plant, false)
+        run(smaller, mutation, false)
             .violation
-            .is_some_and(|found| found.guarantee == guarantee)
+            .is_some_and(|found| found.violated == violated)
     };
     let small = shrink::shrink(&schedule, fails);
-    let told = run(&small, plant, true);
-    Some(Told {
-        violation: told.violation?,
+    let shrunk = run(&small, mutation, true);
+    Some(Shrunk {
+        violation: shrunk.violation?,
         ops: (small.ops.len(), schedule.ops.len()),
         faults: (small.faults.len(), schedule.faults.len()),
-        story: told.story,
+        trace: shrunk.trace,
     })
 }

@@ -8,15 +8,15 @@ use std::hash::Hash;
 
 use stateright::{Expectation, Model, Property};
 
-/// A model that can tell what happens in it.
+/// A model that can describe what happens in it.
 pub trait World:
     Model<
         State: Clone + Debug + Hash + Eq + Send + Sync,
         Action: Clone + Debug + PartialEq + Send + Sync,
     >
 {
-    /// One step as a clause of a story: "server 1 reads 10".
-    fn tell(&self, before: &Self::State, step: &Self::Action, after: &Self::State) -> String;
+    /// One step as a clause of a trace: "server 1 reads 10".
+    fn describe(&self, before: &Self::State, step: &Self::Action, after: &Self::State) -> String;
 
     /// A state for the Explorer.
     fn show(&self, state: &Self::State) -> String;

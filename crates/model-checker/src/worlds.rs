@@ -8,8 +8,9 @@ use std::fmt;
 use lock_core::lock::ValueTravels;
 use lock_core::register::Fencing;
 
-use crate::crdt::{Bounds, Crdt, Grain, Mutation};
+use crate::crdt::{Bounds, Crdt, Grain};
 use crate::locks::{Database, Lease, Lock, Locks, Naive};
+use crate::mutation::Mutation;
 use crate::ops::{Dedupe, Ops};
 use crate::world::World;
 
@@ -88,8 +89,8 @@ impl fmt::Display for Bounds {
         for (count, fault) in faults.into_iter().filter(|&(count, _)| count > 0) {
             write!(f, ", {count} {fault}")?;
         }
-        if self.grain == Grain::Fine {
-            write!(f, ", fine steps")?;
+        if self.grain == Grain::Interleaved {
+            write!(f, ", interleaved steps")?;
         }
         Ok(())
     }
@@ -177,14 +178,14 @@ fn crdt_bounds(name: &str) -> Option<Bounds> {
         "crdt-4x4" => Bounds { amounts: &[1], ..new(4, 4) },
         "crdt-3x4" => Bounds { amounts: &[1], ..new(3, 4) },
         "crdt-4x3" => Bounds { amounts: &[1], ..new(4, 3) },
-        "crdt-fine-2x3" => Bounds { grain: Grain::Fine, ..new(2, 3) },
+        "crdt-interleaved-2x3" => Bounds { grain: Grain::Interleaved, ..new(2, 3) },
         "crdt-two-counters-2x3" => Bounds { counters: 2, amounts: &[1, 2], ..new(2, 3) },
         "crdt-decrements-2x3" => Bounds { amounts: &[2, -1], ..new(2, 3) },
         "crdt-overflow-2x3" => Bounds { amounts: HUGE, ..new(2, 3) },
-        "crdt-crash-2x2" => Bounds { crashes: 1, grain: Grain::Fine, ..new(2, 2) },
+        "crdt-crash-2x2" => Bounds { crashes: 1, grain: Grain::Interleaved, ..new(2, 2) },
         // scylladb#2169: a counter shard used again after a crash that lost its log's end.
-        "crdt-crash-2x2x2-scylladb-2169" => Bounds { crashes: 2, grain: Grain::Fine, ..new(2, 2) },
-        "crdt-crash-2x3x2" => Bounds { crashes: 2, grain: Grain::Fine, ..new(2, 3) },
+        "crdt-crash-2x2x2-scylladb-2169" => Bounds { crashes: 2, grain: Grain::Interleaved, ..new(2, 2) },
+        "crdt-crash-2x3x2" => Bounds { crashes: 2, grain: Grain::Interleaved, ..new(2, 3) },
         // The bounds of `specs/tla`: these and crdt-2x3 have as many states as the specification.
         "crdt-crash-as-specified" => Bounds { crashes: 2, ..new(2, 2) },
         "crdt-relay-as-specified" => Bounds { counters: 2, amounts: &[1], ..new(3, 2) },
@@ -194,12 +195,12 @@ fn crdt_bounds(name: &str) -> Option<Bounds> {
         "crdt-disk-lost-twice-2x2" => Bounds { disk_losses: 2, ..new(2, 2) },
         "crdt-disk-lost-3x2" => Bounds { disk_losses: 1, amounts: &[1], ..new(3, 2) },
         // riak_kv#679 and #1094: an actor's id used again after its state was lost.
-        "crdt-id-reused-2x3-riak-kv-679" => Bounds { disk_losses: 1, mutation: Mutation::IdReused, ..new(2, 3) },
+        "crdt-id-reused-2x3-riak-kv-679" => Bounds { disk_losses: 1, broken: &[Mutation::IdReused], ..new(2, 3) },
         "crdt-rolled-back-2x3" => Bounds { roll_backs: 1, ..new(2, 3) },
         "crdt-rolled-back-2x4" => Bounds { roll_backs: 1, amounts: &[1], ..new(2, 4) },
         "crdt-rolled-back-3x2" => Bounds { roll_backs: 1, amounts: &[1], ..new(3, 2) },
         "crdt-rolled-back-3x3" => Bounds { roll_backs: 1, amounts: &[1], ..new(3, 3) },
-        "crdt-rolled-back-fine-2x3" => Bounds { roll_backs: 1, crashes: 1, amounts: &[1], grain: Grain::Fine, ..new(2, 3) },
+        "crdt-rolled-back-interleaved-2x3" => Bounds { roll_backs: 1, crashes: 1, amounts: &[1], grain: Grain::Interleaved, ..new(2, 3) },
         "crdt-rolled-back-twice-2x3" => Bounds { roll_backs: 2, amounts: &[1], ..new(2, 3) },
         "crdt-rolled-back-crash-2x3" => Bounds { roll_backs: 1, crashes: 1, amounts: &[1], ..new(2, 3) },
         "crdt-disk-copied-2x3" => Bounds { copies: 1, ..new(2, 3) },
@@ -211,24 +212,24 @@ fn crdt_bounds(name: &str) -> Option<Bounds> {
 
 #[rustfmt::skip] // One line a world.
 fn mutant_bounds(name: &str) -> Option<Bounds> {
-    let mutant = |mutation, bounds| Bounds { mutation, ..bounds };
+    let mutant = |broken, bounds| Bounds { broken, ..bounds };
     let new = Bounds::new;
     let two_counters = Bounds { counters: 2, ..new(2, 3) };
     let crash = Bounds { crashes: 1, ..new(2, 2) };
-    let fine = Bounds { crashes: 2, grain: Grain::Fine, ..new(2, 2) };
+    let interleaved = Bounds { crashes: 2, grain: Grain::Interleaved, ..new(2, 2) };
     Some(match name {
-        "mutant-additive-merge" => mutant(Mutation::AdditiveMerge, new(2, 3)),
-        "mutant-sent-before-durable" => mutant(Mutation::SentBeforeDurable, crash),
-        "mutant-acknowledged-before-sync" => mutant(Mutation::AcknowledgedBeforeSync, fine),
-        "mutant-replayed-not-synced" => mutant(Mutation::ReplayedNotSynced, fine),
-        "mutant-piecemeal" => mutant(Mutation::Piecemeal, two_counters),
-        "mutant-relay-omits-records" => mutant(Mutation::RelayOmitsRecords, Bounds { counters: 2, amounts: &[1], ..new(3, 2) }),
-        "mutant-delta-dropped-on-send" => mutant(Mutation::DeltaDroppedOnSend, two_counters),
-        "mutant-restart-from-peer" => mutant(Mutation::RestartFromPeer, crash),
-        "mutant-disk-lost-starts-equal" => mutant(Mutation::IdReusedAndStartsEqual, Bounds { disk_losses: 1, ..new(2, 3) }),
-        "mutant-rolled-back-starts-equal" => mutant(Mutation::StartsEqual, Bounds { roll_backs: 1, ..new(2, 3) }),
+        "mutant-additive-merge" => mutant(&[Mutation::AdditiveMerge], new(2, 3)),
+        "mutant-sent-before-durable" => mutant(&[Mutation::SentBeforeDurable], crash),
+        "mutant-acknowledged-before-sync" => mutant(&[Mutation::AcknowledgedBeforeSync], interleaved),
+        "mutant-replayed-not-synced" => mutant(&[Mutation::ReplayedNotSynced], interleaved),
+        "mutant-piecemeal" => mutant(&[Mutation::Piecemeal], two_counters),
+        "mutant-relay-omits-records" => mutant(&[Mutation::RelayOmitsRecords], Bounds { counters: 2, amounts: &[1], ..new(3, 2) }),
+        "mutant-delta-dropped-on-send" => mutant(&[Mutation::DeltaDroppedOnSend], two_counters),
+        "mutant-restart-from-peer" => mutant(&[Mutation::RestartFromPeer], crash),
+        "mutant-disk-lost-starts-equal" => mutant(&[Mutation::IdReused, Mutation::StartsEqual], Bounds { disk_losses: 1, ..new(2, 3) }),
+        "mutant-rolled-back-starts-equal" => mutant(&[Mutation::StartsEqual], Bounds { roll_backs: 1, ..new(2, 3) }),
         // FoundationDB's `commit_unknown_result`: an increment that is tried again counts twice.
-        "mutant-retried-elsewhere-foundationdb" => mutant(Mutation::RetriedElsewhere, crash),
+        "mutant-retried-elsewhere-foundationdb" => mutant(&[Mutation::RetriedElsewhere], crash),
         _ => return None,
     })
 }

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use lock_core::lock::Reply;
-use lock_core::{Amount, Effect, Like, LikeId, Outcome, Refusal, UnexpectedReply, lock};
+use lock_core::{Add, AddId, Amount, Effect, Outcome, Refusal, UnexpectedReply, lock};
 use tokio::sync::oneshot;
 use wire::baseline_v1 as pb;
 
@@ -22,21 +22,21 @@ use crate::convert::{Answer, ContenderNumber, FromContender, InvalidMessage, ToC
 
 /// Adds that may wait on this server. At 20 a second, the last of them would wait for a quarter
 /// of an hour; side by side, with one round trip of 50 ms each, they are 320,000 a second.
-pub(super) const LIKES_WAITING_MAX: usize = 16_384;
+pub(super) const ADDS_WAITING_MAX: usize = 16_384;
 
 /// Messages that may wait for the stream: of a contender at most two, a release and the acquire
 /// that goes with it, before it has to hear from the register again.
-pub(super) const MESSAGES_UNDER_WAY_MAX: usize = 2 * LIKES_WAITING_MAX;
+pub(super) const MESSAGES_UNDER_WAY_MAX: usize = 2 * ADDS_WAITING_MAX;
 
 /// An add, and who waits for it.
 #[derive(Debug)]
-pub(super) struct Add {
+pub(super) struct PendingAdd {
     pub(super) counter: String,
     pub(super) amount: Amount,
     pub(super) answer: oneshot::Sender<Result<(), Fault>>,
 }
 
-impl Add {
+impl PendingAdd {
     /// Answers that nothing has changed, or that nobody knows.
     pub(super) fn fail(self, fault: Fault) {
         // A caller that has given up needs no answer.
@@ -62,9 +62,9 @@ pub(super) struct Contention {
     contenders: BTreeMap<ContenderNumber, Contender>,
     /// With a lock: the one contender of each counter that has one.
     of_counter: BTreeMap<String, ContenderNumber>,
-    waiting: BTreeMap<LikeId, oneshot::Sender<Result<(), Fault>>>,
+    waiting: BTreeMap<AddId, oneshot::Sender<Result<(), Fault>>>,
     last_contender: ContenderNumber,
-    last_like: LikeId,
+    last_add: AddId,
 }
 
 #[derive(Debug)]
@@ -83,30 +83,30 @@ impl Contention {
             of_counter: BTreeMap::new(),
             waiting: BTreeMap::new(),
             last_contender: ContenderNumber(0),
-            last_like: LikeId(0),
+            last_add: AddId(0),
         }
     }
 
     /// Begins an add; returns what to send.
-    pub(super) fn add(&mut self, add: Add) -> Messages {
-        if self.waiting.len() >= LIKES_WAITING_MAX {
+    pub(super) fn add(&mut self, add: PendingAdd) -> Messages {
+        if self.waiting.len() >= ADDS_WAITING_MAX {
             add.fail(Fault::QueueFull);
             return Messages::new();
         }
-        let Add {
+        let PendingAdd {
             counter,
             amount,
             answer,
         } = add;
-        self.last_like = LikeId(self.last_like.0 + 1);
-        self.waiting.insert(self.last_like, answer);
+        self.last_add = AddId(self.last_add.0 + 1);
+        self.waiting.insert(self.last_add, answer);
         let number = self.contender_of(counter);
         let contender = self
             .contenders
             .get_mut(&number)
             .expect("it was just found or made");
-        let effects = contender.machine.start(Like {
-            id: self.last_like,
+        let effects = contender.machine.start(Add {
+            id: self.last_add,
             amount,
         });
         self.perform(number, effects)
@@ -129,9 +129,9 @@ impl Contention {
         match answer {
             Answer::Reply(reply) => {
                 let abandoned =
-                    |like: LikeId| waiting.get(&like).is_some_and(oneshot::Sender::is_closed);
-                for like in contender.machine.withdraw_where(abandoned) {
-                    waiting.remove(&like);
+                    |add: AddId| waiting.get(&add).is_some_and(oneshot::Sender::is_closed);
+                for add in contender.machine.withdraw_where(abandoned) {
+                    waiting.remove(&add);
                 }
                 let effects = contender.machine.receive(reply)?;
                 Ok(self.perform(number, effects))
@@ -139,8 +139,8 @@ impl Contention {
             Answer::CountersExhausted => {
                 // The counter does not exist, so nothing that was sent for it has had an effect.
                 for effect in contender.machine.connection_lost() {
-                    if let Effect::Settled { like, .. } = effect {
-                        answer_caller(waiting.remove(&like), Err(Fault::CountersExhausted));
+                    if let Effect::Settled { add, .. } = effect {
+                        answer_caller(waiting.remove(&add), Err(Fault::CountersExhausted));
                     }
                 }
                 self.remove_if_idle(number);
@@ -212,8 +212,8 @@ impl Contention {
                     };
                     messages.push(message.into());
                 }
-                Effect::Settled { like, outcome } => {
-                    answer_caller(self.waiting.remove(&like), result(outcome));
+                Effect::Settled { add, outcome } => {
+                    answer_caller(self.waiting.remove(&add), result(outcome));
                 }
             }
         }
@@ -244,7 +244,7 @@ fn result(outcome: Outcome) -> Result<(), Fault> {
 }
 
 fn answer_caller(caller: Option<oneshot::Sender<Result<(), Fault>>>, result: Result<(), Fault>) {
-    let caller = caller.expect("each like is settled once, and has a caller until then");
+    let caller = caller.expect("each add is settled once, and has a caller until then");
     // A caller that has given up needs no answer.
     let _ = caller.send(result);
 }
@@ -269,7 +269,7 @@ mod tests {
 
     fn add(contention: &mut Contention) -> (Messages, Receiver<Result<(), Fault>>) {
         let (answer, settled) = oneshot::channel();
-        let add = Add {
+        let add = PendingAdd {
             counter: "like".to_owned(),
             amount: Amount::ONE,
             answer,
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn an_add_past_the_bound_is_refused_and_the_others_go_on() {
         let mut contention = locking(1);
-        let mut waiting: Vec<_> = (0..LIKES_WAITING_MAX)
+        let mut waiting: Vec<_> = (0..ADDS_WAITING_MAX)
             .map(|_| add(&mut contention).1)
             .collect();
         let (messages, mut refused) = add(&mut contention);

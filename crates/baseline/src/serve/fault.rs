@@ -8,7 +8,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::contention::LIKES_WAITING_MAX;
+use super::contention::ADDS_WAITING_MAX;
 use crate::transport::{COUNTER_NAME_BYTES_MAX, COUNTERS_PER_CALL_MAX};
 
 /// The domain of all reasons.
@@ -34,7 +34,7 @@ pub(super) enum Fault {
     ValueOutOfRange,
     #[error("the register holds as many counters as it may; nothing changed")]
     CountersExhausted,
-    #[error("{LIKES_WAITING_MAX} adds wait on this server already; send fewer at a time")]
+    #[error("{ADDS_WAITING_MAX} adds wait on this server already; send fewer at a time")]
     QueueFull,
     #[error("the register cannot be reached; nothing changed: retry later")]
     RegisterUnreachable,

@@ -14,7 +14,7 @@ use tonic_health::server::HealthReporter;
 use wire::baseline_v1::register_service_client::RegisterServiceClient;
 use wire::baseline_v1::{SessionRequest, SessionResponse};
 
-use super::contention::{Add, Contention, MESSAGES_UNDER_WAY_MAX, SessionError};
+use super::contention::{Contention, MESSAGES_UNDER_WAY_MAX, PendingAdd, SessionError};
 use super::fault::Fault;
 
 /// The pause before the first new attempt; it doubles with each that fails, ...
@@ -51,7 +51,7 @@ struct Session {
 pub(super) async fn run(
     register: RegisterServiceClient<Channel>,
     mut contention: Contention,
-    mut adds: Receiver<Add>,
+    mut adds: Receiver<PendingAdd>,
     health: HealthReporter,
 ) {
     let mut pause = RETRY_PAUSE_MIN;
@@ -88,7 +88,7 @@ async fn open(mut register: RegisterServiceClient<Channel>) -> Result<Session, L
 async fn carry(
     mut session: Session,
     contention: &mut Contention,
-    adds: &mut Receiver<Add>,
+    adds: &mut Receiver<PendingAdd>,
 ) -> Result<std::convert::Infallible, LinkError> {
     loop {
         let messages = tokio::select! {
@@ -107,7 +107,7 @@ async fn carry(
 }
 
 /// Awaits something, and refuses all adds in the meantime.
-async fn refusing<T>(adds: &mut Receiver<Add>, awaited: impl Future<Output = T>) -> T {
+async fn refusing<T>(adds: &mut Receiver<PendingAdd>, awaited: impl Future<Output = T>) -> T {
     tokio::pin!(awaited);
     loop {
         tokio::select! {

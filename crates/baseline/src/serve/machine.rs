@@ -5,7 +5,7 @@
 //! only; its messages are wrapped into those of the lock server that the register is part of.
 
 use lock_core::lock::{self, Reply, Request};
-use lock_core::{Effect, Like, LikeId, UnexpectedReply, database, naive, register};
+use lock_core::{Add, AddId, Effect, UnexpectedReply, database, naive, register};
 
 use super::Strategy;
 
@@ -30,11 +30,11 @@ impl Machine {
         }
     }
 
-    pub(super) fn start(&mut self, like: Like) -> Effects {
+    pub(super) fn start(&mut self, add: Add) -> Effects {
         match self {
-            Self::Naive(contender) => wrap(contender.start(like)),
-            Self::Database(contender) => wrap(contender.start(like)),
-            Self::Lock(contender) => contender.start(like),
+            Self::Naive(contender) => wrap(contender.start(add)),
+            Self::Database(contender) => wrap(contender.start(add)),
+            Self::Lock(contender) => contender.start(add),
         }
     }
 
@@ -74,15 +74,15 @@ impl Machine {
         }
     }
 
-    /// Takes back the likes for which `abandoned` holds, as far as the next hold would take them.
-    pub(super) fn withdraw_where(&mut self, abandoned: impl Fn(LikeId) -> bool) -> Vec<LikeId> {
+    /// Takes back the adds for which `abandoned` holds, as far as the next hold would take them.
+    pub(super) fn withdraw_where(&mut self, abandoned: impl Fn(AddId) -> bool) -> Vec<AddId> {
         let mut withdrawn = Vec::new();
         if let Self::Lock(contender) = self {
             loop {
-                let next = contender.next_batch().find(|like| abandoned(*like));
-                let Some(like) = next else { break };
-                contender.withdraw(like);
-                withdrawn.push(like);
+                let next = contender.next_batch().find(|add| abandoned(*add));
+                let Some(add) = next else { break };
+                contender.withdraw(add);
+                withdrawn.push(add);
             }
         }
         withdrawn
@@ -92,7 +92,7 @@ impl Machine {
 fn wrap(effects: Vec<Effect<register::Request>>) -> Effects {
     let wrapped = effects.into_iter().map(|effect| match effect {
         Effect::Send(request) => Effect::Send(Request::Register(request)),
-        Effect::Settled { like, outcome } => Effect::Settled { like, outcome },
+        Effect::Settled { add, outcome } => Effect::Settled { add, outcome },
     });
     wrapped.collect()
 }

@@ -17,7 +17,7 @@ use wire::v1::{
     ListCountersResponse, WatchRequest, WatchResponse,
 };
 
-use super::contention::Add;
+use super::contention::PendingAdd;
 use super::fault::Fault;
 use crate::transport::{COUNTER_NAME_BYTES_MAX, COUNTERS_PER_CALL_MAX};
 
@@ -27,11 +27,14 @@ const PAGE_SIZE_DEFAULT: u32 = 1_000;
 /// The service.
 pub(super) struct Counters {
     register: RegisterServiceClient<Channel>,
-    adds: mpsc::Sender<Add>,
+    adds: mpsc::Sender<PendingAdd>,
 }
 
 impl Counters {
-    pub(super) fn new(register: RegisterServiceClient<Channel>, adds: mpsc::Sender<Add>) -> Self {
+    pub(super) fn new(
+        register: RegisterServiceClient<Channel>,
+        adds: mpsc::Sender<PendingAdd>,
+    ) -> Self {
         Self { register, adds }
     }
 
@@ -39,7 +42,7 @@ impl Counters {
     /// the receiver by which the contenders notice.
     async fn count(&self, counter: String, amount: Amount) -> Result<(), Fault> {
         let (answer, settled) = oneshot::channel();
-        let add = Add {
+        let add = PendingAdd {
             counter,
             amount,
             answer,

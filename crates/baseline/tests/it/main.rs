@@ -72,9 +72,9 @@ async fn every_other_strategy_is_exact() {
     }
 }
 
-/// Likes that three servers make over the long link while they always have more to do, from the
+/// Adds that three servers make over the long link while they always have more to do, from the
 /// first one that is acknowledged until `time` later.
-async fn likes_in(time: Duration, strategy: &[&str]) -> usize {
+async fn adds_in(time: Duration, strategy: &[&str]) -> usize {
     let register = Register::start(&[]).await;
     let address = proxy::delaying(&register.address, LONG).await;
     let mut servers = Vec::new();
@@ -94,23 +94,23 @@ async fn likes_in(time: Duration, strategy: &[&str]) -> usize {
         .expect("no panic")
         .expect("acknowledged");
     let end = Instant::now() + time;
-    let mut likes = 0;
+    let mut done = 0;
     while let Ok(Some(result)) = tokio::time::timeout_at(end.into(), adds.join_next()).await {
         result.expect("no panic").expect("acknowledged");
-        likes += 1;
+        done += 1;
     }
-    likes
+    done
 }
 
 #[tokio::test]
 async fn a_lock_makes_one_hold_a_round_trip_and_a_separate_one_a_third_of_it() {
     let time = Duration::from_secs(2);
     let (lock, separate, batch) = tokio::join!(
-        likes_in(time, &["lock"]),
-        likes_in(time, &["lock-separate"]),
-        likes_in(time, &["lock-batch", "--batch", "4"]),
+        adds_in(time, &["lock"]),
+        adds_in(time, &["lock-separate"]),
+        adds_in(time, &["lock-batch", "--batch", "4"]),
     );
-    // 20 holds a second, 6.7, and 20 again with 4 likes each; one more may fall on the edge.
+    // 20 holds a second, 6.7, and 20 again with 4 adds each; one more may fall on the edge.
     assert!((20..=41).contains(&lock), "lock: {lock} in {time:?}");
     assert!(
         (7..=14).contains(&separate),

@@ -7,7 +7,7 @@ use alloc::{vec, vec::Vec};
 
 use super::{LeaseReply, LeaseRequest};
 use crate::register::{self, FencingToken};
-use crate::{Effect, Like, Outcome, Refusal, UnexpectedReply};
+use crate::{Add, Effect, Outcome, Refusal, UnexpectedReply};
 
 /// What a contender sends, and to which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,14 +27,14 @@ pub enum Reply {
     Register(register::Reply),
 }
 
-/// Counts one like at a time, each under a lease of its own.
+/// Counts one add at a time, each under a lease of its own.
 ///
 /// ```
 /// use lock_core::lease::{Contender, LeaseReply, LeaseRequest, Reply, Request};
-/// use lock_core::{register::FencingToken, Amount, Effect, Like, LikeId};
+/// use lock_core::{register::FencingToken, Amount, Effect, Add, AddId};
 ///
 /// let mut server = Contender::default();
-/// let effects = server.start(Like { id: LikeId(0), amount: Amount::ONE });
+/// let effects = server.start(Add { id: AddId(0), amount: Amount::ONE });
 /// assert_eq!(effects, [Effect::Send(Request::Lease(LeaseRequest::Acquire))]);
 /// let granted = LeaseReply::Granted { token: FencingToken(1) };
 /// server.receive(Reply::Lease(granted)).expect("a grant was awaited");
@@ -49,26 +49,26 @@ pub struct Contender {
 enum Phase {
     #[default]
     Idle,
-    Acquiring(Like),
-    Reading(Like, FencingToken),
-    Writing(Like, FencingToken),
+    Acquiring(Add),
+    Reading(Add, FencingToken),
+    Writing(Add, FencingToken),
 }
 
 type Effects = Vec<Effect<Request>>;
 
 impl Contender {
-    /// Begins to count a like.
+    /// Begins to count an add.
     ///
     /// # Panics
     ///
     /// If the contender is not idle.
-    pub fn start(&mut self, like: Like) -> Effects {
+    pub fn start(&mut self, add: Add) -> Effects {
         assert!(
             self.is_idle(),
-            "one like at a time, but {:?} is not settled",
+            "one add at a time, but {:?} is not settled",
             self.phase
         );
-        self.phase = Phase::Acquiring(like);
+        self.phase = Phase::Acquiring(add);
         vec![Effect::Send(Request::Lease(LeaseRequest::Acquire))]
     }
 
@@ -79,28 +79,26 @@ impl Contender {
     /// [`UnexpectedReply`] if it answers no question of this contender; nothing has changed.
     pub fn receive(&mut self, reply: Reply) -> Result<Effects, UnexpectedReply<Reply>> {
         match (self.phase, reply) {
-            (Phase::Acquiring(like), Reply::Lease(LeaseReply::Granted { token })) => {
-                self.phase = Phase::Reading(like, token);
+            (Phase::Acquiring(add), Reply::Lease(LeaseReply::Granted { token })) => {
+                self.phase = Phase::Reading(add, token);
                 Ok(vec![Effect::Send(Request::Register(
                     register::Request::Read { token },
                 ))])
             }
-            (Phase::Reading(like, token), Reply::Register(register::Reply::Value(value))) => {
-                let Some(value) = value.plus(like.amount) else {
+            (Phase::Reading(add, token), Reply::Register(register::Reply::Value(value))) => {
+                let Some(value) = value.plus(add.amount) else {
                     let refused = Outcome::Refused(Refusal::OutOfRange);
-                    return Ok(vec![self.settle(like, refused), release(token)]);
+                    return Ok(vec![self.settle(add, refused), release(token)]);
                 };
-                self.phase = Phase::Writing(like, token);
+                self.phase = Phase::Writing(add, token);
                 let write = register::Request::Write { value, token };
                 Ok(vec![Effect::Send(Request::Register(write))])
             }
-            (Phase::Writing(like, token), Reply::Register(register::Reply::Written)) => {
-                Ok(vec![self.settle(like, Outcome::Counted), release(token)])
+            (Phase::Writing(add, token), Reply::Register(register::Reply::Written)) => {
+                Ok(vec![self.settle(add, Outcome::Counted), release(token)])
             }
-            (Phase::Writing(like, _), Reply::Register(register::Reply::StaleToken { .. })) => {
-                Ok(vec![
-                    self.settle(like, Outcome::Refused(Refusal::LeaseLost)),
-                ])
+            (Phase::Writing(add, _), Reply::Register(register::Reply::StaleToken { .. })) => {
+                Ok(vec![self.settle(add, Outcome::Refused(Refusal::LeaseLost))])
             }
             (phase, found) => Err(UnexpectedReply {
                 awaited: phase.awaited(),
@@ -113,14 +111,14 @@ impl Contender {
     pub fn connection_lost(&mut self) -> Effects {
         match self.phase {
             Phase::Idle => Vec::new(),
-            Phase::Acquiring(like) | Phase::Reading(like, _) => {
-                vec![self.settle(like, Outcome::Refused(Refusal::ServerLost))]
+            Phase::Acquiring(add) | Phase::Reading(add, _) => {
+                vec![self.settle(add, Outcome::Refused(Refusal::ServerLost))]
             }
-            Phase::Writing(like, _) => vec![self.settle(like, Outcome::Indeterminate)],
+            Phase::Writing(add, _) => vec![self.settle(add, Outcome::Indeterminate)],
         }
     }
 
-    /// Whether it works on no like.
+    /// Whether it works on no add.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.phase == Phase::Idle
@@ -132,10 +130,10 @@ impl Contender {
         matches!(self.phase, Phase::Reading(..) | Phase::Writing(..))
     }
 
-    fn settle(&mut self, like: Like, outcome: Outcome) -> Effect<Request> {
+    fn settle(&mut self, add: Add, outcome: Outcome) -> Effect<Request> {
         self.phase = Phase::Idle;
         Effect::Settled {
-            like: like.id,
+            add: add.id,
             outcome,
         }
     }

@@ -1,22 +1,22 @@
-//! The side that counts, under a lock: queue the likes, hold the lock, add a batch, release.
+//! The side that counts, under a lock: queue the adds, hold the lock, add a batch, release.
 //!
-//! Likes leave the queue at the moment in which the value is known, and the message that writes
-//! their sum leaves in the same step. So a like is either in the queue, where it can be withdrawn
+//! Adds leave the queue at the moment in which the value is known, and the message that writes
+//! their sum leaves in the same step. So an add is either in the queue, where it can be withdrawn
 //! or refused without a trace, or in a write that was sent.
 
 use alloc::{collections::VecDeque, vec, vec::Vec};
 
 use super::{Reply, Request, ValueTravels};
 use crate::register::{self, FencingToken};
-use crate::{Effect, Like, LikeId, Outcome, Refusal, UnexpectedReply, Value};
+use crate::{Add, AddId, Effect, Outcome, Refusal, UnexpectedReply, Value};
 
-/// Adds its queue of likes, up to `batch_max` in one hold of the lock. See the crate's
+/// Adds its queue of adds, up to `batch_max` in one hold of the lock. See the crate's
 /// documentation for a whole driver.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Contender {
     travels: ValueTravels,
     batch_max: usize,
-    queue: VecDeque<Like>,
+    queue: VecDeque<Add>,
     phase: Phase,
     /// Batches that travelled with a release, oldest first, until they are confirmed. The next
     /// turn does not wait for that.
@@ -31,19 +31,19 @@ enum Phase {
     Writing(Batch),
 }
 
-/// What becomes of the likes of one hold, once its write is confirmed.
-type Batch = Vec<(LikeId, Outcome)>;
+/// What becomes of the adds of one hold, once its write is confirmed.
+type Batch = Vec<(AddId, Outcome)>;
 type Effects = Vec<Effect<Request>>;
 
 impl Contender {
-    /// A contender without likes.
+    /// A contender without adds.
     ///
     /// # Panics
     ///
-    /// If `batch_max` is 0: no like would ever be counted.
+    /// If `batch_max` is 0: no add would ever be counted.
     #[must_use]
     pub fn new(travels: ValueTravels, batch_max: usize) -> Self {
-        assert!(batch_max > 0, "a hold must have room for a like");
+        assert!(batch_max > 0, "a hold must have room for an add");
         let (queue, unconfirmed) = (VecDeque::new(), VecDeque::new());
         Self {
             travels,
@@ -54,10 +54,10 @@ impl Contender {
         }
     }
 
-    /// Queues a like, and asks for the lock where that has not been done. The queue has no bound
+    /// Queues an add, and asks for the lock where that has not been done. The queue has no bound
     /// of its own; the driver knows how many it can answer for.
-    pub fn start(&mut self, like: Like) -> Effects {
-        self.queue.push_back(like);
+    pub fn start(&mut self, add: Add) -> Effects {
+        self.queue.push_back(add);
         if self.phase == Phase::Idle {
             self.acquire()
         } else {
@@ -65,16 +65,16 @@ impl Contender {
         }
     }
 
-    /// Takes a like back. True: it was still queued and will never count. False: it is under way,
+    /// Takes an add back. True: it was still queued and will never count. False: it is under way,
     /// or settled.
-    pub fn withdraw(&mut self, like: LikeId) -> bool {
-        let place = self.queue.iter().position(|waiting| waiting.id == like);
+    pub fn withdraw(&mut self, add: AddId) -> bool {
+        let place = self.queue.iter().position(|waiting| waiting.id == add);
         place.and_then(|place| self.queue.remove(place)).is_some()
     }
 
-    /// The likes that the next hold would take.
-    pub fn next_batch(&self) -> impl Iterator<Item = LikeId> {
-        self.queue.iter().take(self.batch_max).map(|like| like.id)
+    /// The adds that the next hold would take.
+    pub fn next_batch(&self) -> impl Iterator<Item = AddId> {
+        self.queue.iter().take(self.batch_max).map(|add| add.id)
     }
 
     /// Takes the server's answer.
@@ -147,24 +147,24 @@ impl Contender {
         if let Phase::Writing(batch) = core::mem::replace(&mut self.phase, Phase::Idle) {
             batches.push_back(batch);
         }
-        for (like, outcome) in batches.into_iter().flatten() {
+        for (add, outcome) in batches.into_iter().flatten() {
             let in_doubt = outcome == Outcome::Counted;
             let outcome = if in_doubt {
                 Outcome::Indeterminate
             } else {
                 outcome
             };
-            effects.push(Effect::Settled { like, outcome });
+            effects.push(Effect::Settled { add, outcome });
         }
         let refused = Outcome::Refused(Refusal::ServerLost);
-        effects.extend(self.queue.drain(..).map(|like| Effect::Settled {
-            like: like.id,
+        effects.extend(self.queue.drain(..).map(|add| Effect::Settled {
+            add: add.id,
             outcome: refused,
         }));
         effects
     }
 
-    /// Whether it has no like to work on, to wait for, or to confirm.
+    /// Whether it has no add to work on, to wait for, or to confirm.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.phase == Phase::Idle && self.unconfirmed.is_empty()
@@ -177,19 +177,19 @@ impl Contender {
         matches!(self.phase, Phase::Reading | Phase::Writing(_))
     }
 
-    /// Adds up the first likes of the queue: the new value, if there is one to write, and what
-    /// becomes of each like.
+    /// Adds up the first adds of the queue: the new value, if there is one to write, and what
+    /// becomes of each add.
     fn take_batch(&mut self, value: Value) -> (Option<Value>, Batch) {
         let (mut sum, mut batch, mut changed) = (value, Batch::new(), false);
-        for like in self.queue.drain(..self.queue.len().min(self.batch_max)) {
-            let outcome = match sum.plus(like.amount) {
+        for add in self.queue.drain(..self.queue.len().min(self.batch_max)) {
+            let outcome = match sum.plus(add.amount) {
                 Some(more) => {
                     (sum, changed) = (more, true);
                     Outcome::Counted
                 }
                 None => Outcome::Refused(Refusal::OutOfRange),
             };
-            batch.push((like.id, outcome));
+            batch.push((add.id, outcome));
         }
         (changed.then_some(sum), batch)
     }
@@ -201,7 +201,7 @@ impl Contender {
         })]
     }
 
-    /// Releases the lock and, with likes left, asks for it again at once: the two travel
+    /// Releases the lock and, with adds left, asks for it again at once: the two travel
     /// together, so that a turn is not missed for want of a round trip.
     fn release(&mut self, carried: Option<Value>, effects: &mut Effects) {
         effects.push(Effect::Send(Request::Release { carried }));
@@ -230,7 +230,7 @@ fn settle(batch: Batch, effects: &mut Effects) {
     effects.extend(
         batch
             .into_iter()
-            .map(|(like, outcome)| Effect::Settled { like, outcome }),
+            .map(|(add, outcome)| Effect::Settled { add, outcome }),
     );
 }
 
@@ -243,16 +243,16 @@ mod tests {
         carried: Some(Value(10)),
     };
 
-    fn like(id: u64, amount: i64) -> Like {
-        Like {
-            id: LikeId(id),
+    fn add(id: u64, amount: i64) -> Add {
+        Add {
+            id: AddId(id),
             amount: Amount::new(amount).expect("not 0"),
         }
     }
 
     fn settled(id: u64, outcome: Outcome) -> Effect<Request> {
         Effect::Settled {
-            like: LikeId(id),
+            add: AddId(id),
             outcome,
         }
     }
@@ -267,12 +267,12 @@ mod tests {
         Effect::Send(Request::Acquire { travels })
     }
 
-    /// A contender with likes 1, 2 and 3 of those amounts, waiting for the lock.
+    /// A contender with adds 1, 2 and 3 of those amounts, waiting for the lock.
     fn waiting(travels: ValueTravels, batch_max: usize) -> Contender {
         let mut contender = Contender::new(travels, batch_max);
-        assert_eq!(contender.start(like(1, 1)), [acquire(travels)]);
-        assert_eq!(contender.start(like(2, 2)), []);
-        assert_eq!(contender.start(like(3, 3)), []);
+        assert_eq!(contender.start(add(1, 1)), [acquire(travels)]);
+        assert_eq!(contender.start(add(2, 2)), []);
+        assert_eq!(contender.start(add(3, 3)), []);
         contender
     }
 
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_goes_on_after_a_like_that_does_not_fit() {
+    fn a_batch_goes_on_after_an_add_that_does_not_fit() {
         let mut contender = waiting(ValueTravels::WithTheLock, 3);
         let near = Reply::Granted {
             carried: Some(Value(i64::MAX - 2)),
@@ -333,14 +333,14 @@ mod tests {
     }
 
     #[test]
-    fn a_withdrawn_like_never_counts_and_the_lock_is_given_back() {
+    fn a_withdrawn_add_never_counts_and_the_lock_is_given_back() {
         let mut contender = waiting(ValueTravels::WithTheLock, 1);
         assert!(
             [1, 2, 3]
                 .into_iter()
-                .all(|id| contender.withdraw(LikeId(id)))
+                .all(|id| contender.withdraw(AddId(id)))
         );
-        assert!(!contender.withdraw(LikeId(1)));
+        assert!(!contender.withdraw(AddId(1)));
         assert_eq!(contender.receive(GRANTED_10), Ok(vec![release(None)]));
         assert!(contender.is_idle());
     }

@@ -1,4 +1,4 @@
-//! Random small worlds over the public doors of this crate: some contenders, one server side,
+//! Random small worlds over the public methods of this crate: some contenders, one server side,
 //! and a network that delivers in any order.
 //!
 //! The model checker visits *all* orders of smaller worlds; this is the same question asked of
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use lock_core::lease::{self, LeaseServer, Millis};
 use lock_core::lock::{self, LockServer, ValueTravels};
 use lock_core::register::{Fencing, Register};
-use lock_core::{Amount, ContenderId, Effect, Like, LikeId, Outcome, Value};
+use lock_core::{Add, AddId, Amount, ContenderId, Effect, Outcome, Value};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -23,28 +23,28 @@ fn index(contender: ContenderId) -> usize {
     usize::try_from(contender.0).expect("ids are indices of a small vector")
 }
 
-fn like(id: u64, amount: i64) -> Like {
-    Like {
-        id: LikeId(id),
+fn add(id: u64, amount: i64) -> Add {
+    Add {
+        id: AddId(id),
         amount: Amount::new(amount).expect("the strategy gives no 0"),
     }
 }
 
-/// Runs every like to its end under a lock, choosing the packet to deliver by `order`; returns
-/// the register's value and the likes that were acknowledged.
+/// Runs every add to its end under a lock, choosing the packet to deliver by `order`; returns
+/// the register's value and the adds that were acknowledged.
 fn run_lock(
     travels: ValueTravels,
     batch_max: usize,
     amounts: &[Vec<i64>],
     order: &[Index],
-) -> (Value, BTreeSet<LikeId>) {
+) -> (Value, BTreeSet<AddId>) {
     let mut server = LockServer::default();
     let mut contenders = vec![lock::Contender::new(travels, batch_max); amounts.len()];
     let (mut network, mut counted, mut ids) = (Vec::new(), BTreeSet::new(), 0..);
     for ((who, contender), amounts) in (0..).zip(&mut contenders).zip(amounts) {
         for amount in amounts {
-            let like = like(ids.next().expect("endless"), *amount);
-            for effect in contender.start(like) {
+            let add = add(ids.next().expect("endless"), *amount);
+            for effect in contender.start(add) {
                 let Effect::Send(request) = effect else {
                     panic!("settled before it was sent")
                 };
@@ -73,9 +73,9 @@ fn run_lock(
                 for effect in effects {
                     match effect {
                         Effect::Send(request) => network.push(Packet::ToServer(to, request)),
-                        Effect::Settled { like, outcome } => {
+                        Effect::Settled { add, outcome } => {
                             assert_eq!(outcome, Outcome::Counted);
-                            assert!(counted.insert(like), "{like:?} was settled twice");
+                            assert!(counted.insert(add), "{add:?} was settled twice");
                         }
                     }
                 }
@@ -104,15 +104,15 @@ enum Step {
     Expire,
 }
 
-/// Runs one like of 1 for each contender under a lease that may expire at any time; returns the
-/// register's value and how many likes were acknowledged.
+/// Runs one add of 1 for each contender under a lease that may expire at any time; returns the
+/// register's value and how many adds were acknowledged.
 fn run_lease(fencing: Fencing, contenders: u64, steps: &[Step]) -> (Value, i64) {
     const LENGTH: Millis = Millis(1);
     let (mut server, mut register) = (LeaseServer::new(LENGTH), Register::new(fencing, Value(0)));
     let mut machines = vec![lease::Contender::default(); usize::try_from(contenders).expect("few")];
     let (mut network, mut counted) = (Vec::new(), 0);
     for (who, machine) in (0..).zip(&mut machines) {
-        for effect in machine.start(like(who, 1)) {
+        for effect in machine.start(add(who, 1)) {
             let Effect::Send(request) = effect else {
                 panic!("settled before it was sent")
             };
@@ -180,24 +180,24 @@ proptest! {
         order in order(),
         travels in prop_oneof![Just(ValueTravels::WithTheLock), Just(ValueTravels::Separately)],
     ) {
-        let likes: usize = amounts.iter().map(Vec::len).sum();
+        let adds: usize = amounts.iter().map(Vec::len).sum();
         let (value, counted) = run_lock(travels, batch_max, &amounts, &order);
         prop_assert_eq!(value, Value(amounts.iter().flatten().sum()));
-        prop_assert_eq!(counted.len(), likes);
+        prop_assert_eq!(counted.len(), adds);
     }
 
     #[test]
-    fn a_lease_fenced_on_read_and_write_loses_no_acknowledged_like(
+    fn a_lease_fenced_on_read_and_write_loses_no_acknowledged_add(
         contenders in 2_u64..5,
         steps in steps(),
     ) {
         let (Value(value), counted) = run_lease(Fencing::OnReadAndWrite, contenders, &steps);
-        // Besides those acknowledged, a like counts when its confirmation is still under way.
+        // Besides those acknowledged, an add counts when its confirmation is still under way.
         prop_assert!(counted <= value, "{} acknowledged, the value is {}", counted, value);
     }
 }
 
-/// A schedule that loses a like: Ann is granted and reads, her lease expires, Bob is granted and
+/// A schedule that loses an add: Ann is granted and reads, her lease expires, Bob is granted and
 /// reads, Ann writes, Bob writes.
 fn late_writer(fencing: Fencing) -> (Value, i64) {
     let mut server = LeaseServer::new(Millis(1));
@@ -207,7 +207,7 @@ fn late_writer(fencing: Fencing) -> (Value, i64) {
     let mut counted = 0;
     let mut writes = Vec::new();
     for (who, machine) in [ann, bob].into_iter().zip(&mut machines) {
-        machine.start(like(who.0, 1));
+        machine.start(add(who.0, 1));
         let granted = server.receive(Millis(0), who, lease::LeaseRequest::Acquire);
         let grant = granted
             .expect("asked once")

@@ -27,7 +27,7 @@ const THREADS_MAX: usize = 8;
 /// Where the proofs are, from the root of the repository.
 const PROOFS: &str = "specs/smt";
 
-/// The world whose speed is told: without faults, and large enough to measure.
+/// The world whose speed is printed: without faults, and large enough to measure.
 const SPEED_WORLD: &str = "crdt-2x4";
 
 /// Check every world, and put every proof to z3.
@@ -42,9 +42,9 @@ struct Args {
     /// Only worlds whose name contains this; the proofs are left out.
     #[arg(long)]
     only: Option<String>,
-    /// Tell what was found in this world step by step.
+    /// Show what was found in this world step by step.
     #[arg(long, value_name = "WORLD")]
-    story: Option<String>,
+    trace: Option<String>,
     /// Fail where z3 is missing, as it does where CI=true.
     #[arg(long)]
     require_z3: bool,
@@ -90,7 +90,7 @@ fn main() -> ExitCode {
 /// Runs what the arguments choose; whether everything was as expected.
 fn check(args: &Args) -> Result<bool, Box<dyn Error>> {
     let begun = Instant::now();
-    let named = args.story.as_ref().or(args.only.as_ref());
+    let named = args.trace.as_ref().or(args.only.as_ref());
     let is_chosen = |it: &&Expectation| match named {
         Some(part) => it.world.contains(part.as_str()),
         None => args.deep || !it.is_deep,
@@ -106,7 +106,7 @@ fn check(args: &Args) -> Result<bool, Box<dyn Error>> {
         Some(proofs::run(Path::new(PROOFS))?)
     };
     println!("{}", report::table(&rows));
-    println!("{}", report::stories(&rows, args.story.as_deref()));
+    println!("{}", report::traces(&rows, args.trace.as_deref()));
     let mut is_good = rows.iter().all(Row::is_as_expected);
     if let Some(proofs) = &proofs {
         println!("{}", report::proofs(proofs));

@@ -1,4 +1,4 @@
-//! The simulator's command: runs schedules, prints what fired, and tells a failing one.
+//! The simulator's command: runs schedules, prints what fired, and shrinks a failing one.
 //!
 //! `cargo xtask sim` builds it with optimisation and passes its arguments on.
 
@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use model_checker::sim::{self, Bounds, Campaign, Failure, Plant, Summary};
+use model_checker::mutation::Mutation;
+use model_checker::sim::{self, Bounds, Campaign, Failure, Summary};
 use serde_json::json;
 
 /// The most threads that are used: seeds are independent, but nobody has more cores to spare.
@@ -33,15 +34,15 @@ struct Args {
     /// Client requests in a schedule.
     #[arg(long, default_value_t = 100)]
     ops: usize,
-    /// Plant a bug, to see it found.
-    #[arg(long, value_parser = plant)]
-    plant: Option<Plant>,
+    /// Break a rule of the simulated driver, to see it found.
+    #[arg(long, value_parser = mutation)]
+    mutation: Option<Mutation>,
     /// Play every schedule twice and compare all that happened.
     #[arg(long)]
     twice: bool,
-    /// Tell all that happens in the first schedule.
+    /// Print all that happens in the first schedule.
     #[arg(long)]
-    story: bool,
+    trace: bool,
     /// Print the result as JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -59,14 +60,17 @@ fn nodes(text: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("{number} is not within {least} to {most}"))
 }
 
-fn plant(name: &str) -> Result<Plant, String> {
-    let names: Vec<&str> = Plant::ALL.into_iter().map(Plant::name).collect();
-    Plant::named(name).ok_or_else(|| format!("{name:?} is none of {}", names.join(", ")))
+fn mutation(name: &str) -> Result<Mutation, String> {
+    let mut simulated = Mutation::SIMULATED.into_iter();
+    let names = Mutation::SIMULATED.map(Mutation::name).join(", ");
+    simulated
+        .find(|it| it.name() == name)
+        .ok_or_else(|| format!("{name:?} is none of {names}"))
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // A panic in a run is a finding, and is told as one.
+    // A panic in a run is a finding, and is reported as one.
     std::panic::set_hook(Box::new(|_| {}));
     let campaign = Campaign {
         seed: args.seed.unwrap_or_else(random_seed),
@@ -75,15 +79,15 @@ fn main() -> ExitCode {
             nodes: args.nodes,
             ops: args.ops,
         },
-        plant: args.plant,
+        mutation: args.mutation,
         twice: args.twice,
         threads: std::thread::available_parallelism()
             .map_or(1, usize::from)
             .min(THREADS_MAX),
     };
     eprintln!("first seed {}", campaign.seed);
-    if args.story {
-        for line in sim::story(campaign.seed, campaign.bounds, campaign.plant) {
+    if args.trace {
+        for line in sim::trace(campaign.seed, campaign.bounds, campaign.mutation) {
             println!("{line}");
         }
     }
@@ -97,7 +101,7 @@ fn main() -> ExitCode {
         print_table(&summary);
     }
     if let Some(failure) = summary.failures.first() {
-        tell(&campaign, failure);
+        print_failure(&campaign, failure);
     }
     if let Some(path) = &args.report
         && let Err(error) = write(path, &format!("{report:#}\n"))
@@ -143,8 +147,8 @@ fn report(campaign: &Campaign, summary: &Summary) -> serde_json::Value {
         .iter()
         .map(|(kind, n)| (kind.name().to_owned(), json!(n)))
         .collect();
-    let sights: serde_json::Map<_, _> = summary
-        .sights
+    let coverage: serde_json::Map<_, _> = summary
+        .coverage
         .iter()
         .map(|(kind, n)| (kind.name().to_owned(), json!(n)))
         .collect();
@@ -155,7 +159,7 @@ fn report(campaign: &Campaign, summary: &Summary) -> serde_json::Value {
         "simulated_hours": summary.simulated_hours(),
         "twice": campaign.twice,
         "faults": faults,
-        "sights": sights,
+        "coverage": coverage,
         "missing": summary.missing,
         "violations": summary.failures.len(),
     })
@@ -167,7 +171,7 @@ fn print_table(summary: &Summary) {
         println!("{:<24}{count:>12}  {}", kind.name(), kind.says());
     }
     println!("\n{:<24}{:>12}", "seen", "times");
-    for (kind, count) in summary.sights.iter() {
+    for (kind, count) in summary.coverage.iter() {
         println!("{:<24}{count:>12}  {}", kind.name(), kind.says());
     }
     println!(
@@ -180,24 +184,24 @@ fn print_table(summary: &Summary) {
     );
 }
 
-fn tell(campaign: &Campaign, failure: &Failure) {
+fn print_failure(campaign: &Campaign, failure: &Failure) {
     eprintln!(
         "\n{}\n\nReplay it:\n\n  {}\n",
         failure.violation,
         replay(campaign, failure.seed)
     );
-    let Some(told) = sim::shrink_and_tell(failure.seed, campaign.bounds, campaign.plant) else {
+    let Some(shrunk) = sim::shrink_failure(failure.seed, campaign.bounds, campaign.mutation) else {
         eprintln!("It does not fail when it is played again: the simulator is not deterministic.");
         return;
     };
     eprintln!(
-        "The same guarantee is violated with {} of its {} requests and {} of its {} faults:\n",
-        told.ops.0, told.ops.1, told.faults.0, told.faults.1
+        "The same is violated with {} of its {} requests and {} of its {} faults:\n",
+        shrunk.ops.0, shrunk.ops.1, shrunk.faults.0, shrunk.faults.1
     );
-    for line in told.story {
+    for line in shrunk.trace {
         eprintln!("{line}");
     }
-    eprintln!("{}", told.violation);
+    eprintln!("{}", shrunk.violation);
 }
 
 fn replay(campaign: &Campaign, seed: u64) -> String {
@@ -205,14 +209,12 @@ fn replay(campaign: &Campaign, seed: u64) -> String {
         .bounds
         .nodes
         .map(|nodes| format!(" --nodes {nodes}"));
-    let plant = campaign
-        .plant
-        .map(|plant| format!(" --plant {}", plant.name()));
+    let mutation = campaign.mutation.map(|it| format!(" --mutation {it}"));
     format!(
         "cargo xtask sim --seed {seed} --schedules 1 --ops {}{}{}{}",
         campaign.bounds.ops,
         nodes.unwrap_or_default(),
-        plant.unwrap_or_default(),
+        mutation.unwrap_or_default(),
         if campaign.twice { " --twice" } else { "" }
     )
 }

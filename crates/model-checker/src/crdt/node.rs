@@ -14,7 +14,8 @@ use crdt_core::{
 };
 
 use super::ledger::Ledger;
-use super::{Grain, Mutation, Rules};
+use super::{Grain, Rules};
+use crate::mutation::Mutation;
 use crate::shared::Shared;
 
 /// An interval on its way: as it was sent, for anybody.
@@ -132,7 +133,7 @@ impl Node {
         let own = group
             .iter()
             .find(|interval| interval.lane == self.replica.id());
-        if let Some(own) = own.filter(|_| rules.mutation == Mutation::AcknowledgedBeforeSync) {
+        if let Some(own) = own.filter(|_| rules.breaks(Mutation::AcknowledgedBeforeSync)) {
             let mark = own.to;
             self.ledger_mut().reached(mark);
         }
@@ -141,8 +142,8 @@ impl Node {
         self.is_writing = true;
         self.note_reads(rules);
         match rules.grain {
-            Grain::Whole => self.sync(rules),
-            Grain::Fine => Some(self),
+            Grain::Atomic => self.sync(rules),
+            Grain::Interleaved => Some(self),
         }
     }
 
@@ -161,9 +162,9 @@ impl Node {
 
     pub(super) fn receive(mut self, message: &Message, rules: &Rules) -> Option<Self> {
         let interval = self.replica.import(message);
-        let interval = rules.mutation.on_receive(&self.replica, interval);
+        let interval = rules.on_receive(&self.replica, interval);
         match self.replica.receive(interval) {
-            Ok(Received::Taken) if rules.grain == Grain::Whole => self.commit(rules),
+            Ok(Received::Taken) if rules.grain == Grain::Atomic => self.commit(rules),
             Ok(Received::Taken) => Some(self),
             Ok(Received::Known) | Err(ReceiveError::Gap { .. }) => None,
             Err(ReceiveError::Fork(_) | ReceiveError::Malformed { .. }) => {
@@ -180,7 +181,7 @@ impl Node {
         if let Some(mark) = self.tail.iter().rfind(own).map(|interval| interval.to) {
             self.ledger_mut().reached(mark);
         }
-        if rules.mutation != Mutation::ReplayedNotSynced {
+        if !rules.breaks(Mutation::ReplayedNotSynced) {
             // A restart syncs the log before anything that it finds there is seen by anybody.
             self.make_tail_durable(rules);
         }
@@ -203,7 +204,7 @@ impl Node {
 
     /// The directory is lost; the node starts with an empty one.
     pub(super) fn lose_disk(mut self, rules: &Rules) -> Self {
-        let id = if rules.mutation.reuses_id() {
+        let id = if rules.breaks(Mutation::IdReused) {
             let lane = self.ledger_mut();
             lane.durable.clear();
             lane.open.clear();
@@ -247,7 +248,7 @@ impl Node {
     /// may hold any point, and messages may be late.
     pub(super) fn offers(&self, rules: &Rules) -> Vec<Message> {
         let mut sender = self.replica.clone();
-        if rules.mutation == Mutation::SentBeforeDurable && sender.commit().is_some() {
+        if rules.breaks(Mutation::SentBeforeDurable) && sender.commit().is_some() {
             // In this mutant's memory, what was taken counts as if it were synced.
             sender.synced();
         }
@@ -257,7 +258,7 @@ impl Node {
                 let interval = sender.interval(lane, after).expect("its own history");
                 let Some(interval) = interval else { continue };
                 let named = sender.export(&interval);
-                let parts = rules.mutation.on_send(&sender, named);
+                let parts = rules.on_send(&sender, named);
                 offers.extend(parts.into_iter().map(Shared::new));
             }
         }
@@ -295,7 +296,7 @@ impl Node {
         self.starts += 1;
         self.is_writing = false;
         let start = StartId::new(1 + self.starts + STARTS_PER_NODE * self.index as u64);
-        let start = if rules.mutation.equal_starts() {
+        let start = if rules.breaks(Mutation::StartsEqual) {
             ONLY_START
         } else {
             start

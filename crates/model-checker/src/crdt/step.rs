@@ -1,4 +1,4 @@
-//! The steps of a CRDT world, and how a story tells them.
+//! The steps of a CRDT world, and how a trace describes them.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum Step {
     Add(usize, usize, i64),
     /// The mutant client tries its add again elsewhere.
     Retry(usize, usize, i64),
-    /// The node closes a group and writes it; where steps are whole, also syncs it.
+    /// The node closes a group and writes it; where steps are atomic, also syncs it.
     Commit(usize),
     /// The group that was written becomes durable, and takes effect.
     Sync(usize),
@@ -77,8 +77,8 @@ impl fmt::Display for Step {
             }
             Self::Commit(_) => write!(f, "node {node} commits"),
             Self::Sync(_) => write!(f, "node {node} syncs its log"),
-            Self::Send(_, message) => write!(f, "node {node} sends {}", Told(message)),
-            Self::Deliver(_, message) => write!(f, "node {node} receives {}", Told(message)),
+            Self::Send(_, message) => write!(f, "node {node} sends {}", Named(message)),
+            Self::Deliver(_, message) => write!(f, "node {node} receives {}", Named(message)),
             Self::Kill(_) => write!(f, "node {node} is killed and restarts"),
             Self::LosePower(_) => write!(f, "node {node} loses power and restarts"),
             Self::RestartFrom(_, peer) => {
@@ -107,10 +107,10 @@ impl fmt::Display for Step {
     }
 }
 
-/// An interval as a story calls it.
-struct Told<'a>(&'a Message);
+/// An interval as a trace names it.
+struct Named<'a>(&'a Message);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let interval = self.0;
         let point = |mark: Mark| mark.version.get();

@@ -1,4 +1,4 @@
-//! The four protocols of `lock_core` behind the doors that the world expects.
+//! The four protocols of `lock_core` behind the methods that the world expects.
 //!
 //! Calls only: a request that the real machine refuses as a breach of the protocol ends the
 //! search with a panic, because these worlds send none.
@@ -6,7 +6,7 @@
 use lock_core::lease::{self, LeaseReply, LeaseRequest, LeaseServer, Millis};
 use lock_core::lock::{self, LockServer, ValueTravels};
 use lock_core::register::{self, Fencing, Register};
-use lock_core::{ContenderId, Effect, Like, Value, database, naive};
+use lock_core::{Add, ContenderId, Effect, Value, database, naive};
 
 use super::{BEGIN, Protocol};
 
@@ -34,7 +34,7 @@ pub(super) fn reads(value: Option<i64>) -> String {
     value.map_or_else(|| "reads".to_owned(), |value| format!("reads {value}"))
 }
 
-fn tell_register(request: register::Request, value_before: Option<i64>) -> String {
+fn describe_register(request: register::Request, value_before: Option<i64>) -> String {
     match request {
         register::Request::Read { .. } => reads(value_before),
         register::Request::Write { value, .. } => format!("writes {}", value.0),
@@ -42,11 +42,11 @@ fn tell_register(request: register::Request, value_before: Option<i64>) -> Strin
     }
 }
 
-fn tell_register_reply(reply: register::Reply) -> String {
+fn describe_register_reply(reply: register::Reply) -> String {
     match reply {
         register::Reply::Value(value) => format!("learns that it is {}", value.0),
         register::Reply::Written | register::Reply::Incremented => {
-            "acknowledges its like".to_owned()
+            "acknowledges its add".to_owned()
         }
         register::Reply::StaleToken { .. } => "is refused: its lease is over".to_owned(),
         register::Reply::OutOfRange => "is refused: out of range".to_owned(),
@@ -67,8 +67,8 @@ impl Protocol for Naive {
         Register::new(Fencing::None, Value(BEGIN))
     }
 
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>> {
-        contender.start(like)
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>> {
+        contender.start(add)
     }
 
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>> {
@@ -91,12 +91,12 @@ impl Protocol for Naive {
         server.value().0
     }
 
-    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String {
-        tell_register(request, value_before)
+    fn describe_request(request: Self::Request, value_before: Option<i64>) -> String {
+        describe_register(request, value_before)
     }
 
-    fn tell_reply(reply: Self::Reply) -> String {
-        tell_register_reply(reply)
+    fn describe_reply(reply: Self::Reply) -> String {
+        describe_register_reply(reply)
     }
 }
 
@@ -114,8 +114,8 @@ impl Protocol for Database {
         Naive.server()
     }
 
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>> {
-        contender.start(like)
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>> {
+        contender.start(add)
     }
 
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>> {
@@ -138,12 +138,12 @@ impl Protocol for Database {
         server.value().0
     }
 
-    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String {
-        tell_register(request, value_before)
+    fn describe_request(request: Self::Request, value_before: Option<i64>) -> String {
+        describe_register(request, value_before)
     }
 
-    fn tell_reply(reply: Self::Reply) -> String {
-        tell_register_reply(reply)
+    fn describe_reply(reply: Self::Reply) -> String {
+        describe_register_reply(reply)
     }
 }
 
@@ -161,8 +161,8 @@ impl Protocol for Lock {
         LockServer::new(Value(BEGIN))
     }
 
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>> {
-        contender.start(like)
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>> {
+        contender.start(add)
     }
 
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>> {
@@ -185,7 +185,7 @@ impl Protocol for Lock {
         server.register().value().0
     }
 
-    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String {
+    fn describe_request(request: Self::Request, value_before: Option<i64>) -> String {
         match request {
             lock::Request::Acquire { .. } => "asks for the lock".to_owned(),
             lock::Request::Release { carried: None } => "releases the lock".to_owned(),
@@ -194,11 +194,11 @@ impl Protocol for Lock {
             } => {
                 format!("releases the lock with {}", value.0)
             }
-            lock::Request::Register(request) => tell_register(request, value_before),
+            lock::Request::Register(request) => describe_register(request, value_before),
         }
     }
 
-    fn tell_reply(reply: Self::Reply) -> String {
+    fn describe_reply(reply: Self::Reply) -> String {
         match reply {
             lock::Reply::Granted { carried: None } => "gets the lock".to_owned(),
             lock::Reply::Granted {
@@ -206,8 +206,8 @@ impl Protocol for Lock {
             } => {
                 format!("gets the lock with {}", value.0)
             }
-            lock::Reply::Stored => "acknowledges its like".to_owned(),
-            lock::Reply::Register(reply) => tell_register_reply(reply),
+            lock::Reply::Stored => "acknowledges its add".to_owned(),
+            lock::Reply::Register(reply) => describe_register_reply(reply),
         }
     }
 }
@@ -250,8 +250,8 @@ impl Protocol for Lease {
         }
     }
 
-    fn start(contender: &mut Self::Contender, like: Like) -> Vec<Effect<Self::Request>> {
-        contender.start(like)
+    fn start(contender: &mut Self::Contender, add: Add) -> Vec<Effect<Self::Request>> {
+        contender.start(add)
     }
 
     fn receive(contender: &mut Self::Contender, reply: Self::Reply) -> Vec<Effect<Self::Request>> {
@@ -289,20 +289,20 @@ impl Protocol for Lease {
         server.register.value().0
     }
 
-    fn tell_request(request: Self::Request, value_before: Option<i64>) -> String {
+    fn describe_request(request: Self::Request, value_before: Option<i64>) -> String {
         match request {
             lease::Request::Lease(LeaseRequest::Acquire) => "asks for the lease".to_owned(),
             lease::Request::Lease(LeaseRequest::Release { .. }) => "releases the lease".to_owned(),
-            lease::Request::Register(request) => tell_register(request, value_before),
+            lease::Request::Register(request) => describe_register(request, value_before),
         }
     }
 
-    fn tell_reply(reply: Self::Reply) -> String {
+    fn describe_reply(reply: Self::Reply) -> String {
         match reply {
             lease::Reply::Lease(LeaseReply::Granted { token }) => {
                 format!("gets the lease, token {}", token.0)
             }
-            lease::Reply::Register(reply) => tell_register_reply(reply),
+            lease::Reply::Register(reply) => describe_register_reply(reply),
         }
     }
 }

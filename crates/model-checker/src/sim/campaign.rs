@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::kinds::{FaultCounts, Sight, SightCounts};
+use super::kinds::{Coverage, CoverageCounts, FaultCounts};
 use super::oracle::Violation;
-use super::plant::Plant;
 use super::run;
 use super::schedule::{Bounds, Schedule};
+use crate::guarantee::Check;
+use crate::mutation::Mutation;
 
 /// How many seeds a thread takes at once: some milliseconds of work.
 const CHUNK: u64 = 16;
@@ -30,8 +31,8 @@ pub struct Campaign {
     pub schedules: u64,
     /// Their sizes.
     pub bounds: Bounds,
-    /// A bug to plant.
-    pub plant: Option<Plant>,
+    /// The rule that the driver breaks.
+    pub mutation: Option<Mutation>,
     /// Run every schedule twice and compare what happened.
     pub twice: bool,
     /// How many threads.
@@ -59,7 +60,7 @@ pub struct Summary {
     /// The faults that fired.
     pub faults: FaultCounts,
     /// The paths that were taken.
-    pub sights: SightCounts,
+    pub coverage: CoverageCounts,
     /// Schedules that failed: those that were running when the first one did may too.
     pub failures: Vec<Failure>,
     /// The kinds that never fired, if so many schedules should have shown them all.
@@ -85,7 +86,7 @@ impl Summary {
         self.schedules += other.schedules;
         self.simulated_us += other.simulated_us;
         self.faults.merge(&other.faults);
-        self.sights.merge(&other.sights);
+        self.coverage.merge(&other.coverage);
         self.failures.extend(other.failures);
     }
 }
@@ -121,12 +122,12 @@ impl Campaign {
             .sort_by_key(|failure| failure.seed.wrapping_sub(self.seed));
         if total.failures.is_empty() && total.schedules >= COVERAGE_SCHEDULES_MIN {
             total.missing = total.faults.missing();
-            total.missing.extend(total.sights.missing());
+            total.missing.extend(total.coverage.missing());
             // With two nodes nobody is left to hold the other history.
             let two = self.bounds.nodes == Some(2);
             total
                 .missing
-                .retain(|&name| !(two && name == Sight::ForkAtRest.name()));
+                .retain(|&name| !(two && name == Coverage::ForkAtRest.name()));
         }
         total
     }
@@ -152,17 +153,17 @@ impl Campaign {
 
     fn one(&self, seed: u64, part: &mut Summary) {
         let schedule = Schedule::draw(seed, self.bounds);
-        let first = run(&schedule, self.plant, false);
+        let first = run(&schedule, self.mutation, false);
         part.schedules += 1;
         part.simulated_us += first.ended.us();
         part.faults.merge(&first.faults);
-        part.sights.merge(&first.sights);
+        part.coverage.merge(&first.coverage);
         let mut violation = first.violation;
         if self.twice && violation.is_none() {
-            let again = run(&schedule, self.plant, false);
+            let again = run(&schedule, self.mutation, false);
             if again.hash != first.hash {
                 violation = Some(Violation {
-                    guarantee: "determinism",
+                    violated: Check::Determinism.into(),
                     node: None,
                     at: again.ended,
                     says: "two runs of one seed differ".to_owned(),

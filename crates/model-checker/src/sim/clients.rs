@@ -1,4 +1,4 @@
-//! Clients: they add, they read, and they remember what they were told.
+//! Clients: they add, they read, and they remember what they were answered.
 //!
 //! An add that is not answered is *indeterminate*: it may count or not. Sessions keep the token of
 //! their last acknowledged adds, and read with it at any node. What clients know is kept apart from
@@ -7,13 +7,14 @@
 use crdt_core::{Mark, Sum};
 
 use super::driver::Waiting;
-use super::kinds::{FaultKind, Sight};
+use super::kinds::{Coverage, FaultKind};
 use super::ledger::Answer;
 use super::oracle::{self, Violation};
-use super::plant::Plant;
 use super::schedule::{COUNTERS, COUNTERS_GROWING, Request, SESSIONS};
-use super::story::Entry;
+use super::trace::TraceEntry;
 use super::world::{Event, World};
+use crate::guarantee::Guarantee;
+use crate::mutation::Mutation;
 
 /// How often a read looks whether its token is covered before it gives up, and how often it asks.
 const TOKEN_TRIES_MAX: u32 = 4;
@@ -28,7 +29,7 @@ pub(super) struct Clients {
     /// For each session, the last add it was acknowledged: what its token stands for.
     tokens: [Option<usize>; SESSIONS],
     /// For each node, the adds it was asked for in isolation.
-    farewells: Vec<Vec<usize>>,
+    isolation_probes: Vec<Vec<usize>>,
 }
 
 impl Clients {
@@ -37,7 +38,7 @@ impl Clients {
             invoked: [0; COUNTERS],
             read: vec![[0; COUNTERS_GROWING]; nodes],
             tokens: [None; SESSIONS],
-            farewells: vec![Vec::new(); nodes],
+            isolation_probes: vec![Vec::new(); nodes],
         }
     }
 
@@ -82,9 +83,9 @@ impl World<'_> {
         for &(counter, amount) in items {
             self.clients.invoked[counter] += i128::from(amount.max(0));
         }
-        let unanswered = self.schedule.weather.unanswered;
+        let unanswered = self.schedule.conditions.unanswered;
         if self.random.chance(unanswered) {
-            self.fault(node, FaultKind::RequestLost);
+            self.count_fault(node, FaultKind::RequestLost);
             return Ok(());
         }
         if !self.answers(node) {
@@ -93,8 +94,8 @@ impl World<'_> {
         let response_lost = self.random.chance(unanswered);
         let adds = self.take(node, Some(session), items, response_lost);
         if response_lost {
-            self.fault(node, FaultKind::ResponseLost);
-            if self.is_planted(Plant::RetryElsewhere) {
+            self.count_fault(node, FaultKind::ResponseLost);
+            if self.breaks(Mutation::RetriedElsewhere) {
                 self.retry_elsewhere(node, items, &adds)?;
             }
         }
@@ -116,8 +117,8 @@ impl World<'_> {
             let replica = &mut self.nodes[node].replicas[shard];
             let index = replica.counter(&self.names[counter]);
             let Ok(mark) = replica.add(index, Sum::of(amount)) else {
-                self.see(Sight::AddRefused);
-                self.tell(Entry::Refused {
+                self.cover(Coverage::AddRefused);
+                self.trace(TraceEntry::Refused {
                     node,
                     counter,
                     amount,
@@ -126,7 +127,7 @@ impl World<'_> {
             };
             let add = self.ledger.take((counter, amount), shard, incarnation);
             self.nodes[node].taken[shard].push((add, mark));
-            self.tell(Entry::Taken {
+            self.trace(TraceEntry::Taken {
                 node,
                 add,
                 counter,
@@ -162,7 +163,7 @@ impl World<'_> {
         self.kick(other)
     }
 
-    /// Answers the requests whose adds are durable, or (a planted bug) only written.
+    /// Answers the requests whose adds are durable, or (a mutation) only written.
     pub(super) fn acknowledge(&mut self, node: usize, written_is_enough: bool) {
         let waiting = std::mem::take(&mut self.nodes[node].waiting);
         for request in waiting {
@@ -176,9 +177,9 @@ impl World<'_> {
                 let mut adds = request.adds.iter();
                 adds.all(|&add| self.nodes[node].taken.iter().flatten().all(|t| t.0 != add))
             };
-            let enough = match self.plant {
-                Some(Plant::WaitForPeer) => durable && self.others_hold(node, &request),
-                Some(Plant::AckBeforeSync) if written_is_enough => committed(),
+            let enough = match self.mutation {
+                Some(Mutation::WaitForPeer) => durable && self.others_hold(node, &request),
+                Some(Mutation::AcknowledgedBeforeSync) if written_is_enough => committed(),
                 _ => durable,
             };
             if !enough {
@@ -189,7 +190,7 @@ impl World<'_> {
         }
     }
 
-    /// What a planted bug waits for.
+    /// What a mutation waits for.
     fn others_hold(&self, node: usize, request: &Waiting) -> bool {
         let own = self.ledger.ids()[self.nodes[node].incarnation.0];
         let mut others = self
@@ -207,7 +208,7 @@ impl World<'_> {
     fn answer(&mut self, node: usize, request: &Waiting) {
         for &add in &request.adds {
             self.ledger.adds[add].answer = Answer::Acknowledged;
-            self.tell(Entry::Acknowledged { node, add });
+            self.trace(TraceEntry::Acknowledged { node, add });
         }
         if let (Some(session), Some(&add)) = (request.session, request.adds.last()) {
             self.clients.tokens[session] = Some(add);
@@ -222,7 +223,7 @@ impl World<'_> {
         let value = replica
             .find(name.as_str())
             .map_or(0, |index| replica.value(index));
-        self.tell(Entry::Read {
+        self.trace(TraceEntry::Read {
             node,
             counter,
             value,
@@ -232,13 +233,13 @@ impl World<'_> {
             if !oracle::no_phantom(value, invoked) {
                 let name = &self.names[counter];
                 let says = format!("{name} is {value}, but clients have sent {invoked} in all");
-                return Err(self.violation("no_phantom", Some(node), says));
+                return Err(self.violation(Guarantee::NoPhantom, Some(node), says));
             }
             let before = std::mem::replace(&mut self.clients.read[node][counter], value);
             if !oracle::monotonic_reads(before, value) {
                 let name = &self.names[counter];
                 let says = format!("{name} was {before} and is {value}");
-                return Err(self.violation("monotonic_reads", Some(node), says));
+                return Err(self.violation(Guarantee::MonotonicReads, Some(node), says));
             }
         }
         Ok(value)
@@ -259,12 +260,12 @@ impl World<'_> {
         let replica = &self.nodes[node].replicas[shard];
         let held = replica.held(lane);
         if let Err(fork) = replica.admits(lane, at)
-            && !self.is_planted(Plant::TokenByVersion)
+            && !self.breaks(Mutation::TokenByVersion)
         {
             return self.fork_found(node, shard, &fork);
         }
         let covered = held.version >= at.version;
-        self.tell(Entry::ReadOwn { node, add, covered });
+        self.trace(TraceEntry::ReadOwn { node, add, covered });
         if !covered {
             if tries < TOKEN_TRIES_MAX {
                 let again = Event::ReadAgain {
@@ -276,14 +277,14 @@ impl World<'_> {
             }
             return Ok(());
         }
-        self.see(if tries > 0 {
-            Sight::TokenAwaited
+        self.cover(if tries > 0 {
+            Coverage::TokenAwaited
         } else {
-            Sight::TokenCovered
+            Coverage::TokenCovered
         });
         if !self.ledger.holds(add, held) {
             let says = format!("add #{add} gave a token for {at}, which {held} does not cover");
-            return Err(self.violation("read_your_writes", Some(node), says));
+            return Err(self.violation(Guarantee::ReadYourWrites, Some(node), says));
         }
         self.read(node, counter).map(|_| ())
     }
@@ -291,7 +292,7 @@ impl World<'_> {
     // Isolation: what a node can do by itself.
 
     /// Asks an isolated node for a read, and for one add to each counter that only grows.
-    pub(super) fn farewell(&mut self, node: usize) -> Result<(), Violation> {
+    pub(super) fn probe_isolated(&mut self, node: usize) -> Result<(), Violation> {
         if !self.answers(node) {
             return Ok(());
         }
@@ -300,19 +301,19 @@ impl World<'_> {
             self.read(node, counter)?;
             self.clients.invoked[counter] += 1;
         }
-        self.clients.farewells[node] = self.take(node, None, &items, false);
+        self.clients.isolation_probes[node] = self.take(node, None, &items, false);
         self.kick(node)
     }
 
     /// All of them have been answered by now.
     pub(super) fn judge_availability(&self) -> Result<(), Violation> {
-        for (node, adds) in self.clients.farewells.iter().enumerate() {
+        for (node, adds) in self.clients.isolation_probes.iter().enumerate() {
             let answered = adds
                 .iter()
                 .filter(|&&add| self.ledger.adds[add].is_acknowledged());
             if answered.count() != COUNTERS_GROWING {
                 let says = "it reaches no other node, and did not answer an add in time";
-                return Err(self.violation("availability", Some(node), says));
+                return Err(self.violation(Guarantee::Availability, Some(node), says));
             }
         }
         Ok(())

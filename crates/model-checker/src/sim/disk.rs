@@ -101,7 +101,7 @@ impl Disk {
         self.torn.take()
     }
 
-    /// Cuts the last frame although it is whole: a bug to plant.
+    /// Cuts the last frame although it is whole: a mutation.
     pub(crate) fn cut_whole_frame(&mut self) {
         self.frames.pop();
         self.synced = self.synced.min(self.frames.len());

@@ -8,15 +8,16 @@ use std::rc::Rc;
 use crdt_core::{Interval, Mark, Replica, ReplicaId};
 
 use super::disk::{Disk, Frame, Frames};
-use super::kinds::{FaultKind, Sight};
+use super::kinds::{Coverage, FaultKind};
 use super::ledger::Incarnation;
 use super::oracle::{self, Violation};
-use super::plant::Plant;
 use super::queue::SimTime;
 use super::replication::{Pull, Serving};
 use super::schedule::{COUNTERS, CrashPoint};
-use super::story::Entry;
+use super::trace::TraceEntry;
 use super::world::{Event, World};
+use crate::guarantee::Guarantee;
+use crate::mutation::Mutation;
 
 /// The page cache takes a group within this time.
 const WRITE_US: (u64, u64) = (50, 500);
@@ -129,18 +130,18 @@ impl World<'_> {
                 self.note_commit(node, shard, &interval)?;
                 writing.frames.push(Rc::new(Frame { shard, interval }));
             }
-            if self.is_planted(Plant::SentBeforeDurable) {
+            if self.breaks(Mutation::SentBeforeDurable) {
                 self.nodes[node].replicas[shard].synced();
             }
         }
         if writing.frames.is_empty() {
             return Ok(());
         }
-        self.tell(Entry::Committed {
+        self.trace(TraceEntry::Committed {
             node,
             frames: writing.frames.len(),
         });
-        if self.is_planted(Plant::SentBeforeDurable) {
+        if self.breaks(Mutation::SentBeforeDurable) {
             self.wake_streams(node);
         }
         self.nodes[node].writing = Some(writing);
@@ -170,7 +171,7 @@ impl World<'_> {
                 "add #{add} was promised at {promised}, but is committed at {}",
                 interval.to
             );
-            return Err(self.violation("durability", Some(node), says));
+            return Err(self.violation(Guarantee::Durability, Some(node), says));
         }
         let adds: Vec<usize> = taken.iter().map(|&(add, _)| add).collect();
         self.ledger
@@ -185,7 +186,7 @@ impl World<'_> {
         };
         let frames = writing.frames.clone();
         self.nodes[node].disk.write(frames);
-        if self.is_planted(Plant::AckBeforeSync) {
+        if self.breaks(Mutation::AcknowledgedBeforeSync) {
             self.acknowledge(node, true);
         }
         if self.dies_at(node, CrashPoint::BeforeSync) {
@@ -200,7 +201,7 @@ impl World<'_> {
     pub(super) fn synced(&mut self, node: usize) -> Result<(), Violation> {
         if self.nodes[node].sync_fails {
             // What a failed sync has left on the disk nobody knows, so the process must end.
-            self.fault(node, FaultKind::SyncFailed);
+            self.count_fault(node, FaultKind::SyncFailed);
             self.nodes[node].disk.fail_sync();
             self.die(node, false);
             return Ok(());
@@ -209,11 +210,11 @@ impl World<'_> {
         if self.dies_at(node, CrashPoint::BeforeAck) {
             return Ok(());
         }
-        self.tell(Entry::Synced { node });
+        self.trace(TraceEntry::Synced { node });
         let Some(writing) = self.nodes[node].writing.take() else {
             return Ok(());
         };
-        if !self.is_planted(Plant::SentBeforeDurable) {
+        if !self.breaks(Mutation::SentBeforeDurable) {
             for &shard in &writing.shards {
                 self.nodes[node].replicas[shard].synced();
             }
@@ -245,7 +246,7 @@ impl World<'_> {
             .map(|counter| (counter, &self.names[counter]));
         let replica = &self.nodes[node].replicas[shard];
         oracle::lane_is_exact(replica, (shard, lane), &self.ledger, counters)
-            .map_err(|says| self.violation("convergence", Some(node), says))
+            .map_err(|says| self.violation(Guarantee::Convergence, Some(node), says))
     }
 
     /// Replaces the log by whole lanes and some of its end.
@@ -266,8 +267,8 @@ impl World<'_> {
             }
         }
         disk.compact(frames, overlap);
-        self.see(Sight::SnapshotTaken);
-        self.tell(Entry::Snapshot { node });
+        self.cover(Coverage::SnapshotTaken);
+        self.trace(TraceEntry::Snapshot { node });
     }
 
     fn disk_done(&mut self, node: usize, (least, most): (u64, u64)) -> SimTime {

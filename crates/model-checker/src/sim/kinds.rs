@@ -1,9 +1,9 @@
 //! What happened in a run, by name and number.
 //!
 //! Two lists. A *fault* is what went wrong: one that never fires proves nothing, so it is counted
-//! where it takes effect, not where it is planned. A *sight* is a path of the protocol that must
-//! have been taken, or the oracles behind it have judged nothing. A campaign in which any of them
-//! stayed at 0 fails.
+//! where it takes effect, not where it is planned. *Coverage* is which
+//! paths of the protocol were taken: behind one that never was, the oracles have judged nothing. A
+//! campaign in which a fault or a path stayed at 0 fails.
 
 /// Defines an enum of named kinds, and the counts of each.
 macro_rules! kinds {
@@ -111,11 +111,11 @@ kinds! {
 
 kinds! {
     /// A path that must have been taken.
-    Sight,
+    Coverage,
     /// How often each path was taken.
-    SightCounts,
+    CoverageCounts,
     IntervalRelayed = "interval_relayed": "a node learned of a lane from another one than its owner",
-    IntervalKnown = "interval_known": "an interval told nothing new",
+    IntervalKnown = "interval_known": "an interval brought nothing new",
     GapRefused = "gap_refused": "an interval that leaves a gap was refused",
     AddRefused = "add_refused": "an add was refused because the value would leave its range",
     ForkFound = "fork_found": "a replica reported a forked lane",

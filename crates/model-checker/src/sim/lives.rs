@@ -9,13 +9,14 @@ use std::rc::Rc;
 use crdt_core::{Replica, StartId};
 
 use super::disk::{Disk, Frame};
-use super::kinds::{FaultKind, Sight};
+use super::kinds::{Coverage, FaultKind};
 use super::ledger::Incarnation;
 use super::oracle::Violation;
-use super::plant::Plant;
 use super::schedule::CrashPoint;
-use super::story::Entry;
+use super::trace::TraceEntry;
 use super::world::{Event, World};
+use crate::guarantee::Guarantee;
+use crate::mutation::Mutation;
 
 /// How long a process is down.
 const DOWN_US: (u64, u64) = (500, 60_000);
@@ -27,8 +28,8 @@ impl World<'_> {
             return Ok(());
         }
         let incarnation = self.nodes[node].incarnation;
-        let bits = match self.plant {
-            Some(Plant::VersionWithoutStart) => incarnation.0 as u64,
+        let bits = match self.mutation {
+            Some(Mutation::StartsEqual) => incarnation.0 as u64,
             _ => self.random.bits(),
         };
         let start = StartId::new(bits | 1 << 63);
@@ -42,11 +43,11 @@ impl World<'_> {
             let interval = replica.import(&frame.interval);
             if let Err(error) = replica.recover(&interval) {
                 let says = format!("the node's own log is refused: {error}");
-                return Err(self.violation("durability", Some(node), says));
+                return Err(self.violation(Guarantee::Durability, Some(node), says));
             }
         }
         let frames = self.nodes[node].disk.frames().len();
-        self.tell(Entry::Started {
+        self.trace(TraceEntry::Started {
             node,
             incarnation: incarnation.0,
             frames,
@@ -70,10 +71,10 @@ impl World<'_> {
     /// log's content is shown to others, so it must not be lost any more.
     fn recover_tail(&mut self, node: usize) {
         let torn = self.nodes[node].disk.cut_torn_tail();
-        if torn.is_some() && self.is_planted(Plant::CutTooFar) {
+        if torn.is_some() && self.breaks(Mutation::CutTooFar) {
             self.nodes[node].disk.cut_whole_frame();
         }
-        if let (Some(torn), true) = (torn, self.is_planted(Plant::TornFrameKept)) {
+        if let (Some(torn), true) = (torn, self.breaks(Mutation::TornFrameKept)) {
             let mut interval = torn.interval.clone();
             interval.sums.truncate(interval.sums.len() / 2);
             let frame = Frame {
@@ -82,7 +83,7 @@ impl World<'_> {
             };
             self.nodes[node].disk.write([Rc::new(frame)]);
         }
-        if !self.is_planted(Plant::RecoveryWithoutSync) {
+        if !self.breaks(Mutation::ReplayedNotSynced) {
             self.nodes[node].disk.sync();
         }
     }
@@ -103,7 +104,7 @@ impl World<'_> {
             CrashPoint::BeforeSync => FaultKind::CrashBeforeSync,
             CrashPoint::BeforeAck => FaultKind::CrashBeforeAck,
         };
-        self.fault(node, kind);
+        self.count_fault(node, kind);
         self.die(node, power);
         true
     }
@@ -117,12 +118,12 @@ impl World<'_> {
     /// The process ends, and is started again later.
     pub(super) fn die(&mut self, node: usize, power: bool) {
         if power {
-            self.fault(node, FaultKind::PowerLost);
+            self.count_fault(node, FaultKind::PowerLost);
             if let Some(kind) = self.nodes[node].disk.lose_power(&mut self.random) {
-                self.fault(node, kind);
+                self.count_fault(node, kind);
             }
         } else {
-            self.fault(node, FaultKind::ProcessKilled);
+            self.count_fault(node, FaultKind::ProcessKilled);
         }
         self.nodes[node].forget();
         let down_us = self.random.between(DOWN_US.0, DOWN_US.1);
@@ -135,8 +136,8 @@ impl World<'_> {
     /// A node that knows that its own lane has forked stops for good; its directory is set aside
     /// for a person to look at, and an empty one takes its place.
     pub(super) fn replace(&mut self, node: usize) {
-        self.see(Sight::NodeReplaced);
-        self.tell(Entry::Replaced { node });
+        self.cover(Coverage::NodeReplaced);
+        self.trace(TraceEntry::Replaced { node });
         self.die(node, false);
         self.set_disk(node, Disk::default(), None);
     }
@@ -166,6 +167,6 @@ impl World<'_> {
                 excused += 1;
             }
         }
-        (0..excused).for_each(|_| self.see(Sight::AddExcused));
+        (0..excused).for_each(|_| self.cover(Coverage::AddExcused));
     }
 }

@@ -8,7 +8,7 @@ use crdt_core::{CounterName, Digest, Interval, Mark, ReplicaId};
 
 use super::queue::SimTime;
 use super::random::Random;
-use super::schedule::Weather;
+use super::schedule::Conditions;
 
 /// Even in one rack a message takes this long.
 const LATENCY_US_MIN: u64 = 100;
@@ -60,16 +60,16 @@ struct Way {
 pub(super) struct Network {
     nodes: usize,
     ways: Vec<Way>,
-    weather: Weather,
+    conditions: Conditions,
     streams: u64,
 }
 
 impl Network {
-    pub(super) fn new(nodes: usize, weather: Weather) -> Self {
+    pub(super) fn new(nodes: usize, conditions: Conditions) -> Self {
         Self {
             nodes,
             ways: vec![Way::default(); nodes * nodes],
-            weather,
+            conditions,
             streams: 0,
         }
     }
@@ -103,9 +103,9 @@ impl Network {
     /// All ways are open, and nothing is lost any more.
     pub(super) fn heal(&mut self) {
         self.ways.iter_mut().for_each(|way| way.cuts = 0);
-        self.weather = Weather {
-            latency_us_max: self.weather.latency_us_max,
-            ..Weather::default()
+        self.conditions = Conditions {
+            latency_us_max: self.conditions.latency_us_max,
+            ..Conditions::default()
         };
     }
 
@@ -117,24 +117,27 @@ impl Network {
         slow: u64,
         random: &mut Random,
     ) -> Fate {
-        let weather = self.weather;
-        let latency_us =
-            slow * random.between(LATENCY_US_MIN, weather.latency_us_max.max(LATENCY_US_MIN));
+        let conditions = self.conditions;
+        let latency_us = slow
+            * random.between(
+                LATENCY_US_MIN,
+                conditions.latency_us_max.max(LATENCY_US_MIN),
+            );
         let way = self.way(from, to);
         if way.cuts > 0 {
             return Fate::Cut;
         }
-        if random.chance(weather.lost) {
+        if random.chance(conditions.lost) {
             return Fate::Lost;
         }
         let at = now.after_us(latency_us).max(way.last_arrival);
-        if random.chance(weather.held_back) {
+        if random.chance(conditions.held_back) {
             let at = at.after_us(random.between(1, HELD_BACK_US_MAX));
             way.held_back_until = at.max(way.held_back_until);
             return Fate::HeldBack { at };
         }
         way.last_arrival = at;
-        if random.chance(weather.duplicated) {
+        if random.chance(conditions.duplicated) {
             return Fate::Twice {
                 at,
                 again: at.after_us(random.below(HELD_BACK_US_MAX)),
@@ -152,12 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_come_in_order_in_fair_weather() {
-        let weather = Weather {
+    fn messages_come_in_order_in_good_conditions() {
+        let conditions = Conditions {
             latency_us_max: 60_000,
-            ..Weather::default()
+            ..Conditions::default()
         };
-        let mut network = Network::new(2, weather);
+        let mut network = Network::new(2, conditions);
         let mut random = Random::new(3);
         let mut last = SimTime::default();
         for sent in 0..100 {
@@ -168,7 +171,7 @@ mod tests {
                 overtakes: false,
             } = fate
             else {
-                panic!("{fate:?} in fair weather")
+                panic!("{fate:?} in good conditions")
             };
             assert!(at >= last && at > now);
             last = at;
@@ -177,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_way_that_is_cut_twice_is_mended_twice() {
-        let mut network = Network::new(2, Weather::default());
+        let mut network = Network::new(2, Conditions::default());
         network.cut(0, 1);
         network.cut(0, 1);
         network.mend(0, 1);

@@ -15,12 +15,13 @@ use crdt_core::{CounterName, Replica, ReplicaId};
 
 use super::ledger::{Ledger, Totals};
 use super::queue::SimTime;
+use crate::guarantee::Property;
 
-/// A guarantee that did not hold.
+/// A guarantee, or another check, that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Its name.
-    pub guarantee: &'static str,
+    /// What did not hold.
+    pub violated: Property,
     /// Where it was seen, if in one place.
     pub node: Option<usize>,
     /// When.
@@ -31,7 +32,7 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is violated at {}", self.guarantee, self.at)?;
+        write!(f, "{} is violated at {}", self.violated, self.at)?;
         if let Some(node) = self.node {
             write!(f, ", node {node}")?;
         }

@@ -29,7 +29,7 @@ impl SimTime {
     }
 }
 
-/// In milliseconds: what a reader of a story can picture.
+/// In milliseconds: what a reader of a trace can picture.
 impl fmt::Display for SimTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ms, us) = (self.0 / 1000, self.0 % 1000);

@@ -1,6 +1,6 @@
 //! Anti-entropy between nodes, as `tallyd` runs it: one stream for each ordered pair.
 //!
-//! The receiver opens a stream with all that it holds, and later tells what has changed in it. The
+//! The receiver opens a stream with all that it holds, and later reports what has changed in it. The
 //! sender keeps a cursor for each lane: it advances by what was sent, not by what was confirmed,
 //! and begins again from what the receiver holds when the stream is opened anew. The sender's own
 //! lane goes out at its pace. Lanes of others are relayed, and only when the receiver has lacked
@@ -13,13 +13,14 @@ use std::rc::Rc;
 
 use crdt_core::Fork;
 
-use super::kinds::{FaultKind, Sight};
+use super::kinds::{Coverage, FaultKind};
 use super::ledger::Ledger;
 use super::network::{Fate, Message};
 use super::oracle::Violation;
-use super::plant::Plant;
-use super::story::MessageEntry;
+use super::trace::MessageEntry;
 use super::world::{Event, World};
+use crate::guarantee::Guarantee;
+use crate::mutation::Mutation;
 
 pub(super) use pull::Pull;
 pub(super) use serve::Serving;
@@ -33,17 +34,17 @@ impl World<'_> {
         fork: &Fork,
     ) -> Result<(), Violation> {
         let number = Ledger::number(fork.lane);
-        self.see(Sight::ForkFound);
-        self.tell_message(MessageEntry::ForkFound {
+        self.cover(Coverage::ForkFound);
+        self.trace_message(MessageEntry::ForkFound {
             node,
             shard,
             lane: number.0,
         });
         if !self.ledger.report_fork(shard, number) {
             let says = format!("no directory was rolled back or copied, and yet: {fork}");
-            return Err(self.violation("incarnation_safety", Some(node), says));
+            return Err(self.violation(Guarantee::IncarnationSafety, Some(node), says));
         }
-        if self.nodes[node].incarnation == number && !self.is_planted(Plant::ForkIgnored) {
+        if self.nodes[node].incarnation == number && !self.breaks(Mutation::ForkIgnored) {
             self.replace(node);
         }
         Ok(())
@@ -63,20 +64,20 @@ impl World<'_> {
             Fate::Arrives { at, overtakes } => {
                 arrive(at);
                 if overtakes {
-                    self.fault(to, FaultKind::MessageReordered);
+                    self.count_fault(to, FaultKind::MessageReordered);
                 }
             }
             Fate::HeldBack { at } => {
                 arrive(at);
-                self.fault(to, FaultKind::MessageHeldBack);
+                self.count_fault(to, FaultKind::MessageHeldBack);
             }
             Fate::Twice { at, again } => {
                 arrive(at);
                 arrive(again);
-                self.fault(to, FaultKind::MessageDuplicated);
+                self.count_fault(to, FaultKind::MessageDuplicated);
             }
             Fate::Lost => {
-                self.fault(to, FaultKind::MessageLost);
+                self.count_fault(to, FaultKind::MessageLost);
                 self.undelivered(from, to, &message);
             }
             Fate::Cut => self.undelivered(from, to, &message),
@@ -85,7 +86,7 @@ impl World<'_> {
 
     /// A message that never arrives breaks its stream.
     fn undelivered(&mut self, from: usize, to: usize, message: &Message) {
-        self.tell_message(MessageEntry::Undelivered { from, to });
+        self.trace_message(MessageEntry::Undelivered { from, to });
         match *message {
             Message::Open { stream, .. } | Message::Held { stream, .. } => {
                 self.break_stream(from, to, stream);
@@ -109,7 +110,7 @@ impl World<'_> {
             Message::Held { stream, marks } => {
                 let serving = self.nodes[to].servings[from].as_ref();
                 if serving.is_some_and(|serving| serving.stream == *stream) {
-                    self.told((from, to), marks)?;
+                    self.held_reported((from, to), marks)?;
                 }
                 Ok(())
             }

@@ -5,11 +5,12 @@
 
 use crdt_core::{Mark, Replica, ReplicaId, StartId};
 
-use super::kinds::Sight;
+use super::kinds::Coverage;
 use super::ledger::Ledger;
 use super::oracle::Violation;
 use super::schedule::COUNTERS;
 use super::world::World;
+use crate::guarantee::Guarantee;
 
 impl World<'_> {
     /// Judges the whole of what the nodes hold.
@@ -35,7 +36,11 @@ impl World<'_> {
         let mut forked = false;
         for (number, node) in self.nodes.iter().enumerate() {
             if !node.up {
-                return Err(self.violation("availability", Some(number), "it does not run"));
+                return Err(self.violation(
+                    Guarantee::Availability,
+                    Some(number),
+                    "it does not run",
+                ));
             }
             for (shard, replica) in node.replicas.iter().enumerate() {
                 for &lane in self.ledger.ids() {
@@ -48,12 +53,12 @@ impl World<'_> {
                 let equal = replica.digest() == first[shard].digest();
                 if equal && !replica.values_from("").eq(first[shard].values_from("")) {
                     let says = format!("shard {shard} has node 0's digest and other values");
-                    return Err(self.violation("convergence", Some(number), says));
+                    return Err(self.violation(Guarantee::Convergence, Some(number), says));
                 }
             }
         }
         if forked {
-            self.see(Sight::ForkAtRest);
+            self.cover(Coverage::ForkAtRest);
         }
         Ok(())
     }
@@ -73,11 +78,11 @@ impl World<'_> {
             number.0
         );
         if self.ledger.on_one_branch(shard, number, here, there) {
-            return Err(self.violation("convergence", Some(node), held));
+            return Err(self.violation(Guarantee::Convergence, Some(node), held));
         }
         if !self.ledger.is_reported(shard, number) {
             let says = format!("{held}, and nobody has noticed");
-            return Err(self.violation("incarnation_safety", Some(node), says));
+            return Err(self.violation(Guarantee::IncarnationSafety, Some(node), says));
         }
         if let Some(owner) = self
             .nodes
@@ -85,7 +90,7 @@ impl World<'_> {
             .position(|node| node.incarnation == number)
         {
             let says = format!("{held}, and its owner still takes adds");
-            return Err(self.violation("incarnation_safety", Some(owner), says));
+            return Err(self.violation(Guarantee::IncarnationSafety, Some(owner), says));
         }
         Ok(())
     }
@@ -96,32 +101,32 @@ impl World<'_> {
         let held = |shard: usize, lane: ReplicaId| self.nodes[node].replicas[shard].held(lane);
         let counted = self.ledger.counted(|shard, lane| vec![held(shard, lane)]);
         let mut sums = [0; COUNTERS];
-        let mut sights = Vec::new();
+        let mut coverage = Vec::new();
         for (add, &counts) in self.ledger.adds.iter().zip(&counted) {
             if counts {
                 sums[add.counter] += i128::from(add.amount);
             }
             if !add.is_acknowledged() {
-                sights.push(if counts {
-                    Sight::UnansweredCounted
+                coverage.push(if counts {
+                    Coverage::UnansweredCounted
                 } else {
-                    Sight::UnansweredLost
+                    Coverage::UnansweredLost
                 });
             }
             if counts && add.repeats.is_some_and(|first| counted[first]) {
                 let says = "an add that its client repeated counts twice";
-                return Err(self.violation("conservation", Some(node), says));
+                return Err(self.violation(Guarantee::Conservation, Some(node), says));
             }
         }
-        for sight in sights {
-            self.see(sight);
+        for path in coverage {
+            self.cover(path);
         }
         for (counter, sum) in sums.into_iter().enumerate() {
             let value = self.read(node, counter)?;
             if value != sum {
                 let name = &self.names[counter];
                 let says = format!("{name} is {value}, but the adds it holds make {sum}");
-                return Err(self.violation("conservation", Some(node), says));
+                return Err(self.violation(Guarantee::Conservation, Some(node), says));
             }
         }
         Ok(())
@@ -143,7 +148,7 @@ impl World<'_> {
                     "add #{number} ({:+} to {}) was acknowledged, and no node holds it",
                     add.amount, self.names[add.counter]
                 );
-                return Err(self.violation("durability", None, says));
+                return Err(self.violation(Guarantee::Durability, None, says));
             }
         }
         Ok(())
@@ -160,14 +165,18 @@ impl World<'_> {
             for frame in frames.filter(|frame| frame.shard == shard) {
                 let interval = after.import(&frame.interval);
                 if let Err(error) = after.recover(&interval) {
-                    return Err(self.violation("durability", Some(node), error.to_string()));
+                    return Err(self.violation(
+                        Guarantee::Durability,
+                        Some(node),
+                        error.to_string(),
+                    ));
                 }
             }
             let same = after.digest() == before.digest()
                 && after.values_from("").eq(before.values_from(""));
             if !same {
                 let says = format!("shard {shard} shows something else after a restart");
-                return Err(self.violation("durability", Some(node), says));
+                return Err(self.violation(Guarantee::Durability, Some(node), says));
             }
         }
         Ok(())

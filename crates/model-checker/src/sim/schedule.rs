@@ -67,7 +67,7 @@ pub(crate) enum CrashPoint {
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Trouble {
+pub(crate) enum Fault {
     /// The process dies at this point of its next group; with the power, so does the page cache.
     Crash { point: CrashPoint, power: bool },
     /// All processes die, and all page caches.
@@ -98,18 +98,18 @@ pub(crate) enum Trouble {
     StreamReset { from: usize },
 }
 
-/// Trouble, when, how long, and at which node.
+/// A fault, when, how long, and at which node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct ScheduledFault {
     pub(crate) at: SimTime,
     pub(crate) lasts_us: u64,
     pub(crate) node: usize,
-    pub(crate) trouble: Trouble,
+    pub(crate) fault: Fault,
 }
 
 /// How well the network works, in messages of a thousand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Weather {
+pub(crate) struct Conditions {
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
     pub(crate) held_back: u64,
@@ -125,10 +125,10 @@ pub struct Schedule {
     pub(crate) seed: u64,
     pub(crate) nodes: usize,
     pub(crate) shards: usize,
-    pub(crate) weather: Weather,
+    pub(crate) conditions: Conditions,
     pub(crate) ops: Vec<Op>,
-    pub(crate) faults: Vec<Fault>,
-    /// When the trouble ends.
+    pub(crate) faults: Vec<ScheduledFault>,
+    /// When the faults end.
     pub(crate) ends: SimTime,
 }
 
@@ -138,7 +138,7 @@ impl Schedule {
         let mut random = Random::new(seed);
         let nodes = bounds.nodes.unwrap_or_else(|| draw_nodes(&mut random));
         let shards = usize::try_from(random.between(1, SHARDS_MAX)).expect("a small number");
-        let weather = draw_weather(&mut random);
+        let conditions = draw_conditions(&mut random);
         // Some schedules are bursts, which make large groups, and some leave time between adds.
         let gap_us_max = [400, 4_000, 12_000][random.index(3)];
         let mut at = SimTime::default();
@@ -159,7 +159,7 @@ impl Schedule {
             seed,
             nodes,
             shards,
-            weather,
+            conditions,
             ops,
             faults,
             ends,
@@ -174,15 +174,15 @@ fn draw_nodes(random: &mut Random) -> usize {
     Bounds::NODES_MIN + random.index(Bounds::NODES_MAX - Bounds::NODES_MIN + 1)
 }
 
-fn draw_weather(random: &mut Random) -> Weather {
+fn draw_conditions(random: &mut Random) -> Conditions {
     let latency_us_max = [1_000, 10_000, 60_000][random.index(3)];
     if random.chance(300) {
-        return Weather {
+        return Conditions {
             latency_us_max,
-            ..Weather::default()
+            ..Conditions::default()
         };
     }
-    Weather {
+    Conditions {
         lost: random.below(80),
         duplicated: random.below(80),
         held_back: random.below(60),
@@ -226,58 +226,58 @@ fn draw_item(random: &mut Random) -> (usize, i64) {
     (counter, sign * amount)
 }
 
-fn draw_faults(random: &mut Random, nodes: usize, ends: SimTime) -> Vec<Fault> {
+fn draw_faults(random: &mut Random, nodes: usize, ends: SimTime) -> Vec<ScheduledFault> {
     (0..random.between(2, 8))
         .map(|_| {
             let at = SimTime::from_us(random.below(ends.us()));
             let node = random.index(nodes);
             // Any node but this one.
             let other = (node + 1 + random.index(nodes - 1)) % nodes;
-            let trouble = draw_trouble(random, at, nodes, other);
-            Fault {
+            let fault = draw_fault(random, at, nodes, other);
+            ScheduledFault {
                 at,
                 lasts_us: random.between(1_000, 150_000),
                 node,
-                trouble,
+                fault,
             }
         })
         .collect()
 }
 
-fn draw_trouble(random: &mut Random, at: SimTime, nodes: usize, other: usize) -> Trouble {
+fn draw_fault(random: &mut Random, at: SimTime, nodes: usize, other: usize) -> Fault {
     match random.below(24) {
         0..8 => draw_crash(random),
-        8 => Trouble::PowerOutage,
-        9 => Trouble::SyncFails,
-        10 => Trouble::DiskLost,
-        11 => Trouble::DiskRolledBack {
+        8 => Fault::PowerOutage,
+        9 => Fault::SyncFails,
+        10 => Fault::DiskLost,
+        11 => Fault::DiskRolledBack {
             to: SimTime::from_us(random.below(at.us() + 1)),
         },
-        12 => Trouble::DiskCopied { from: other },
-        13..15 => Trouble::Pause,
-        15 => Trouble::SlowNode,
-        16 => Trouble::SlowDisk,
-        17 => Trouble::Clock {
+        12 => Fault::DiskCopied { from: other },
+        13..15 => Fault::Pause,
+        15 => Fault::SlowNode,
+        16 => Fault::SlowDisk,
+        17 => Fault::Clock {
             forward: random.chance(500),
             by_us: random.below(2_000_000),
         },
-        18..20 => Trouble::Split {
+        18..20 => Fault::Split {
             mask: 1 + random.below((1 << nodes) - 2),
         },
-        20 => Trouble::OneWay,
-        21..23 => Trouble::Partial { with: other },
-        _ => Trouble::StreamReset { from: other },
+        20 => Fault::OneWay,
+        21..23 => Fault::Partial { with: other },
+        _ => Fault::StreamReset { from: other },
     }
 }
 
-fn draw_crash(random: &mut Random) -> Trouble {
+fn draw_crash(random: &mut Random) -> Fault {
     const POINTS: [CrashPoint; 4] = [
         CrashPoint::Idle,
         CrashPoint::BeforeWrite,
         CrashPoint::BeforeSync,
         CrashPoint::BeforeAck,
     ];
-    Trouble::Crash {
+    Fault::Crash {
         point: POINTS[random.index(POINTS.len())],
         power: random.chance(500),
     }

@@ -1,10 +1,10 @@
 //! Makes a failing schedule small: delta debugging (Zeller, Hildebrandt, "Simplifying and
-//! Isolating Failure-Inducing Input", 2002) over its requests, its faults and its weather.
+//! Isolating Failure-Inducing Input", 2002) over its requests, its faults and its network conditions.
 //!
 //! A smaller schedule draws other latencies, so it need not fail in the same way; it is kept when
 //! it violates the same guarantee.
 
-use super::schedule::{Request, Schedule, Weather};
+use super::schedule::{Conditions, Request, Schedule};
 
 /// How many smaller schedules are tried: a few seconds' worth.
 const TRIES_MAX: u32 = 6_000;
@@ -15,7 +15,7 @@ pub(super) fn shrink(schedule: &Schedule, fails: impl Fn(&Schedule) -> bool) -> 
     let mut tries = TRIES_MAX;
     loop {
         let before = small.clone();
-        small.weather = calmer(&small, &fails);
+        small.conditions = better_conditions(&small, &fails);
         let try_faults = |faults: &[_]| {
             fails(&Schedule {
                 faults: faults.to_vec(),
@@ -37,27 +37,27 @@ pub(super) fn shrink(schedule: &Schedule, fails: impl Fn(&Schedule) -> bool) -> 
     }
 }
 
-/// The weather with everything that is not needed set to fair.
-fn calmer(schedule: &Schedule, fails: &impl Fn(&Schedule) -> bool) -> Weather {
-    let mut weather = schedule.weather;
-    let parts: [fn(&mut Weather); 5] = [
-        |weather| weather.lost = 0,
-        |weather| weather.duplicated = 0,
-        |weather| weather.held_back = 0,
-        |weather| weather.unanswered = 0,
-        |weather| weather.latency_us_max = weather.latency_us_max.min(1_000),
+/// The network conditions, without those that are not needed.
+fn better_conditions(schedule: &Schedule, fails: &impl Fn(&Schedule) -> bool) -> Conditions {
+    let mut conditions = schedule.conditions;
+    let parts: [fn(&mut Conditions); 5] = [
+        |conditions| conditions.lost = 0,
+        |conditions| conditions.duplicated = 0,
+        |conditions| conditions.held_back = 0,
+        |conditions| conditions.unanswered = 0,
+        |conditions| conditions.latency_us_max = conditions.latency_us_max.min(1_000),
     ];
     for part in parts {
-        let mut calmer = weather;
-        part(&mut calmer);
+        let mut better = conditions;
+        part(&mut better);
         if fails(&Schedule {
-            weather: calmer,
+            conditions: better,
             ..schedule.clone()
         }) {
-            weather = calmer;
+            conditions = better;
         }
     }
-    weather
+    conditions
 }
 
 /// Requests with one add where one is enough.
@@ -146,7 +146,7 @@ mod tests {
         let small = shrink(&schedule, negative);
         assert!(small.faults.is_empty() && small.ops.len() == 1, "{small:?}");
         assert_eq!(
-            small.weather.lost + small.weather.duplicated + small.weather.held_back,
+            small.conditions.lost + small.conditions.duplicated + small.conditions.held_back,
             0
         );
         let Request::Add { items, .. } = &small.ops[0].request else {

@@ -1,13 +1,13 @@
 //! One run: the nodes, the network, the clients, and the loop that moves them.
 //!
-//! A run has three phases. First the schedule's requests and troubles. Then *isolation*: all nodes
+//! A run has three phases. First the schedule's requests and faults. Then *isolation*: all nodes
 //! run, none reaches another, and each must still take an add and answer a read (availability).
 //! Then the network heals, and the run goes on until nothing is left to happen: what the nodes
 //! hold then is judged in [`rest`](super::rest).
 //!
 //! The methods of [`World`] are in several files, one a concept: [`driver`](super::driver) (commit,
 //! recovery), [`replication`](super::replication), [`clients`](super::clients),
-//! [`trouble`](super::trouble). What can be wrong is judged where it becomes visible, by functions
+//! [`faults`](super::faults). What can be wrong is judged where it becomes visible, by functions
 //! of [`oracle`](super::oracle).
 
 use std::collections::BTreeMap;
@@ -17,16 +17,17 @@ use crdt_core::CounterName;
 
 use super::clients::Clients;
 use super::driver::Node;
-use super::kinds::{FaultCounts, FaultKind, Sight, SightCounts};
+use super::faults::Backup;
+use super::kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 use super::ledger::Ledger;
 use super::network::{Message, Network};
 use super::oracle::Violation;
-use super::plant::Plant;
 use super::queue::{Queue, SimTime};
 use super::random::Random;
 use super::schedule::{COUNTERS, Schedule};
-use super::story::{Entry, MessageEntry, Story, counter_name};
-use super::trouble::Backup;
+use super::trace::{MessageEntry, Trace, TraceEntry, counter_name};
+use crate::guarantee::{Guarantee, Property};
+use crate::mutation::Mutation;
 
 /// In isolation, what was slow gets this long to finish before each node is asked for an add.
 const ISOLATION_SETTLE_US: u64 = 150_000;
@@ -43,11 +44,11 @@ pub(super) enum Event {
         add: usize,
         tries: u32,
     },
-    Farewell {
+    IsolationProbe {
         node: usize,
     },
-    Trouble(usize),
-    TroubleOver(usize),
+    FaultBegins(usize),
+    FaultEnds(usize),
     Backup {
         fault: usize,
     },
@@ -72,7 +73,7 @@ pub(super) enum Event {
         from: usize,
         to: usize,
     },
-    TellHeld {
+    ReportHeld {
         node: usize,
         peer: usize,
         stream: u64,
@@ -87,7 +88,7 @@ pub(super) enum Event {
 /// One run of a schedule.
 pub(super) struct World<'a> {
     pub(super) schedule: &'a Schedule,
-    pub(super) plant: Option<Plant>,
+    pub(super) mutation: Option<Mutation>,
     pub(super) now: SimTime,
     pub(super) queue: Queue<Event>,
     pub(super) random: Random,
@@ -99,12 +100,12 @@ pub(super) struct World<'a> {
     /// Directories that faults of these numbers will set back.
     pub(super) backups: BTreeMap<usize, Backup>,
     pub(super) faults: FaultCounts,
-    pub(super) sights: SightCounts,
-    pub(super) story: Story,
+    pub(super) coverage: CoverageCounts,
+    pub(super) trace: Trace,
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(schedule: &'a Schedule, plant: Option<Plant>, story: Story) -> Self {
+    pub(super) fn new(schedule: &'a Schedule, mutation: Option<Mutation>, trace: Trace) -> Self {
         // Not the numbers that drew the schedule, or taking out one fault would change all others.
         let mut random = Random::new(schedule.seed ^ 0x5eed_0f7e_70d1_ce00);
         let mut ledger = Ledger::new(schedule.shards);
@@ -117,19 +118,19 @@ impl<'a> World<'a> {
         let name = |counter| counter_name(counter).parse().expect("a short name");
         Self {
             schedule,
-            plant,
+            mutation,
             now: SimTime::default(),
             queue: Queue::new(),
             random,
             names: (0..COUNTERS).map(name).collect(),
             nodes,
-            network: Network::new(schedule.nodes, schedule.weather),
+            network: Network::new(schedule.nodes, schedule.conditions),
             ledger,
             clients: Clients::new(schedule.nodes),
             backups: BTreeMap::new(),
             faults: FaultCounts::default(),
-            sights: SightCounts::default(),
-            story,
+            coverage: CoverageCounts::default(),
+            trace,
         }
     }
 
@@ -138,7 +139,7 @@ impl<'a> World<'a> {
         for (number, op) in self.schedule.ops.iter().enumerate() {
             self.queue.plan(op.at, Event::Op(number));
         }
-        self.plan_troubles();
+        self.plan_faults();
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }
@@ -147,7 +148,7 @@ impl<'a> World<'a> {
         self.isolate();
         let asked = self.schedule.ends.after_us(ISOLATION_SETTLE_US);
         for node in 0..self.nodes.len() {
-            self.queue.plan(asked, Event::Farewell { node });
+            self.queue.plan(asked, Event::IsolationProbe { node });
         }
         self.go_on(Some(asked.after_us(ISOLATION_ANSWER_US)))?;
         self.judge_availability()?;
@@ -165,7 +166,11 @@ impl<'a> World<'a> {
             self.happen(event)?;
             events += 1;
             if events > EVENTS_MAX {
-                return Err(self.violation("convergence", None, "the nodes never come to rest"));
+                return Err(self.violation(
+                    Guarantee::Convergence,
+                    None,
+                    "the nodes never come to rest",
+                ));
             }
         }
         if let Some(until) = until {
@@ -187,13 +192,13 @@ impl<'a> World<'a> {
         match event {
             Event::Op(op) => self.request(op),
             Event::ReadAgain { op, add, tries } => self.read_own(op, add, tries),
-            Event::Farewell { node } => self.farewell(node),
-            Event::Trouble(fault) => {
-                self.trouble(fault);
+            Event::IsolationProbe { node } => self.probe_isolated(node),
+            Event::FaultBegins(number) => {
+                self.begin_fault(number);
                 Ok(())
             }
-            Event::TroubleOver(fault) => {
-                self.trouble_over(fault);
+            Event::FaultEnds(number) => {
+                self.end_fault(number);
                 Ok(())
             }
             Event::Backup { fault } => {
@@ -209,8 +214,8 @@ impl<'a> World<'a> {
             Event::Written { .. } | Event::Synced { .. } | Event::Start { .. } => Ok(()),
             Event::Deliver { from, to, message } => self.deliver(from, to, &message),
             Event::Serve { from, to } => self.serve(from, to),
-            Event::TellHeld { node, peer, stream } => {
-                self.tell_held(node, peer, stream);
+            Event::ReportHeld { node, peer, stream } => {
+                self.report_held(node, peer, stream);
                 Ok(())
             }
             Event::Reopen { node, peer, stream } => {
@@ -230,35 +235,35 @@ impl<'a> World<'a> {
         counter % self.schedule.shards
     }
 
-    pub(super) fn tell(&mut self, entry: Entry) {
-        self.story.tell(self.now, entry);
+    pub(super) fn trace(&mut self, entry: TraceEntry) {
+        self.trace.push(self.now, entry);
     }
 
-    pub(super) fn tell_message(&mut self, entry: MessageEntry) {
-        self.tell(Entry::Message(entry));
+    pub(super) fn trace_message(&mut self, entry: MessageEntry) {
+        self.trace(TraceEntry::Message(entry));
     }
 
-    pub(super) fn fault(&mut self, node: usize, kind: FaultKind) {
+    pub(super) fn count_fault(&mut self, node: usize, kind: FaultKind) {
         self.faults.count(kind);
-        self.tell(Entry::Fault { node, kind });
+        self.trace(TraceEntry::FaultFired { node, kind });
     }
 
-    pub(super) fn see(&mut self, sight: Sight) {
-        self.sights.count(sight);
+    pub(super) fn cover(&mut self, path: Coverage) {
+        self.coverage.count(path);
     }
 
-    pub(super) fn is_planted(&self, plant: Plant) -> bool {
-        self.plant == Some(plant)
+    pub(super) fn breaks(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
     }
 
     pub(super) fn violation(
         &self,
-        guarantee: &'static str,
+        violated: impl Into<Property>,
         node: Option<usize>,
         says: impl Into<String>,
     ) -> Violation {
         Violation {
-            guarantee,
+            violated: violated.into(),
             node,
             at: self.now,
             says: says.into(),
@@ -272,16 +277,16 @@ impl Event {
         match *self {
             Self::Written { node, .. }
             | Self::Synced { node, .. }
-            | Self::TellHeld { node, .. }
+            | Self::ReportHeld { node, .. }
             | Self::Reopen { node, .. } => Some(node),
             Self::Deliver { to, .. } => Some(to),
             Self::Serve { from, .. } => Some(from),
             // A client that is not answered goes away: see `request`.
             Self::Op(_)
             | Self::ReadAgain { .. }
-            | Self::Farewell { .. }
-            | Self::Trouble(_)
-            | Self::TroubleOver(_)
+            | Self::IsolationProbe { .. }
+            | Self::FaultBegins(_)
+            | Self::FaultEnds(_)
             | Self::Backup { .. }
             | Self::Start { .. } => None,
         }

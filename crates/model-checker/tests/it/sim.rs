@@ -1,19 +1,21 @@
-//! The simulator finds every bug that can be planted, and none in what is deployed.
+//! The simulator finds every mutant of its driver, and nothing in what is deployed.
 //!
 //! The numbers of schedules are small enough for a debug build; `cargo xtask sim` plays many more.
 
 use std::collections::BTreeSet;
 
-use model_checker::sim::{Bounds, Campaign, Plant, shrink_and_tell};
+use model_checker::guarantee::{Guarantee, Property};
+use model_checker::mutation::Mutation;
+use model_checker::sim::{Bounds, Campaign, shrink_failure};
 
 /// A fixed first seed: these are tests of the simulator, and must not fail by chance.
 const SEED: u64 = 20_260_101;
-/// No planted bug may take longer to be found.
+/// No mutant may take longer to be found.
 const FOUND_WITHIN: u64 = 10_000;
-/// Each planted bug is looked for from so many first seeds, since it can show in several ways.
+/// Each mutant is looked for from so many first seeds, since it can show in several ways.
 const SEARCHES: u64 = 5;
 
-fn campaign(plant: Option<Plant>) -> Campaign {
+fn campaign(mutation: Option<Mutation>) -> Campaign {
     let bounds = Bounds {
         nodes: None,
         ops: 100,
@@ -22,44 +24,44 @@ fn campaign(plant: Option<Plant>) -> Campaign {
         seed: SEED,
         schedules: FOUND_WITHIN,
         bounds,
-        plant,
+        mutation,
         twice: false,
         threads: 1,
     }
 }
 
 #[test]
-fn every_planted_bug_is_found_and_every_guarantee_can_be_seen_to_break() {
+fn every_mutant_is_found_and_every_guarantee_can_be_seen_to_break() {
     let mut violated = BTreeSet::new();
-    for plant in Plant::ALL {
+    for mutation in Mutation::SIMULATED {
         for start in 0..SEARCHES {
             let seed = SEED + start * FOUND_WITHIN;
             let summary = Campaign {
                 seed,
-                ..campaign(Some(plant))
+                ..campaign(Some(mutation))
             }
             .run(|_| {});
             let found = summary.failures.first();
             assert!(
                 found.is_some(),
-                "{} within {FOUND_WITHIN} from {seed}",
-                plant.name()
+                "{mutation} within {FOUND_WITHIN} from {seed}"
             );
-            violated.extend(found.map(|failure| failure.violation.guarantee));
+            violated.extend(found.map(|failure| failure.violation.violated));
         }
     }
     // The oracles of all guarantees that do not wait for request ids or retirement.
     let guarantees = [
-        "availability",
-        "conservation",
-        "convergence",
-        "durability",
-        "incarnation_safety",
-        "monotonic_reads",
-        "no_phantom",
-        "read_your_writes",
-    ];
-    assert_eq!(violated.into_iter().collect::<Vec<_>>(), guarantees);
+        Guarantee::Conservation,
+        Guarantee::Convergence,
+        Guarantee::NoPhantom,
+        Guarantee::Durability,
+        Guarantee::Availability,
+        Guarantee::ReadYourWrites,
+        Guarantee::MonotonicReads,
+        Guarantee::IncarnationSafety,
+    ]
+    .map(Property::from);
+    assert_eq!(Vec::from_iter(violated), guarantees);
 }
 
 #[test]
@@ -91,21 +93,22 @@ fn nine_nodes_agree_and_every_run_can_be_repeated() {
 }
 
 #[test]
-fn a_failing_schedule_is_made_small_and_told() {
-    let planted = campaign(Some(Plant::TornFrameKept));
-    let summary = planted.run(|_| {});
+fn a_failing_schedule_is_shrunk() {
+    let mutant = campaign(Some(Mutation::TornFrameKept));
+    let summary = mutant.run(|_| {});
     let failure = summary.failures.first().expect("this bug is found");
-    let told =
-        shrink_and_tell(failure.seed, planted.bounds, planted.plant).expect("it fails again");
-    assert_eq!(told.violation.guarantee, failure.violation.guarantee);
+    let shrunk =
+        shrink_failure(failure.seed, mutant.bounds, mutant.mutation).expect("it fails again");
+    assert_eq!(shrunk.violation.violated, failure.violation.violated);
     assert!(
-        told.ops.0 <= 10 && told.faults.0 <= 3,
+        shrunk.ops.0 <= 10 && shrunk.faults.0 <= 3,
         "{:?} {:?}",
-        told.ops,
-        told.faults
+        shrunk.ops,
+        shrunk.faults
     );
     assert!(
-        told.story
+        shrunk
+            .trace
             .iter()
             .any(|line| line.contains("from the middle of a frame on"))
     );

@@ -30,8 +30,8 @@ fn as_expected(prefix: &str) {
 fn naive_servers_lose_an_update_in_four_steps() {
     as_expected("naive-");
     let found = search("naive-shared-memory-2", "exact").expect("a search of the table");
-    let told = "server 1 reads 10; server 2 reads 10; server 1 writes 11; server 2 writes 11";
-    assert_eq!(found.story.join("; "), told);
+    let trace = "server 1 reads 10; server 2 reads 10; server 1 writes 11; server 2 writes 11";
+    assert_eq!(found.trace.join("; "), trace);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn the_counter_keeps_its_guarantees_over_any_network() {
     as_expected("crdt-2x");
     as_expected("crdt-3x");
     as_expected("crdt-4x");
-    as_expected("crdt-fine");
+    as_expected("crdt-interleaved");
     as_expected("crdt-two-counters");
     as_expected("crdt-decrements");
     as_expected("crdt-overflow");

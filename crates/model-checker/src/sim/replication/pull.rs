@@ -1,17 +1,18 @@
-//! The receiver's end of a stream: asks, takes what comes, and tells what it holds.
+//! The receiver's end of a stream: asks, takes what comes, and reports what it holds.
 
 use crdt_core::{CounterName, Interval, ReceiveError, Received, Replica, ReplicaId};
 
+use crate::guarantee::Guarantee;
 use crate::sim::disk::Frames;
-use crate::sim::kinds::Sight;
+use crate::sim::kinds::Coverage;
 use crate::sim::ledger::Ledger;
 use crate::sim::network::Message;
 use crate::sim::oracle::Violation;
-use crate::sim::story::MessageEntry;
+use crate::sim::trace::MessageEntry;
 use crate::sim::world::{Event, World};
 
-/// What a receiver holds is told at most once in this time.
-const TELL_US: u64 = 20_000;
+/// What a receiver holds is reported at most once in this time.
+const REPORT_US: u64 = 20_000;
 /// After this time a receiver knows that its stream is broken.
 const NOTICE_US: (u64, u64) = (5_000, 60_000);
 
@@ -22,7 +23,7 @@ pub(in crate::sim) struct Pull {
     pub(in crate::sim) stream: u64,
     /// Lanes of which the sender does not know yet how far they are held.
     changed: Vec<(usize, ReplicaId)>,
-    telling: bool,
+    reporting: bool,
 }
 
 impl World<'_> {
@@ -37,9 +38,9 @@ impl World<'_> {
         self.nodes[node].pulls[peer] = Pull {
             stream,
             changed: Vec::new(),
-            telling: false,
+            reporting: false,
         };
-        self.tell_message(MessageEntry::Opened { node, peer });
+        self.trace_message(MessageEntry::Opened { node, peer });
         self.send(node, peer, Message::Open { stream, held });
     }
 
@@ -67,7 +68,7 @@ impl World<'_> {
         }
     }
 
-    /// The group is held: senders are told, a little later and together with what follows.
+    /// The group is held: it is reported to senders, a little later and together with what follows.
     pub(in crate::sim) fn note_held(&mut self, node: usize, frames: &Frames) {
         for peer in (0..self.nodes.len()).filter(|&peer| peer != node) {
             let pull = &mut self.nodes[node].pulls[peer];
@@ -77,21 +78,22 @@ impl World<'_> {
                     pull.changed.push(lane);
                 }
             }
-            if !pull.telling {
-                pull.telling = true;
+            if !pull.reporting {
+                pull.reporting = true;
                 let stream = pull.stream;
-                let at = self.now.after_us(TELL_US);
-                self.queue.plan(at, Event::TellHeld { node, peer, stream });
+                let at = self.now.after_us(REPORT_US);
+                self.queue
+                    .plan(at, Event::ReportHeld { node, peer, stream });
             }
         }
     }
 
-    /// Tells a sender what has changed in what is held.
-    pub(in crate::sim) fn tell_held(&mut self, node: usize, peer: usize, stream: u64) {
+    /// Reports to a sender what has changed in what is held.
+    pub(in crate::sim) fn report_held(&mut self, node: usize, peer: usize, stream: u64) {
         if !self.nodes[node].up || self.nodes[node].pulls[peer].stream != stream {
             return;
         }
-        self.nodes[node].pulls[peer].telling = false;
+        self.nodes[node].pulls[peer].reporting = false;
         let changed = std::mem::take(&mut self.nodes[node].pulls[peer].changed);
         let replicas = &self.nodes[node].replicas;
         let marks = changed
@@ -116,7 +118,7 @@ impl World<'_> {
                 Ok(received) => {
                     let taken = received == Received::Taken;
                     let upto = interval.to.version.get();
-                    self.tell_message(MessageEntry::Received {
+                    self.trace_message(MessageEntry::Received {
                         node,
                         shard,
                         lane: number,
@@ -125,14 +127,14 @@ impl World<'_> {
                     });
                     let relayed = self.nodes[from].incarnation.0 != number;
                     if taken && relayed {
-                        self.see(Sight::IntervalRelayed);
+                        self.cover(Coverage::IntervalRelayed);
                     } else if !taken {
-                        self.see(Sight::IntervalKnown);
+                        self.cover(Coverage::IntervalKnown);
                     }
                 }
                 Err(ReceiveError::Gap { .. }) => {
-                    self.see(Sight::GapRefused);
-                    self.tell_message(MessageEntry::Gap {
+                    self.cover(Coverage::GapRefused);
+                    self.trace_message(MessageEntry::Gap {
                         node,
                         shard,
                         lane: number,
@@ -141,7 +143,11 @@ impl World<'_> {
                 }
                 Err(ReceiveError::Fork(fork)) => self.fork_found(node, shard, &fork)?,
                 Err(error @ ReceiveError::Malformed { .. }) => {
-                    return Err(self.violation("convergence", Some(node), error.to_string()));
+                    return Err(self.violation(
+                        Guarantee::Convergence,
+                        Some(node),
+                        error.to_string(),
+                    ));
                 }
             }
             if self.nodes[node].life != life {

@@ -2,12 +2,12 @@
 
 use crdt_core::{CounterName, Digest, Interval, Mark, ReplicaId};
 
+use crate::mutation::Mutation;
 use crate::sim::ledger::Ledger;
 use crate::sim::network::Message;
 use crate::sim::oracle::Violation;
-use crate::sim::plant::Plant;
 use crate::sim::queue::SimTime;
-use crate::sim::story::MessageEntry;
+use crate::sim::trace::MessageEntry;
 use crate::sim::world::{Event, World};
 
 /// A stream sends at most once in this time.
@@ -57,7 +57,7 @@ impl World<'_> {
             return Ok(());
         }
         let cursors = match before {
-            Some(serving) if self.is_planted(Plant::CursorKept) => serving.cursors,
+            Some(serving) if self.breaks(Mutation::CursorKept) => serving.cursors,
             _ => Vec::new(),
         };
         let serving = Serving {
@@ -71,13 +71,13 @@ impl World<'_> {
             .iter()
             .enumerate()
             .flat_map(|(shard, digest)| digest.iter().map(move |(lane, mark)| (shard, lane, mark)));
-        self.told((from, node), &marks.collect::<Vec<_>>())?;
+        self.held_reported((from, node), &marks.collect::<Vec<_>>())?;
         self.wake(node, from, self.now);
         Ok(())
     }
 
     /// The receiver holds these lanes so far: checks each against what is known of it here.
-    pub(in crate::sim) fn told(
+    pub(in crate::sim) fn held_reported(
         &mut self,
         (from, node): (usize, usize),
         marks: &[(usize, ReplicaId, Mark)],
@@ -196,7 +196,7 @@ impl World<'_> {
     ) -> Option<i64> {
         let replica = &self.nodes[node].replicas[shard];
         let (held, own) = (replica.held(lane), replica.id() == lane);
-        if held == Mark::ZERO || (!own && self.is_planted(Plant::NoRelay)) {
+        if held == Mark::ZERO || (!own && self.breaks(Mutation::NoRelay)) {
             return None;
         }
         let place = self.cursor_place(shard, lane);
@@ -233,7 +233,7 @@ impl World<'_> {
                 cursor.lacking_since_us = None;
                 let (after, upto) = (after.version.get(), interval.to.version.get());
                 let lane = Ledger::number(lane).0;
-                self.tell_message(MessageEntry::Sent {
+                self.trace_message(MessageEntry::Sent {
                     from: node,
                     to,
                     shard,
@@ -258,7 +258,7 @@ impl World<'_> {
         stream: u64,
         intervals: Vec<(usize, Interval<CounterName>)>,
     ) {
-        if !self.is_planted(Plant::PiecemealInterval) {
+        if !self.breaks(Mutation::Piecemeal) {
             self.send(node, to, Message::Intervals { stream, intervals });
             return;
         }

@@ -3,11 +3,11 @@
 use super::disk::Disk;
 use super::kinds::FaultKind;
 use super::ledger::Incarnation;
-use super::plant::Plant;
 use super::queue::SimTime;
-use super::schedule::{CrashPoint, Trouble};
-use super::story::Entry;
+use super::schedule::{CrashPoint, Fault, ScheduledFault};
+use super::trace::TraceEntry;
 use super::world::{Event, World};
+use crate::mutation::Mutation;
 
 /// A slow disk takes so many times longer.
 const SLOW_DISK: u64 = 20;
@@ -22,15 +22,15 @@ pub(super) struct Backup {
 
 impl World<'_> {
     /// Plans the schedule's faults: their beginnings, their ends, and the backups they need.
-    pub(super) fn plan_troubles(&mut self) {
+    pub(super) fn plan_faults(&mut self) {
         for (number, fault) in self.schedule.faults.iter().enumerate() {
-            if let Trouble::DiskRolledBack { to } = fault.trouble {
+            if let Fault::DiskRolledBack { to } = fault.fault {
                 self.queue.plan(to, Event::Backup { fault: number });
             }
-            self.queue.plan(fault.at, Event::Trouble(number));
+            self.queue.plan(fault.at, Event::FaultBegins(number));
             let ends = fault.at.after_us(fault.lasts_us);
             self.queue
-                .plan(ends.min(self.schedule.ends), Event::TroubleOver(number));
+                .plan(ends.min(self.schedule.ends), Event::FaultEnds(number));
         }
     }
 
@@ -44,39 +44,36 @@ impl World<'_> {
     }
 
     /// A fault begins.
-    pub(super) fn trouble(&mut self, fault: usize) {
-        let (node, trouble) = (
-            self.schedule.faults[fault].node,
-            self.schedule.faults[fault].trouble,
-        );
-        let over = self.now.after_us(self.schedule.faults[fault].lasts_us);
-        self.tell(Entry::Trouble { node, trouble });
-        match trouble {
-            Trouble::Crash { point, power } => {
+    pub(super) fn begin_fault(&mut self, number: usize) {
+        let ScheduledFault { node, fault, .. } = self.schedule.faults[number];
+        let over = self.now.after_us(self.schedule.faults[number].lasts_us);
+        self.trace(TraceEntry::FaultBegins { node, fault });
+        match fault {
+            Fault::Crash { point, power } => {
                 if self.nodes[node].up {
                     self.crash(node, point, power);
                 }
             }
-            Trouble::PowerOutage => self.power_outage(),
-            Trouble::SyncFails => self.nodes[node].sync_fails = true,
-            Trouble::DiskLost => self.disk_lost(node),
-            Trouble::DiskRolledBack { .. } => self.disk_rolled_back(node, fault),
-            Trouble::DiskCopied { from } => self.disk_copied(node, from),
-            Trouble::Pause => self.pause(node, over.min(self.schedule.ends)),
-            Trouble::SlowNode => {
+            Fault::PowerOutage => self.power_outage(),
+            Fault::SyncFails => self.nodes[node].sync_fails = true,
+            Fault::DiskLost => self.disk_lost(node),
+            Fault::DiskRolledBack { .. } => self.disk_rolled_back(node, number),
+            Fault::DiskCopied { from } => self.disk_copied(node, from),
+            Fault::Pause => self.pause(node, over.min(self.schedule.ends)),
+            Fault::SlowNode => {
                 self.nodes[node].message_slowness = SLOW_NODE;
-                self.fault(node, FaultKind::NodeSlow);
+                self.count_fault(node, FaultKind::NodeSlow);
             }
-            Trouble::SlowDisk => {
+            Fault::SlowDisk => {
                 self.nodes[node].disk_slowness = SLOW_DISK;
-                self.fault(node, FaultKind::DiskSlow);
+                self.count_fault(node, FaultKind::DiskSlow);
             }
-            Trouble::Clock { forward, by_us } => self.clock_jumps(node, forward, by_us),
-            Trouble::Split { .. } => self.cut(fault, FaultKind::PartitionSplit),
-            Trouble::OneWay => self.cut(fault, FaultKind::PartitionOneWay),
-            Trouble::Partial { .. } => self.cut(fault, FaultKind::PartitionPartial),
-            Trouble::StreamReset { from } => {
-                self.fault(node, FaultKind::StreamReset);
+            Fault::Clock { forward, by_us } => self.clock_jumps(node, forward, by_us),
+            Fault::Split { .. } => self.cut(number, FaultKind::PartitionSplit),
+            Fault::OneWay => self.cut(number, FaultKind::PartitionOneWay),
+            Fault::Partial { .. } => self.cut(number, FaultKind::PartitionPartial),
+            Fault::StreamReset { from } => {
+                self.count_fault(node, FaultKind::StreamReset);
                 let stream = self.nodes[node].pulls[from].stream;
                 self.reopen(node, from, stream);
             }
@@ -84,36 +81,33 @@ impl World<'_> {
     }
 
     /// A fault that lasts ends. Processes that died have planned their next start themselves.
-    pub(super) fn trouble_over(&mut self, fault: usize) {
-        let (node, trouble) = (
-            self.schedule.faults[fault].node,
-            self.schedule.faults[fault].trouble,
-        );
-        match trouble {
-            Trouble::Crash { point, power } => {
+    pub(super) fn end_fault(&mut self, number: usize) {
+        let ScheduledFault { node, fault, .. } = self.schedule.faults[number];
+        match fault {
+            Fault::Crash { point, power } => {
                 // The process had no group to die in: it dies now.
                 if self.nodes[node].armed == Some((point, power)) {
                     self.crash(node, CrashPoint::Idle, power);
                 }
                 return;
             }
-            Trouble::SyncFails => self.nodes[node].sync_fails = false,
-            Trouble::SlowNode => self.nodes[node].message_slowness = 1,
-            Trouble::SlowDisk => self.nodes[node].disk_slowness = 1,
-            Trouble::Split { .. } | Trouble::OneWay | Trouble::Partial { .. } => {
-                for (from, to) in self.ways_cut(node, trouble) {
+            Fault::SyncFails => self.nodes[node].sync_fails = false,
+            Fault::SlowNode => self.nodes[node].message_slowness = 1,
+            Fault::SlowDisk => self.nodes[node].disk_slowness = 1,
+            Fault::Split { .. } | Fault::OneWay | Fault::Partial { .. } => {
+                for (from, to) in self.ways_cut(node, fault) {
                     self.network.mend(from, to);
                 }
             }
-            Trouble::PowerOutage
-            | Trouble::DiskLost
-            | Trouble::DiskRolledBack { .. }
-            | Trouble::DiskCopied { .. }
-            | Trouble::Pause
-            | Trouble::Clock { .. }
-            | Trouble::StreamReset { .. } => return,
+            Fault::PowerOutage
+            | Fault::DiskLost
+            | Fault::DiskRolledBack { .. }
+            | Fault::DiskCopied { .. }
+            | Fault::Pause
+            | Fault::Clock { .. }
+            | Fault::StreamReset { .. } => return,
         }
-        self.tell(Entry::Over { node, trouble });
+        self.trace(TraceEntry::FaultEnds { node, fault });
     }
 
     fn power_outage(&mut self) {
@@ -124,10 +118,10 @@ impl World<'_> {
     }
 
     fn disk_lost(&mut self, node: usize) {
-        self.fault(node, FaultKind::DiskLost);
+        self.count_fault(node, FaultKind::DiskLost);
         self.die(node, false);
         let reused = self
-            .is_planted(Plant::IdReused)
+            .breaks(Mutation::IdReused)
             .then_some(self.nodes[node].incarnation);
         self.set_disk(node, Disk::default(), reused);
     }
@@ -136,14 +130,14 @@ impl World<'_> {
         let Some(Backup { disk, of }) = self.backups.remove(&fault) else {
             return;
         };
-        self.fault(node, FaultKind::DiskRolledBack);
+        self.count_fault(node, FaultKind::DiskRolledBack);
         self.die(node, false);
         self.ledger.may_fork(of);
         self.set_disk(node, disk, Some(of));
     }
 
     fn disk_copied(&mut self, node: usize, from: usize) {
-        self.fault(node, FaultKind::DiskCopied);
+        self.count_fault(node, FaultKind::DiskCopied);
         self.die(node, false);
         let of = self.nodes[from].incarnation;
         self.ledger.may_fork(of);
@@ -154,7 +148,7 @@ impl World<'_> {
     fn pause(&mut self, node: usize, until: SimTime) {
         if self.nodes[node].up {
             self.nodes[node].paused_until = Some(until);
-            self.fault(node, FaultKind::ProcessPaused);
+            self.count_fault(node, FaultKind::ProcessPaused);
         }
     }
 
@@ -166,37 +160,34 @@ impl World<'_> {
             (FaultKind::ClockBackward, -by_us)
         };
         self.nodes[node].clock_offset_us += by_us;
-        self.fault(node, kind);
+        self.count_fault(node, kind);
     }
 
-    fn cut(&mut self, fault: usize, kind: FaultKind) {
-        let (node, trouble) = (
-            self.schedule.faults[fault].node,
-            self.schedule.faults[fault].trouble,
-        );
-        self.fault(node, kind);
-        for (from, to) in self.ways_cut(node, trouble) {
+    fn cut(&mut self, number: usize, kind: FaultKind) {
+        let ScheduledFault { node, fault, .. } = self.schedule.faults[number];
+        self.count_fault(node, kind);
+        for (from, to) in self.ways_cut(node, fault) {
             self.network.cut(from, to);
         }
     }
 
-    /// The ways that a partition cuts; none for other troubles.
-    fn ways_cut(&self, node: usize, trouble: Trouble) -> Vec<(usize, usize)> {
-        let cuts = |from: usize, to: usize| match trouble {
-            Trouble::Split { mask } => (mask >> from & 1) != (mask >> to & 1),
-            Trouble::OneWay => from == node,
-            Trouble::Partial { with } => (from, to) == (node, with) || (to, from) == (node, with),
-            Trouble::Crash { .. }
-            | Trouble::PowerOutage
-            | Trouble::SyncFails
-            | Trouble::DiskLost
-            | Trouble::DiskRolledBack { .. }
-            | Trouble::DiskCopied { .. }
-            | Trouble::Pause
-            | Trouble::SlowNode
-            | Trouble::SlowDisk
-            | Trouble::Clock { .. }
-            | Trouble::StreamReset { .. } => false,
+    /// The ways that a partition cuts; none for other faults.
+    fn ways_cut(&self, node: usize, fault: Fault) -> Vec<(usize, usize)> {
+        let cuts = |from: usize, to: usize| match fault {
+            Fault::Split { mask } => (mask >> from & 1) != (mask >> to & 1),
+            Fault::OneWay => from == node,
+            Fault::Partial { with } => (from, to) == (node, with) || (to, from) == (node, with),
+            Fault::Crash { .. }
+            | Fault::PowerOutage
+            | Fault::SyncFails
+            | Fault::DiskLost
+            | Fault::DiskRolledBack { .. }
+            | Fault::DiskCopied { .. }
+            | Fault::Pause
+            | Fault::SlowNode
+            | Fault::SlowDisk
+            | Fault::Clock { .. }
+            | Fault::StreamReset { .. } => false,
         };
         let all = 0..self.nodes.len();
         all.clone()
@@ -205,11 +196,11 @@ impl World<'_> {
             .collect()
     }
 
-    // The end of all trouble.
+    // The end of all faults.
 
     /// All processes run, at their usual speed, and none reaches another.
     pub(super) fn isolate(&mut self) {
-        self.tell(Entry::Isolated);
+        self.trace(TraceEntry::Isolated);
         for node in 0..self.nodes.len() {
             let place = &mut self.nodes[node];
             place.armed = None;
@@ -225,7 +216,7 @@ impl World<'_> {
 
     /// Everybody reaches everybody, and asks for what it lacks.
     pub(super) fn heal(&mut self) {
-        self.tell(Entry::Healed);
+        self.trace(TraceEntry::Healed);
         self.network.heal();
         for node in 0..self.nodes.len() {
             for peer in (0..self.nodes.len()).filter(|&peer| peer != node) {

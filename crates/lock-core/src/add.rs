@@ -10,12 +10,12 @@ use core::num::NonZeroI64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContenderId(pub u64);
 
-/// The driver's own name for a like, given back with its [`Outcome`](crate::Outcome). The
+/// The driver's own name for an add, given back with its [`Outcome`](crate::Outcome). The
 /// protocols never look at it; it must be unique within one contender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LikeId(pub u64);
+pub struct AddId(pub u64);
 
-/// How much a like adds: any 64-bit number but 0.
+/// How much an add adds: any 64-bit number but 0.
 ///
 /// ```
 /// use lock_core::Amount;
@@ -26,7 +26,7 @@ pub struct LikeId(pub u64);
 pub struct Amount(NonZeroI64);
 
 impl Amount {
-    /// What a like usually adds.
+    /// What an add usually adds.
     pub const ONE: Self = match NonZeroI64::new(1) {
         Some(one) => Self(one),
         None => panic!("1 is not 0"),
@@ -47,9 +47,9 @@ impl Amount {
 
 /// One add that somebody is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Like {
+pub struct Add {
     /// The driver's name for it.
-    pub id: LikeId,
+    pub id: AddId,
     /// How much it adds.
     pub amount: Amount,
 }

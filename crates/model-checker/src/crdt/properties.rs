@@ -1,4 +1,4 @@
-//! The guarantees of `specs/guarantees.md`, each as one pure function of a reachable state.
+//! What [`crate::guarantee`] names, each as one pure function of a reachable state.
 //!
 //! A guarantee that is an implication comes with a *witness*: a condition that some state must
 //! meet, so that the search is known to have reached what the guarantee speaks of.
@@ -8,114 +8,36 @@ use stateright::Property;
 
 use super::node::{Node, counter_name, recovered, sum_of};
 use super::{Crdt, State};
+use crate::guarantee::{self as checked, Check, Guarantee, Witness};
 use crate::shared::Shared;
 
-/// A property of CRDT worlds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Guarantee {
-    /// At rest, every node reads the sum of what was taken and not lost, and nobody complains.
-    Conservation,
-    /// No lane is held anywhere with more than its owner was asked to add.
-    NoPhantom,
-    /// Whoever holds the same lanes reads the same values.
-    Convergence,
-    /// What a node shows is what its disk gives back, and all that was acknowledged is on it.
-    Durability,
-    /// No lane is held anywhere further than its owner's disk holds it.
-    DurableBeforeSeen,
-    /// A lane is held exactly as its owner had it at that version, so a read with a token sees
-    /// the add that gave it.
-    ReadYourWrites,
-    /// No read is lower than an earlier one at the same node.
-    MonotonicReads,
-    /// A node can always take an add and make it durable by itself.
-    Availability,
-    /// Either somebody reports a fork, or everybody reads what is expected.
-    IncarnationSafety,
-    /// An empty node that takes every lane whole from one node reads what that one reads.
-    Bootstrap,
-    /// An add is refused just when it would take what the node reads out of 64 bits, and then
-    /// changes nothing.
-    Range,
-    /// At rest, no node reads more than was ever asked for.
-    NothingCountsTwice,
-    /// Witness: all adds are taken, by more than one node, and everybody holds everything.
-    AllDelivered,
-    /// Witness: a fork is reported.
-    AForkIsReported,
-    /// Witness: a disk was lost or rolled back, and adds with it that nobody else had heard of:
-    /// they are gone, and nobody can know.
-    ALossWithoutAlarm,
-    /// Witness: a dead node's add is read by one that never heard from it directly.
-    ARelayWorked,
-}
-
-impl Guarantee {
-    /// All of them, as the Explorer lists them.
-    pub const ALL: &'static [Self] = &[
-        Self::Conservation,
-        Self::NoPhantom,
-        Self::Convergence,
-        Self::Durability,
-        Self::DurableBeforeSeen,
-        Self::ReadYourWrites,
-        Self::MonotonicReads,
-        Self::Availability,
-        Self::IncarnationSafety,
-        Self::Bootstrap,
-        Self::Range,
-        Self::NothingCountsTwice,
-        Self::AllDelivered,
-        Self::AForkIsReported,
-        Self::ALossWithoutAlarm,
-        Self::ARelayWorked,
-    ];
-
-    /// Its name, the same in every kind of evidence.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Conservation => "conservation",
-            Self::NoPhantom => "no_phantom",
-            Self::Convergence => "convergence",
-            Self::Durability => "durability",
-            Self::DurableBeforeSeen => "durable_before_seen",
-            Self::ReadYourWrites => "read_your_writes",
-            Self::MonotonicReads => "monotonic_reads",
-            Self::Availability => "availability",
-            Self::IncarnationSafety => "incarnation_safety",
-            Self::Bootstrap => "bootstrap",
-            Self::Range => "range",
-            Self::NothingCountsTwice => "nothing_counts_twice",
-            Self::AllDelivered => "all delivered",
-            Self::AForkIsReported => "a fork is reported",
-            Self::ALossWithoutAlarm => "a loss without alarm",
-            Self::ARelayWorked => "a relay worked",
-        }
+/// All that can be checked, as Stateright does it.
+pub(super) fn all() -> Vec<Property<Crdt>> {
+    fn always(
+        it: impl Into<checked::Property>,
+        holds: fn(&Crdt, &State) -> bool,
+    ) -> Property<Crdt> {
+        Property::always(it.into().name(), holds)
     }
-
-    /// As Stateright checks it.
-    pub(super) fn property(self) -> Property<Crdt> {
-        let name = self.name();
-        match self {
-            Self::Conservation => Property::always(name, conservation),
-            Self::NoPhantom => Property::always(name, no_phantom),
-            Self::Convergence => Property::always(name, convergence),
-            Self::Durability => Property::always(name, durability),
-            Self::DurableBeforeSeen => Property::always(name, durable_before_seen),
-            Self::ReadYourWrites => Property::always(name, read_your_writes),
-            Self::MonotonicReads => Property::always(name, monotonic_reads),
-            Self::Availability => Property::always(name, availability),
-            Self::IncarnationSafety => Property::always(name, incarnation_safety),
-            Self::Bootstrap => Property::always(name, bootstrap),
-            Self::Range => Property::always(name, range),
-            Self::NothingCountsTwice => Property::always(name, nothing_counts_twice),
-            Self::AllDelivered => Property::sometimes(name, all_delivered),
-            Self::AForkIsReported => Property::sometimes(name, a_fork_is_reported),
-            Self::ALossWithoutAlarm => Property::sometimes(name, a_loss_without_alarm),
-            Self::ARelayWorked => Property::sometimes(name, a_relay_worked),
-        }
-    }
+    let sometimes = |it: Witness, holds| Property::sometimes(it.name(), holds);
+    vec![
+        always(Guarantee::Conservation, conservation),
+        always(Guarantee::NoPhantom, no_phantom),
+        always(Guarantee::Convergence, convergence),
+        always(Guarantee::Durability, durability),
+        always(Check::DurableBeforeSeen, durable_before_seen),
+        always(Guarantee::ReadYourWrites, read_your_writes),
+        always(Guarantee::MonotonicReads, monotonic_reads),
+        always(Guarantee::Availability, availability),
+        always(Guarantee::IncarnationSafety, incarnation_safety),
+        always(Check::Bootstrap, bootstrap),
+        always(Check::Range, range),
+        always(Check::NothingCountsTwice, nothing_counts_twice),
+        sometimes(Witness::AllDelivered, all_delivered),
+        sometimes(Witness::AForkIsReported, a_fork_is_reported),
+        sometimes(Witness::ALossWithoutAlarm, a_loss_without_alarm),
+        sometimes(Witness::ARelayWorked, a_relay_worked),
+    ]
 }
 
 fn conservation(world: &Crdt, state: &State) -> bool {

@@ -1,6 +1,6 @@
-//! What happened in a run, told so that a person can follow it.
+//! The trace of a run: what happened in it, for a person to follow.
 //!
-//! Every entry also goes into a hash: two runs of one schedule must tell the same story, or
+//! Every entry also goes into a hash: two runs of one schedule must leave the same trace, or
 //! something in them depends on more than the seed. The entries themselves are kept only when
 //! somebody is going to read them.
 
@@ -9,9 +9,9 @@ use std::hash::{Hash, Hasher};
 
 use super::kinds::FaultKind;
 use super::queue::SimTime;
-use super::schedule::{CrashPoint, Trouble};
+use super::schedule::{CrashPoint, Fault};
 
-/// The name of a counter in stories and on the simulated wire.
+/// The name of a counter in traces and on the simulated wire.
 pub(crate) fn counter_name(counter: usize) -> String {
     use super::schedule::{COUNTER_HUGE, COUNTERS_GROWING};
     match counter {
@@ -23,7 +23,7 @@ pub(crate) fn counter_name(counter: usize) -> String {
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, Hash)]
-pub(crate) enum Entry {
+pub(crate) enum TraceEntry {
     Taken {
         node: usize,
         add: usize,
@@ -59,17 +59,17 @@ pub(crate) enum Entry {
     Snapshot {
         node: usize,
     },
-    Trouble {
+    FaultBegins {
         node: usize,
-        trouble: Trouble,
+        fault: Fault,
     },
-    Fault {
+    FaultFired {
         node: usize,
         kind: FaultKind,
     },
-    Over {
+    FaultEnds {
         node: usize,
-        trouble: Trouble,
+        fault: Fault,
     },
     Started {
         node: usize,
@@ -122,7 +122,7 @@ pub(crate) enum MessageEntry {
     },
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for TraceEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Taken {
@@ -171,11 +171,11 @@ impl fmt::Display for Entry {
                 let why = "for its own lane has forked";
                 write!(f, "node {node} stops, {why}, and gets an empty directory")
             }
-            Self::Trouble { node, trouble } => fmt_trouble(f, node, trouble),
-            Self::Fault { node, kind } => write!(f, "node {node}: {}", kind.says()),
-            Self::Over { node, trouble } => write!(f, "node {node}: over: {trouble:?}"),
+            Self::FaultBegins { node, fault } => fmt_fault(f, node, fault),
+            Self::FaultFired { node, kind } => write!(f, "node {node}: {}", kind.says()),
+            Self::FaultEnds { node, fault } => write!(f, "node {node}: over: {fault:?}"),
             Self::Message(message) => message.fmt(f),
-            Self::Isolated => write!(f, "the trouble ends; all nodes run, none reaches another"),
+            Self::Isolated => write!(f, "the faults end; all nodes run, none reaches another"),
             Self::Healed => write!(f, "the network heals"),
         }
     }
@@ -230,9 +230,9 @@ impl fmt::Display for MessageEntry {
     }
 }
 
-fn fmt_trouble(f: &mut fmt::Formatter<'_>, node: usize, trouble: Trouble) -> fmt::Result {
-    match trouble {
-        Trouble::Crash { point, power } => {
+fn fmt_fault(f: &mut fmt::Formatter<'_>, node: usize, fault: Fault) -> fmt::Result {
+    match fault {
+        Fault::Crash { point, power } => {
             let when = match point {
                 CrashPoint::Idle => "now",
                 CrashPoint::BeforeWrite => "before its next write",
@@ -242,22 +242,22 @@ fn fmt_trouble(f: &mut fmt::Formatter<'_>, node: usize, trouble: Trouble) -> fmt
             let how = if power { "loses power" } else { "is killed" };
             write!(f, "node {node} {how} {when}")
         }
-        Trouble::PowerOutage => write!(f, "all nodes lose power"),
-        Trouble::SyncFails => write!(f, "the next sync of node {node} will fail"),
-        Trouble::DiskLost => write!(f, "node {node} dies and its directory is gone"),
-        Trouble::DiskRolledBack { to } => {
+        Fault::PowerOutage => write!(f, "all nodes lose power"),
+        Fault::SyncFails => write!(f, "the next sync of node {node} will fail"),
+        Fault::DiskLost => write!(f, "node {node} dies and its directory is gone"),
+        Fault::DiskRolledBack { to } => {
             write!(f, "node {node} dies and its directory is set back to {to}")
         }
-        Trouble::DiskCopied { from } => {
+        Fault::DiskCopied { from } => {
             write!(
                 f,
                 "node {node} dies and gets a copy of the directory of node {from}"
             )
         }
-        Trouble::Pause => write!(f, "node {node} stands still"),
-        Trouble::SlowNode => write!(f, "node {node} becomes slow"),
-        Trouble::SlowDisk => write!(f, "the disk of node {node} becomes slow"),
-        Trouble::Clock { forward, by_us } => {
+        Fault::Pause => write!(f, "node {node} stands still"),
+        Fault::SlowNode => write!(f, "node {node} becomes slow"),
+        Fault::SlowDisk => write!(f, "the disk of node {node} becomes slow"),
+        Fault::Clock { forward, by_us } => {
             let sign = if forward { '+' } else { '-' };
             write!(
                 f,
@@ -265,40 +265,40 @@ fn fmt_trouble(f: &mut fmt::Formatter<'_>, node: usize, trouble: Trouble) -> fmt
                 by_us / 1000
             )
         }
-        Trouble::Split { mask } => {
+        Fault::Split { mask } => {
             write!(
                 f,
                 "nodes of the mask {mask:#b} and the others do not reach each other"
             )
         }
-        Trouble::OneWay => write!(f, "what node {node} sends arrives nowhere"),
-        Trouble::Partial { with } => {
+        Fault::OneWay => write!(f, "what node {node} sends arrives nowhere"),
+        Fault::Partial { with } => {
             write!(f, "nodes {node} and {with} do not reach each other")
         }
-        Trouble::StreamReset { from } => {
+        Fault::StreamReset { from } => {
             write!(f, "the stream from node {from} to node {node} breaks")
         }
     }
 }
 
-/// The story of one run.
+/// The trace of one run.
 #[derive(Default)]
-pub(crate) struct Story {
-    hash: EntryHasher,
-    kept: Option<Vec<(SimTime, Entry)>>,
+pub(crate) struct Trace {
+    hash: TraceHasher,
+    kept: Option<Vec<(SimTime, TraceEntry)>>,
 }
 
-impl Story {
-    /// A story that is only hashed, or one that is to be read as well.
+impl Trace {
+    /// A trace that is only hashed, or one that is kept to be read.
     pub(crate) fn new(keep: bool) -> Self {
         Self {
-            hash: EntryHasher::default(),
+            hash: TraceHasher::default(),
             kept: keep.then(Vec::new),
         }
     }
 
     /// The next entry.
-    pub(crate) fn tell(&mut self, at: SimTime, entry: Entry) {
+    pub(crate) fn push(&mut self, at: SimTime, entry: TraceEntry) {
         (at, entry).hash(&mut self.hash);
         if let Some(kept) = &mut self.kept {
             kept.push((at, entry));
@@ -322,9 +322,9 @@ impl Story {
 /// Mixes words. The standard library's hasher may change between releases of the compiler, and is
 /// slower than the rest of the simulator.
 #[derive(Default)]
-struct EntryHasher(u64);
+struct TraceHasher(u64);
 
-impl Hasher for EntryHasher {
+impl Hasher for TraceHasher {
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.write_u64(u64::from(byte));

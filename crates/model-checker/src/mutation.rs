@@ -1,0 +1,71 @@
+//! The rules that mutants break, one name each.
+//!
+//! A world or a campaign in which everything holds proves little by itself: what it checks might be
+//! vacuous, or its steps too tame. So each rule of the design has mutants that break just that rule,
+//! around the real [`Replica`](crdt_core::Replica), and the checker must find them. What a broken
+//! rule does is written where it is broken: in the steps of the worlds ([`crate::crdt`]), and in the
+//! simulated driver ([`crate::sim`]). Nothing here is in `crdt-core`.
+
+use crate::names::names;
+
+names! {
+    /// One broken rule.
+    Mutation,
+    /// A received sum is added to the held one instead of replacing it.
+    AdditiveMerge = "additive-merge",
+    /// What is served comes from memory that no disk holds yet.
+    SentBeforeDurable = "sent-before-durable",
+    /// A client is told "done" when the group is written, before it is synced.
+    AcknowledgedBeforeSync = "acknowledged-before-sync",
+    /// A restart replays what it finds in the log and does not sync it before it serves.
+    ReplayedNotSynced = "replayed-not-synced",
+    /// An interval travels in parts, and the receiver applies each by itself.
+    Piecemeal = "piecemeal",
+    /// A relay serves only the newest version's records of a foreign lane.
+    RelayOmitsRecords = "relay-omits-records",
+    /// A node serves its own lane only.
+    NoRelay = "no-relay",
+    /// A sender forgets what it has sent, received or not, and receivers do not notice the gap
+    /// (a delta buffer dropped on send).
+    DeltaDroppedOnSend = "delta-dropped-on-send",
+    /// A sender goes on where it was when a stream is opened anew, whatever the receiver holds.
+    CursorKept = "cursor-kept",
+    /// A restart takes its own lane from a peer instead of from its disk.
+    RestartFromPeer = "restart-from-peer",
+    /// A node whose disk was lost comes back under its old id.
+    IdReused = "id-reused",
+    /// Every start of a process has the same id, so marks are mere versions.
+    StartsEqual = "starts-equal",
+    /// A client that got no answer tries its add again at another node, without a request id.
+    RetriedElsewhere = "retried-elsewhere",
+    /// Recovery applies a frame whose end is missing.
+    TornFrameKept = "torn-frame-kept",
+    /// Recovery cuts one frame too many when the last one is torn.
+    CutTooFar = "cut-too-far",
+    /// A node acknowledges an add only when another node holds it.
+    WaitForPeer = "wait-for-peer",
+    /// A node that learns that its own lane has forked goes on as if nothing was.
+    ForkIgnored = "fork-ignored",
+    /// A read with a token looks at the version and not at the start that wrote it.
+    TokenByVersion = "token-by-version",
+}
+
+impl Mutation {
+    /// Those that the simulated driver can have.
+    pub const SIMULATED: [Self; 14] = [
+        Self::SentBeforeDurable,
+        Self::AcknowledgedBeforeSync,
+        Self::ReplayedNotSynced,
+        Self::Piecemeal,
+        Self::NoRelay,
+        Self::CursorKept,
+        Self::IdReused,
+        Self::StartsEqual,
+        Self::RetriedElsewhere,
+        Self::TornFrameKept,
+        Self::CutTooFar,
+        Self::WaitForPeer,
+        Self::ForkIgnored,
+        Self::TokenByVersion,
+    ];
+}
