@@ -170,10 +170,10 @@ impl CommitRounds {
         self.has_work = true;
     }
 
-    /// The process is about to end: one more round is the last.
+    /// The process is about to end: one more round is the last. Once is enough.
     pub fn close(&mut self) {
+        self.has_work |= !self.is_closing;
         self.is_closing = true;
-        self.has_work = true;
     }
 
     /// The round is appended: so many bytes, none where no shard had taken anything.

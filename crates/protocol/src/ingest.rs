@@ -58,6 +58,8 @@ pub const ENTRY_BYTES: u64 = 64;
 pub enum IngestEffect {
     /// Tells the client that all messages up to this one are durable.
     Acknowledge(u64),
+    /// Reads the next message; no round is awaited.
+    Read,
     /// Reads the next message, or waits for the next round, whichever comes first.
     ReadOrAwaitRound,
     /// Waits for the next round; nothing is read meanwhile.
@@ -168,6 +170,7 @@ impl IngestStream {
         match &self.end {
             Some(_) if !self.unacknowledged.is_empty() => IngestEffect::AwaitRound,
             Some(end) => IngestEffect::End(end.clone()),
+            None if self.unacknowledged.is_empty() => IngestEffect::Read,
             None if self.unacknowledged.len() < self.limits.unacknowledged_max => {
                 IngestEffect::ReadOrAwaitRound
             }

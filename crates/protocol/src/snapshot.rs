@@ -32,7 +32,7 @@ impl SnapshotReader {
     }
 
     /// The next piece; `None` when everything was read. The pieces of a lane follow each other.
-    pub fn next(&mut self, shards: &impl Shards) -> Option<(ShardIndex, IntervalPiece)> {
+    pub fn poll(&mut self, shards: &impl Shards) -> Option<(ShardIndex, IntervalPiece)> {
         loop {
             let (shard, mut reader) = self.reading.take().or_else(|| self.next_lane(shards))?;
             let piece = shards.with(shard, |it| it.replica().read(&mut reader, self.records_max));

@@ -15,7 +15,7 @@ use clap::error::ErrorKind;
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use commit_log::{CLUSTER_NAME_BYTES_MAX, is_cluster_name};
 
-use crate::node::SHARD_COUNT_MAX;
+use protocol::SHARD_COUNT_MAX;
 
 /// One Tally node: counts, keeps what it counted, and merges with its peers.
 #[derive(Clone, Debug, Parser)]

@@ -4,6 +4,7 @@
 //! What it leaves out: how counters are joined (`crdt-core`) and what they look like as bytes
 //! (`wire`).
 
+pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod node;

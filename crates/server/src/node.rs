@@ -1,59 +1,36 @@
-//! One node's state: its shards, and the rounds in which what they took becomes durable.
+//! One node's state, as its threads share it: the shards, each behind its own lock, and the
+//! machines of `protocol` that belong to the whole node.
 //!
-//! A node is a fixed number of independent shards, each a [`Replica`] behind its own lock. The
-//! commit thread ([`commit`]) goes round them: it collects what was taken, writes it as one group,
-//! syncs once, and completes the round. Whoever took something waits for its round; nothing
-//! else ever waits, and no lock is held across a write, a sync or an await.
+//! The commit thread ([`commit`]) goes round the shards: it collects what was taken, writes it,
+//! syncs once, and completes the round. Whoever took something waits for its round; nothing else
+//! ever waits, and no lock is held across a write, a sync or an await.
 //!
-//! This module does not know gRPC. It speaks of names, sums and marks.
+//! What this leaves out: gRPC, and every decision. It speaks of names, sums, marks and rounds, and
+//! what becomes of them is decided by the machines.
 
 /// The commit thread.
 pub mod commit;
+mod list;
 /// Reading a data directory back into shards.
 pub mod recovery;
-mod refusal;
 mod rounds;
-/// Read tokens.
-pub mod token;
 
-use std::sync::{Mutex, MutexGuard, OnceLock};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use crdt_core::{
-    CounterIndex, CounterName, Fork, Interval, Mark, ReceiveError, Received, Replica, ReplicaId,
-    StartId, Sum,
+use crdt_core::{CounterName, Fork, Replica, ReplicaId, StartId};
+use protocol::{
+    Adds, Budget, Claim, ClusterHash, Hello, IngestLimits, NotWritable, PROTOCOL_VERSION, Receipt,
+    ReplicationLimits, Round, Shard, ShardIndex, Shards, Standing, TakeError, Token,
 };
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
-pub use refusal::{AddRefusal, Refusing};
-pub use rounds::Round;
+use crate::clock::Clock;
 use rounds::Rounds;
 
-/// A shard, from 0 to the cluster's shard count.
-pub type ShardIndex = u32;
-
-/// Most shards a cluster can have: enough for the cores of a large machine, few enough that an
-/// idle round over all of them costs microseconds.
-pub const SHARD_COUNT_MAX: u32 = 256;
-
-/// A counter as this node addresses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// Its shard.
-    pub shard: ShardIndex,
-    /// Its index there.
-    pub counter: CounterIndex,
-}
-
-/// A promise: the adds are durable once the round is complete.
-#[derive(Clone, Debug)]
-pub struct Receipt {
-    /// The round that makes them durable.
-    pub round: Round,
-    /// Where the own lanes will be then, by shard.
-    pub marks: Vec<(ShardIndex, Mark)>,
-}
+/// Memory that the dictionaries of all ingest streams may have together, in bytes: about four
+/// million names of usual length.
+const DICTIONARY_BYTES_MAX: u64 = 256 << 20;
 
 /// What a node is, for good.
 #[derive(Clone, Debug)]
@@ -68,52 +45,83 @@ pub struct NodeIdentity {
     pub shard_count: u32,
 }
 
-/// One shard: its replica, and the round that will make durable what it takes now.
-#[derive(Debug)]
-struct Shard {
-    replica: Replica,
-    round: Round,
+impl NodeIdentity {
+    /// How the node introduces itself to others.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
+        Hello {
+            cluster: self.cluster.clone(),
+            protocol_version: PROTOCOL_VERSION,
+            shard_count: self.shard_count,
+            replica: self.replica,
+        }
+    }
+
+    /// The cluster, as tokens name it.
+    #[must_use]
+    pub fn cluster_hash(&self) -> ClusterHash {
+        ClusterHash(xxh3_64(self.cluster.as_bytes()))
+    }
 }
 
+/// What a node may use.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeLimits {
+    /// Counters that clients may make.
+    pub counters_max: u64,
+    /// Of replication.
+    pub replication: ReplicationLimits,
+}
+
+/// Keeps the fork of the own lane, so that the next start knows of it.
+pub type KeepFork = Box<dyn Fn(&Fork) -> Result<(), String> + Send + Sync>;
+
 /// The state of a node. Shared by the services, the replication streams and the commit thread.
-#[derive(Debug)]
 pub struct Node {
     identity: NodeIdentity,
+    limits: NodeLimits,
+    clock: Clock,
     shards: Box<[Mutex<Shard>]>,
+    standing: RwLock<Standing>,
+    keep_fork: KeepFork,
+    forked: watch::Sender<bool>,
     rounds: Rounds,
-    counters_max: u64,
+    dictionaries: Budget,
     stopping: watch::Sender<bool>,
-    forked: OnceLock<Fork>,
-    started: Instant,
 }
 
 impl Node {
-    /// A node with these replicas, one a shard.
+    /// A node with these replicas, one a shard. `forked` is what an earlier process has kept with
+    /// `keep_fork`.
     ///
     /// # Panics
     ///
     /// When there are not as many replicas as shards.
     #[must_use]
-    pub fn new(identity: NodeIdentity, replicas: Vec<Replica>, counters_max: u64) -> Self {
+    pub fn new(
+        identity: NodeIdentity,
+        limits: NodeLimits,
+        replicas: Vec<Replica>,
+        forked: Option<Fork>,
+        keep_fork: KeepFork,
+    ) -> Self {
         assert_eq!(
             replicas.len(),
             identity.shard_count as usize,
             "one replica a shard"
         );
-        let shard = |replica| {
-            Mutex::new(Shard {
-                replica,
-                round: Round::FIRST,
-            })
-        };
+        let shard = |replica| Mutex::new(Shard::new(replica));
         Self {
             identity,
+            limits,
+            clock: Clock::start(),
             shards: replicas.into_iter().map(shard).collect(),
+            forked: watch::Sender::new(forked.is_some()),
+            standing: RwLock::new(Standing::new(forked)),
+            keep_fork,
             rounds: Rounds::new(),
-            counters_max,
+            dictionaries: Budget::new(DICTIONARY_BYTES_MAX),
             stopping: watch::Sender::new(false),
-            forked: OnceLock::new(),
-            started: Instant::now(),
         }
     }
 
@@ -123,10 +131,28 @@ impl Node {
         &self.identity
     }
 
-    /// When the process began to serve.
+    /// Its clock.
     #[must_use]
-    pub fn started(&self) -> Instant {
-        self.started
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The bounds of its replication streams.
+    #[must_use]
+    pub fn replication_limits(&self) -> ReplicationLimits {
+        self.limits.replication
+    }
+
+    /// The bounds of its ingest streams ...
+    #[must_use]
+    pub fn ingest_limits(&self) -> IngestLimits {
+        IngestLimits::new(self.shard_counters_max())
+    }
+
+    /// ... and that of all their dictionaries together.
+    #[must_use]
+    pub fn dictionaries(&self) -> &Budget {
+        &self.dictionaries
     }
 
     /// Completed rounds, as they complete.
@@ -140,113 +166,46 @@ impl Node {
         self.rounds.wait(round).await;
     }
 
-    // Adds.
-
-    /// The place of a counter that is about to be added to, given now if it had none.
-    ///
-    /// # Errors
-    ///
-    /// When the counter is new and there is no room for another.
-    pub fn place(&self, name: &CounterName) -> Result<Place, AddRefusal> {
-        let shard = self.shard_of(name);
-        let mut locked = self.lock(shard);
-        if locked.replica.find(name.as_str()).is_none() {
-            let shard_counters_max = self
-                .counters_max
-                .div_ceil(u64::from(self.identity.shard_count));
-            if locked.replica.counters() as u64 >= shard_counters_max {
-                let (counter, counters_max) = (name.clone(), self.counters_max);
-                return Err(AddRefusal::CountersExhausted {
-                    counter,
-                    counters_max,
-                });
-            }
-        }
-        Ok(Place {
-            shard,
-            counter: locked.replica.counter(name),
-        })
+    /// Something was taken: a round is due.
+    pub fn wake(&self) {
+        self.rounds.wake();
     }
 
-    /// Takes adds, all or none; several for one counter are taken as their sum. They are durable,
-    /// and may be acknowledged, once the receipt's round is complete. `adds` is left sorted.
+    // Adds and reads.
+
+    /// Takes adds, all or none. They are durable, and may be acknowledged, once the receipt's round
+    /// is complete.
     ///
     /// # Errors
     ///
     /// When one of them cannot be taken.
-    pub fn add_all(&self, adds: &mut Vec<(Place, Sum)>) -> Result<Receipt, AddRefusal> {
-        self.refusing()?;
-        self.merge_by_place(adds)?;
-        // Shards are always locked in ascending order, so two calls cannot wait for each other.
-        let by_shard = || adds.chunk_by(|a, b| a.0.shard == b.0.shard);
-        let mut locked: Vec<_> = by_shard()
-            .map(|chunk| self.lock(chunk[0].0.shard))
-            .collect();
-        for (shard, chunk) in locked.iter().zip(by_shard()) {
-            for &(place, sum) in chunk {
-                shard.replica.check(place.counter, sum).map_err(|reason| {
-                    let counter = shard.replica.name(place.counter).clone();
-                    AddRefusal::OutOfRange { counter, reason }
-                })?;
-            }
-        }
-        let mut receipt = Receipt {
-            round: Round::FIRST,
-            marks: Vec::with_capacity(locked.len()),
-        };
-        for (shard, chunk) in locked.iter_mut().zip(by_shard()) {
-            let mut mark = Mark::ZERO;
-            for &(place, sum) in chunk {
-                mark = shard
-                    .replica
-                    .add(place.counter, sum)
-                    .expect("checked under the same lock");
-            }
-            receipt.round = receipt.round.max(shard.round);
-            receipt.marks.push((chunk[0].0.shard, mark));
-        }
-        drop(locked);
-        self.rounds.wake();
+    pub fn take(&self, adds: &mut Adds) -> Result<Receipt, TakeError> {
+        self.ensure_writable()?;
+        let receipt = adds.take(self, self.shard_counters_max())?;
+        self.wake();
         Ok(receipt)
     }
 
-    // Reads: of durable state only.
-
-    /// A counter's value; 0 where nobody added to it.
-    #[must_use]
-    pub fn value(&self, name: &CounterName) -> i128 {
-        let shard = self.lock(self.shard_of(name));
-        shard
-            .replica
-            .find(name.as_str())
-            .map_or(0, |counter| shard.replica.value(counter))
+    fn shard_counters_max(&self) -> u64 {
+        let shard_count = u64::from(self.identity.shard_count);
+        self.limits.counters_max.div_ceil(shard_count)
     }
 
-    /// Up to `limit` counters with their values, in the order of names, of those that begin with
-    /// `prefix` and come after `after` (exclusively, where it is given).
+    /// The token of what was taken.
     #[must_use]
-    pub fn list(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Vec<(CounterName, i128)> {
-        let from = after.unwrap_or(prefix).max(prefix);
-        let mut page = Vec::new();
-        for shard in 0..self.identity.shard_count {
-            let locked = self.lock(shard);
-            let values = locked.replica.values_from(from);
-            page.extend(
-                values
-                    .skip_while(|(name, _)| Some(name.as_str()) == after)
-                    .take_while(|(name, _)| name.as_str().starts_with(prefix))
-                    .take(limit)
-                    .map(|(name, value)| (name.clone(), value)),
-            );
-        }
-        page.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        page.truncate(limit);
-        page
+    pub fn token(&self, receipt: &Receipt) -> Token {
+        let NodeIdentity { replica, start, .. } = self.identity;
+        Token::of(self.identity.cluster_hash(), replica, start, receipt)
+    }
+
+    /// A counter's value, of durable adds only; 0 where nobody added to it.
+    #[must_use]
+    pub fn value(&self, name: &CounterName) -> i128 {
+        self.with(self.shard_of(name), |shard| {
+            let replica = shard.replica();
+            let counter = replica.find(name.as_str());
+            counter.map_or(0, |counter| replica.value(counter))
+        })
     }
 
     /// How many counters have a place.
@@ -255,14 +214,11 @@ impl Node {
         self.each_shard(|replica| replica.counters() as u64).sum()
     }
 
-    /// The shard that a name hashes to: XXH3 of its bytes, stable across versions and machines.
+    /// The shard that a name hashes to.
     #[must_use]
     pub fn shard_of(&self, name: &CounterName) -> ShardIndex {
-        let shard = xxh3_64(name.as_str().as_bytes()) % u64::from(self.identity.shard_count);
-        ShardIndex::try_from(shard).expect("less than the shard count")
+        wire::shard_of(name, self.identity.shard_count)
     }
-
-    // Lanes, for replication and status.
 
     /// Runs a question on each shard's replica, in the order of shards.
     pub fn each_shard<'a, T: 'a>(
@@ -271,71 +227,80 @@ impl Node {
     ) -> impl Iterator<Item = T> + 'a {
         self.shards
             .iter()
-            .map(move |shard| ask(&locked(shard).replica))
+            .map(move |shard| ask(locked(shard).replica()))
     }
 
-    /// Runs something on one shard's replica. What it takes must be waited for with
-    /// [`receive`](Self::receive) or [`add_all`](Self::add_all), not through this.
-    ///
-    /// # Panics
-    ///
-    /// When the shard does not exist.
-    pub fn with_shard<T>(&self, shard: ShardIndex, run: impl FnOnce(&mut Replica) -> T) -> T {
-        run(&mut self.lock(shard).replica)
-    }
+    // Standing.
 
-    /// Takes an interval that a peer sent; the round that makes it durable, unless it tells
-    /// nothing new.
+    /// Whether adds are taken now.
     ///
     /// # Errors
     ///
-    /// As [`Replica::receive`].
-    pub fn receive(
-        &self,
-        shard: ShardIndex,
-        interval: Interval,
-    ) -> Result<Option<Round>, ReceiveError> {
-        let mut locked = self.lock(shard);
-        let received = locked.replica.receive(interval)?;
-        let round = locked.round;
-        drop(locked);
-        if received == Received::Known {
-            return Ok(None);
-        }
-        self.rounds.wake();
-        Ok(Some(round))
+    /// The reason, when they are not.
+    pub fn ensure_writable(&self) -> Result<(), NotWritable> {
+        let standing = self.standing.read();
+        standing
+            .unwrap_or_else(PoisonError::into_inner)
+            .ensure_writable()
     }
 
-    // Stopping.
+    /// A peer at a configured address has introduced itself.
+    pub fn meet(&self, peer: ReplicaId) {
+        self.change_standing(|standing| standing.meet(peer));
+    }
 
-    /// Whether adds are refused now.
-    ///
-    /// # Errors
-    ///
-    /// The reason, when they are.
-    pub fn refusing(&self) -> Result<(), Refusing> {
-        if let Some(fork) = self.forked.get() {
-            return Err(Refusing::Forked(fork.clone()));
-        }
-        if *self.stopping.borrow() {
-            Err(Refusing::Stopping)
-        } else {
-            Ok(())
+    /// A peer that was dialled shows that the own lane has forked.
+    pub fn forked_by_dialled(&self, fork: &Fork) {
+        let claim = self.change_standing(|standing| standing.forked_by_dialled(fork.clone()));
+        self.note_claim(claim, fork);
+    }
+
+    /// Somebody who has dialled this node shows that the own lane has forked.
+    pub fn forked_by_reporter(&self, reporter: ReplicaId, fork: &Fork) {
+        let claim = self
+            .change_standing(|standing| standing.forked_by_reporter(self, reporter, fork.clone()));
+        self.note_claim(claim, fork);
+    }
+
+    fn note_claim(&self, claim: Claim, fork: &Fork) {
+        match claim {
+            Claim::Known => {}
+            Claim::Disbelieved => tracing::warn!(
+                %fork,
+                "a stranger says that this node's own lane has forked, and is not believed"
+            ),
+            Claim::Believed => {
+                tracing::error!(%fork, "this node's own lane has forked; no more adds are taken");
+                self.forked.send_replace(true);
+                if let Err(error) = (self.keep_fork)(fork) {
+                    tracing::error!(
+                        error,
+                        "the fork is not kept: after a restart this node takes \
+                                            adds again until a peer tells it"
+                    );
+                }
+            }
         }
     }
 
-    /// Notes that this node's own lane has another history elsewhere: it takes no more adds, since
-    /// its peers would not see them. Others' forks are their owners' business.
-    pub fn note_fork(&self, fork: Fork) {
-        if fork.lane == self.identity.replica {
-            tracing::error!(%fork, "this node's own lane has forked; no more adds are taken");
-            // Only the first fork is kept; one is enough to stop.
-            let _ = self.forked.set(fork);
-        }
+    fn change_standing<T>(&self, change: impl FnOnce(&mut Standing) -> T) -> T {
+        // A standing is changed in one step, so a panic elsewhere leaves it sound.
+        let mut standing = self
+            .standing
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        change(&mut standing)
+    }
+
+    /// Whether the own lane has forked, as it becomes known.
+    #[must_use]
+    pub fn forked(&self) -> watch::Receiver<bool> {
+        self.forked.subscribe()
     }
 
     /// Takes no more adds, and tells everybody who waits for [`stopped`](Self::stopped).
     pub fn stop(&self) {
+        self.change_standing(Standing::stop);
         self.stopping.send_replace(true);
     }
 
@@ -347,32 +312,35 @@ impl Node {
             let _ = stopping.wait_for(|&stopping| stopping).await;
         }
     }
+}
 
-    fn lock(&self, shard: ShardIndex) -> MutexGuard<'_, Shard> {
-        locked(&self.shards[shard as usize])
+impl Shards for Node {
+    fn shard_count(&self) -> u32 {
+        self.identity.shard_count
     }
 
-    /// Sorts adds by place, and makes one of several for the same.
-    fn merge_by_place(&self, adds: &mut Vec<(Place, Sum)>) -> Result<(), AddRefusal> {
-        adds.sort_unstable_by_key(|&(place, _)| place);
-        let mut overflow = None;
-        adds.dedup_by(|(place, more), (kept, sum)| {
-            if place != kept {
-                return false;
-            }
-            match sum.checked_add(*more) {
-                Some(total) => *sum = total,
-                None => overflow = Some(*place),
-            }
-            true
-        });
-        match overflow {
-            None => Ok(()),
-            Some(Place { shard, counter }) => {
-                let counter = self.lock(shard).replica.name(counter).clone();
-                Err(AddRefusal::BatchOverflow { counter })
-            }
-        }
+    fn with<T>(&self, shard: ShardIndex, run: impl FnOnce(&mut Shard) -> T) -> T {
+        run(&mut locked(&self.shards[shard as usize]))
+    }
+
+    fn with_several<T>(
+        &self,
+        shards: &[ShardIndex],
+        run: impl FnOnce(&mut [&mut Shard]) -> T,
+    ) -> T {
+        // Always in ascending order, so that two calls cannot wait for each other.
+        let lock = |&shard: &ShardIndex| locked(&self.shards[shard as usize]);
+        let mut guards: Vec<_> = shards.iter().map(lock).collect();
+        let mut several: Vec<&mut Shard> = guards.iter_mut().map(|guard| &mut **guard).collect();
+        run(&mut several)
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use commit_log::{DataDirectory, DirectoryError, ExpectedIdentity, WriteError};
+use protocol::ReplicationLimits;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -15,22 +16,23 @@ use tokio::time;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic_health::server::HealthReporter;
+use wire::stream::{REPORT_BYTES_MAX, RESPONSE_BYTES_MAX};
 use wire::v1::cluster_service_server::ClusterServiceServer;
 use wire::v1::counter_service_server::CounterServiceServer;
 use wire::v1::replication_service_server::ReplicationServiceServer;
 
 use crate::config::Config;
 use crate::connections;
-use crate::node::Node;
 use crate::node::commit::Committer;
 use crate::node::recovery::{self, RecoveryError};
+use crate::node::{Node, NodeLimits};
 use crate::replicate::{pull, serve::ReplicationServer};
 use crate::service::NodeCell;
 use crate::service::cluster::{ClusterServer, Surroundings};
 use crate::service::counter::CounterServer;
 
-/// The largest message taken from a peer: parts are about 1 MiB, a message has a few.
-pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// The largest message sent to a client: a batch of long names is read back in one.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// The largest message taken from a client.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
@@ -110,7 +112,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     health
         .set_service_status("", tonic_health::ServingStatus::NotServing)
         .await;
-    let router = router(&config, &parts)?.add_service(health_service);
+    let router = router(&parts)?.add_service(health_service);
     let (end_serving, serving_ended) = oneshot::channel::<()>();
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(
         connections::accept(listener, CONNECTIONS_MAX),
@@ -171,10 +173,17 @@ async fn recover(
         cluster: config.cluster.clone(),
         shard_count: config.shards,
     };
-    let (path, counters_max) = (config.data.clone(), config.counters_max);
+    let limits = NodeLimits {
+        counters_max: config.counters_max,
+        replication: ReplicationLimits {
+            pace: Duration::from_millis(config.pace_ms),
+            ..ReplicationLimits::default()
+        },
+    };
+    let path = config.data.clone();
     let opening = tokio::task::spawn_blocking(move || {
         let directory = DataDirectory::open_or_create(&path, &expected)?;
-        Ok::<_, ServerError>(recovery::open(directory, counters_max)?)
+        Ok::<_, ServerError>(recovery::open(directory, limits)?)
     });
     let began = time::Instant::now();
     let (node, log) = opening
@@ -202,21 +211,20 @@ async fn recover(
     Ok((node, committer, pulls))
 }
 
-fn router(config: &Config, parts: &Parts) -> Result<Router, ServerError> {
+fn router(parts: &Parts) -> Result<Router, ServerError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| ServerError::Start(error.into()))?;
-    let pace = Duration::from_millis(config.pace_ms);
     let counters = CounterServiceServer::new(CounterServer::new(parts.node.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
     let cluster = ClusterServer::new(parts.node.clone(), Arc::clone(&parts.surroundings));
-    let replication = ReplicationServer::new(parts.node.clone(), pace);
+    let replication = ReplicationServer::new(parts.node.clone());
     let replication = ReplicationServiceServer::new(replication)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(REPORT_BYTES_MAX)
+        .max_encoding_message_size(RESPONSE_BYTES_MAX);
     Ok(Server::builder()
         .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
         .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))

@@ -5,9 +5,11 @@
 pub mod cluster;
 /// Adds and reads.
 pub mod counter;
+mod deadline;
 mod ingest;
-/// Refusals as gRPC statuses.
-pub(crate) mod refuse;
+mod limits;
+/// Errors as gRPC statuses.
+pub(crate) mod status;
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,7 +28,7 @@ impl NodeCell {
     ///
     /// UNAVAILABLE while it recovers.
     pub(crate) fn get(&self) -> Result<&Arc<Node>, Status> {
-        self.0.get().ok_or_else(refuse::recovering)
+        self.0.get().ok_or_else(status::recovering)
     }
 
     /// The node has recovered.

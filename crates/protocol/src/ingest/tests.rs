@@ -79,7 +79,7 @@ fn a_message_is_acknowledged_once_its_round_is_complete() {
     node.send(&[], &[1], &[-5]);
     node.complete_round();
     assert_eq!(node.stream.poll(), IngestEffect::Acknowledge(2));
-    assert_eq!(node.stream.poll(), IngestEffect::ReadOrAwaitRound);
+    assert_eq!(node.stream.poll(), IngestEffect::Read);
     assert_eq!((node.value("a"), node.value("b")), (2, -4));
 }
 

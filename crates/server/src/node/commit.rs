@@ -1,28 +1,17 @@
-//! The commit thread: collect, write, sync, complete, and again.
+//! The commit thread: does what [`CommitRounds`] says, on a log.
 //!
-//! The next group begins when the last one is done, so under load groups grow, and idle they are
-//! immediate (group commit; DeWitt et al., "Implementation Techniques for Main Memory Database
-//! Systems", 1984). One sync serves all shards, and all waiting adds and intervals.
-//!
-//! When the log has outgrown its snapshot, a new segment begins and a second thread writes a
-//! snapshot: the lanes are durable state by construction, so it copies one shard after the other
-//! under its lock and needs no pause.
+//! A second thread writes snapshots, beside the commits, and reports how that ended.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use commit_log::{Log, LogWatcher, Sequence, SnapshotWriter, WriteError};
-use crdt_core::{Fork, Mark};
-use prost::Message as _;
+use protocol::{CommitEffect, CommitLimits, CommitRounds, Round, Shards as _, SnapshotReader};
 use tokio::sync::oneshot;
-use wire::IntervalEncoder;
+use wire::FrameEncoder;
 
-use super::{Node, Round, ShardIndex, locked};
-
-/// Segments may grow to this size before a snapshot, however small the last one was. A restart
-/// reads 16 MiB in about half a second, and at full load they are written in a few seconds; the
-/// snapshot of a small state, which then follows, is written in milliseconds.
-const SNAPSHOT_LOG_BYTES_MIN: u64 = 16 << 20;
+use super::{Node, locked};
 
 /// The running commit thread.
 #[derive(Debug)]
@@ -43,7 +32,7 @@ impl Committer {
         let thread = thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
-                if let Err(error) = CommitLoop::new(&node, log).run() {
+                if let Err(error) = CommitLoop::new(node, log).run() {
                     tracing::error!(%error, "the log failed; nothing more is acknowledged");
                     // The receiver is gone only when the process already ends.
                     let _ = report.send(error);
@@ -62,122 +51,156 @@ impl Committer {
     }
 }
 
-struct CommitLoop<'a> {
-    node: &'a Arc<Node>,
-    log: Log,
-    watcher: LogWatcher,
-    /// The dictionary of the segment being written.
-    encoder: IntervalEncoder,
-    round: Round,
+/// Why a snapshot was not written. The log goes on without it.
+#[derive(Debug, thiserror::Error)]
+enum SnapshotError {
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
-impl<'a> CommitLoop<'a> {
-    fn new(node: &'a Arc<Node>, log: Log) -> Self {
-        let encoder = IntervalEncoder::new(node.identity.shard_count);
+/// How a snapshot has ended: its bytes, where it was written.
+type SnapshotEnd = Result<u64, SnapshotError>;
+
+struct CommitLoop {
+    node: Arc<Node>,
+    log: Log,
+    watcher: LogWatcher,
+    machine: CommitRounds,
+    /// The dictionary of the segment being written.
+    encoder: FrameEncoder,
+    /// The shards that have a part in the round.
+    written: Vec<usize>,
+    snapshots: (Sender<SnapshotEnd>, Receiver<SnapshotEnd>),
+}
+
+impl CommitLoop {
+    fn new(node: Arc<Node>, log: Log) -> Self {
+        let watcher = log.watcher();
+        let status = watcher.status();
+        let limits = CommitLimits::default();
         Self {
+            machine: CommitRounds::new(limits, status.segment_bytes, status.snapshot_bytes),
+            encoder: FrameEncoder::new(node.identity.shard_count),
             node,
-            watcher: log.watcher(),
             log,
-            encoder,
-            round: Round::NONE,
+            watcher,
+            written: Vec::new(),
+            snapshots: mpsc::channel(),
         }
     }
 
     fn run(mut self) -> Result<(), WriteError> {
         loop {
-            self.node.rounds.sleep();
-            // Before the round: what was taken until now is in it.
-            let is_last = self.node.rounds.is_closing();
-            self.round = self.round.next();
-            let written = self.collect()?;
-            self.log.sync()?;
-            for shard in written {
-                locked(&self.node.shards[shard]).replica.synced();
+            self.listen();
+            match self.machine.poll(self.node.clock.now()) {
+                CommitEffect::Append { round } => {
+                    let bytes = self.append(round)?;
+                    self.machine.appended(bytes);
+                }
+                CommitEffect::Sync => {
+                    self.log.sync()?;
+                    self.machine.synced(self.node.clock.now());
+                }
+                CommitEffect::Complete { round } => {
+                    for shard in self.written.drain(..) {
+                        locked(&self.node.shards[shard]).synced();
+                    }
+                    self.node.rounds.complete(round);
+                }
+                CommitEffect::Cut => {
+                    let below = self.log.rotate()?;
+                    self.encoder = FrameEncoder::new(self.node.identity.shard_count);
+                    self.machine.cut(below.get());
+                }
+                CommitEffect::BeginSnapshot { below } => self.begin_snapshot(below),
+                CommitEffect::Seal => {}
+                CommitEffect::Wait { until } => {
+                    let until = until.map(|until| self.node.clock.instant(until).into_std());
+                    self.node.rounds.sleep(until);
+                }
+                CommitEffect::End => return Ok(()),
+                CommitEffect::Failed => return Err(WriteError::Failed),
             }
-            self.node.rounds.complete(self.round);
-            if is_last {
-                return Ok(());
-            }
-            self.snapshot_if_due()?;
         }
     }
 
-    /// Appends what every shard has taken; the shards that had anything.
-    fn collect(&mut self) -> Result<Vec<usize>, WriteError> {
-        let mut written = Vec::new();
-        for (index, shard) in self.node.shards.iter().enumerate() {
-            let mut shard = locked(shard);
-            shard.round = self.round.next();
-            let Some(group) = shard.replica.commit() else {
-                continue;
-            };
-            written.push(index);
-            for interval in group.iter() {
-                let shard_index = ShardIndex::try_from(index).expect("at most 256 shards");
-                let name = |counter| shard.replica.name(counter);
-                for part in self.encoder.encode(shard_index, interval, name) {
-                    self.log.append(&part.encode_to_vec())?;
+    /// Tells the machine what has happened meanwhile.
+    fn listen(&mut self) {
+        let now = self.node.clock.now();
+        while let Ok(ended) = self.snapshots.1.try_recv() {
+            match ended {
+                Ok(bytes) => {
+                    tracing::info!(bytes, "snapshot written");
+                    let segment_bytes = self.watcher.status().segment_bytes;
+                    self.machine.snapshot_written(bytes, segment_bytes);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "snapshot failed; the log grows on until it is tried again");
+                    self.machine.snapshot_failed(now);
                 }
             }
         }
-        Ok(written)
+        // Before the round: what was taken until now is in it.
+        if self.node.rounds.is_closing() {
+            self.machine.close();
+        } else if self.node.rounds.had_work() {
+            self.machine.taken();
+        }
     }
 
-    /// Starts a snapshot once the segments outweigh the last one.
-    fn snapshot_if_due(&mut self) -> Result<(), WriteError> {
-        let status = self.watcher.status();
-        let is_due = status.segment_bytes >= SNAPSHOT_LOG_BYTES_MIN.max(status.snapshot_bytes);
-        if !is_due || status.snapshot_is_running {
-            return Ok(());
+    /// Appends what every shard has taken; how many bytes that is.
+    fn append(&mut self, round: Round) -> Result<u64, WriteError> {
+        let mut bytes = 0;
+        for (index, shard) in (0..).zip(&self.node.shards) {
+            let Some(group) = locked(shard).collect(round) else {
+                continue;
+            };
+            self.written.push(index as usize);
+            let name = |counter| locked(shard).replica().name(counter).clone();
+            let log = &mut self.log;
+            self.encoder.group(index, &group, name, |payload| {
+                bytes += payload.len() as u64;
+                log.append(payload).map(|_| ())
+            })?;
         }
-        let below = self.log.rotate()?;
-        self.encoder = IntervalEncoder::new(self.node.identity.shard_count);
-        let snapshot = self.log.snapshot(below)?;
-        let node = Arc::clone(self.node);
-        let spawned = thread::Builder::new()
-            .name("snapshot".into())
-            .spawn(move || write_snapshot(&node, snapshot, below));
-        if let Err(error) = spawned {
-            tracing::warn!(%error, "no thread for a snapshot; the log grows on");
+        Ok(bytes)
+    }
+
+    fn begin_snapshot(&mut self, below: u64) {
+        if let Err(error) = self.try_snapshot(below) {
+            // As if it had failed later.
+            let _ = self.snapshots.0.send(Err(error));
         }
+    }
+
+    fn try_snapshot(&self, below: u64) -> Result<(), SnapshotError> {
+        let (node, report) = (Arc::clone(&self.node), self.snapshots.0.clone());
+        let snapshot = self.log.snapshot(Sequence::new(below))?;
+        let thread = thread::Builder::new().name("snapshot".into());
+        thread.spawn(move || {
+            // The commit thread is gone only when the process ends.
+            let _ = report.send(copy_shards(&node, snapshot));
+            node.rounds.interrupt();
+        })?;
         Ok(())
     }
 }
 
-/// Why a snapshot was not written. The log goes on; the next one is tried when it has grown.
-#[derive(Debug, thiserror::Error)]
-enum SnapshotError {
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error(transparent)]
-    Fork(#[from] Fork),
-}
-
-fn write_snapshot(node: &Node, snapshot: SnapshotWriter, below: Sequence) {
-    match copy_shards(node, snapshot) {
-        Ok(()) => tracing::info!(below = below.get(), "snapshot written"),
-        Err(error) => tracing::error!(%error, "snapshot failed; the log grows on"),
-    }
-}
-
-fn copy_shards(node: &Node, mut snapshot: SnapshotWriter) -> Result<(), SnapshotError> {
-    let mut encoder = IntervalEncoder::new(node.identity.shard_count);
-    for shard in 0..node.identity.shard_count {
-        // Encoded under the lock, lane by lane; written after.
-        let mut parts = Vec::new();
-        node.with_shard(shard, |replica| -> Result<(), Fork> {
-            for (lane, _) in replica.digest().iter() {
-                if let Some(interval) = replica.interval(lane, Mark::ZERO)? {
-                    let name = |counter| replica.name(counter);
-                    parts.extend(encoder.encode(shard, &interval, name));
-                }
-            }
-            Ok(())
+/// Writes all lanes into a snapshot; its bytes.
+fn copy_shards(node: &Node, mut snapshot: SnapshotWriter) -> SnapshotEnd {
+    let mut bytes = 0;
+    let mut encoder = FrameEncoder::new(node.identity.shard_count);
+    let records_max = node.limits.replication.piece_records_max;
+    let mut reader = SnapshotReader::new(node, records_max);
+    while let Some((shard, piece)) = reader.poll(node) {
+        let name = |counter| node.with(shard, |it| it.replica().name(counter).clone());
+        encoder.piece(shard, &piece, name, |payload| {
+            bytes += payload.len() as u64;
+            snapshot.append(payload)
         })?;
-        for part in parts {
-            snapshot.append(&part.encode_to_vec())?;
-        }
     }
     snapshot.finish()?;
-    Ok(())
+    Ok(bytes)
 }

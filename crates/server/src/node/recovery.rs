@@ -1,27 +1,10 @@
-//! Reading a data directory back: every frame is a part of an interval, and every interval is
-//! applied to its shard's replica, whole. Parts of an interval that was not written to its end
-//! are dropped: it was never synced.
+//! Reading a data directory back into a node.
 
 use commit_log::{DataDirectory, FrameSource, Log, OpenError};
-use crdt_core::{ReceiveError, Replica, ReplicaId, StartId};
-use prost::Message as _;
-use wire::{DecodeError, IntervalDecoder, v1::IntervalPart};
+use crdt_core::{Replica, ReplicaId, StartId};
+use wire::{FrameError, Recovery};
 
-use super::{Node, NodeIdentity};
-
-/// Why a frame of the log cannot be applied.
-#[derive(Debug, thiserror::Error)]
-pub enum FrameError {
-    /// It is not a protobuf message.
-    #[error("it is no interval: {0}")]
-    Protobuf(#[from] prost::DecodeError),
-    /// It is a message, but not a well-formed one.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// It does not continue the lane.
-    #[error(transparent)]
-    Receive(#[from] ReceiveError),
-}
+use super::{Node, NodeIdentity, NodeLimits};
 
 /// Why a node could not be opened.
 pub type RecoveryError = OpenError<FrameError>;
@@ -36,7 +19,7 @@ pub type RecoveryError = OpenError<FrameError>;
 /// # Panics
 ///
 /// When the operating system has no randomness, without which no start can be told from another.
-pub fn open(directory: DataDirectory, counters_max: u64) -> Result<(Node, Log), RecoveryError> {
+pub fn open(directory: DataDirectory, limits: NodeLimits) -> Result<(Node, Log), RecoveryError> {
     let identity = NodeIdentity {
         cluster: directory.identity().cluster.clone(),
         replica: ReplicaId::new(directory.identity().replica),
@@ -44,32 +27,18 @@ pub fn open(directory: DataDirectory, counters_max: u64) -> Result<(Node, Log), 
         shard_count: directory.identity().shard_count,
     };
     let replica = |_| Replica::new(identity.replica, identity.start);
-    let mut replicas: Vec<_> = (0..identity.shard_count).map(replica).collect();
+    let mut recovery = Recovery::new((0..identity.shard_count).map(replica).collect());
     let mut source = None;
-    let mut decoder = IntervalDecoder::new(identity.shard_count);
     let log = Log::open(directory, |frame_source: FrameSource, payload| {
         if source != Some(frame_source) {
-            // Every file has a dictionary of its own.
             source = Some(frame_source);
-            decoder = IntervalDecoder::new(identity.shard_count);
+            recovery.begin_file();
         }
-        apply_frame(&mut replicas, &mut decoder, payload)
+        recovery.frame(payload)
     })?;
-    Ok((Node::new(identity, replicas, counters_max), log))
-}
-
-fn apply_frame(
-    replicas: &mut [Replica],
-    decoder: &mut IntervalDecoder,
-    payload: &[u8],
-) -> Result<(), FrameError> {
-    let part = IntervalPart::decode(payload)?;
-    let shard = decoder.shard_of(&part)?;
-    let replica = &mut replicas[shard as usize];
-    if let Some((_, interval)) = decoder.decode(&part, |name| replica.counter(name))? {
-        replica.recover(&interval)?;
-    }
-    Ok(())
+    let keep_fork = Box::new(|_: &crdt_core::Fork| Ok(()));
+    let node = Node::new(identity, limits, recovery.finish(), None, keep_fork);
+    Ok((node, log))
 }
 
 /// A number for this start of the process; never 0, which stands for no start.

@@ -1,36 +1,21 @@
-//! Commit rounds: who took something waits for its round; the commit thread completes rounds.
-//!
-//! A shard's `round` field, read under the shard's lock, is the round that will collect what the
-//! shard takes now. The commit thread moves it on, under the same lock, when it collects.
+//! Wakes the commit thread, and tells of completed rounds.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
+use std::time::Instant;
 
+use protocol::Round;
 use tokio::sync::watch;
 
-/// The number of a commit round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Round(u64);
-
-impl Round {
-    /// Before the first round.
-    pub(super) const NONE: Self = Self(0);
-    /// The first round of a process.
-    pub(super) const FIRST: Self = Self(1);
-
-    /// The round after this one.
-    pub(super) const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
-/// Wakes the commit thread, and tells of completed rounds.
+/// What the commit thread shares with all others.
 #[derive(Debug)]
 pub(super) struct Rounds {
     completed: watch::Sender<Round>,
-    /// Whether anything was taken since the commit thread last looked.
+    /// Whether anything was taken since the commit thread last asked.
     has_work: AtomicBool,
+    /// Whether there is anything else to look at.
+    is_interrupted: AtomicBool,
     /// Whether the next round is the last one.
     closing: AtomicBool,
     thread: OnceLock<Thread>,
@@ -41,6 +26,7 @@ impl Rounds {
         Self {
             completed: watch::Sender::new(Round::NONE),
             has_work: AtomicBool::new(false),
+            is_interrupted: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             thread: OnceLock::new(),
         }
@@ -61,20 +47,30 @@ impl Rounds {
             .expect("the sender lives as long as self");
     }
 
-    /// Something was taken: a round is due.
+    /// Something was taken.
     pub(super) fn wake(&self) {
         // Only the first one since the last look needs to unpark.
-        if !self.has_work.swap(true, Ordering::AcqRel)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
+        if !self.has_work.swap(true, Ordering::AcqRel) {
+            self.unpark();
         }
+    }
+
+    /// Something else has happened that the commit thread wants to know.
+    pub(super) fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::Release);
+        self.unpark();
     }
 
     /// Makes one more round, with everything taken before this call, the last one.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        self.wake();
+        self.interrupt();
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
     }
 
     /// Whether the round that begins now is the last one.
@@ -82,11 +78,27 @@ impl Rounds {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Parks the calling thread, which is the commit thread, until a round is due.
-    pub(super) fn sleep(&self) {
+    /// Whether anything was taken since this was last asked.
+    pub(super) fn had_work(&self) -> bool {
+        self.has_work.swap(false, Ordering::AcqRel)
+    }
+
+    /// Parks the calling thread, which is the commit thread, until something happens, or then.
+    pub(super) fn sleep(&self, until: Option<Instant>) {
         self.thread.get_or_init(std::thread::current);
-        while !self.has_work.swap(false, Ordering::AcqRel) {
-            std::thread::park();
+        while !self.has_work.load(Ordering::Acquire)
+            && !self.is_interrupted.swap(false, Ordering::AcqRel)
+        {
+            match until {
+                None => std::thread::park(),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    std::thread::park_timeout(left);
+                }
+            }
         }
     }
 

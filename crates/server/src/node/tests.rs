@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use commit_log::{DataDirectory, ExpectedIdentity};
-use crdt_core::{CounterIndex, Version};
+use crdt_core::{Interval, Mark, Sum, Version};
+use protocol::Coverage;
 
 use super::commit::Committer;
-use super::token::Token;
 use super::*;
 
 const SHARDS: u32 = 4;
@@ -34,26 +34,35 @@ fn node_without_commits(counters_max: u64) -> Node {
     let identity = identity(1);
     let replica = |_| Replica::new(identity.replica, identity.start);
     let replicas = (0..SHARDS).map(replica).collect();
-    Node::new(identity, replicas, counters_max)
+    let keep_fork = Box::new(|_: &Fork| Ok(()));
+    Node::new(identity, limits(counters_max), replicas, None, keep_fork)
+}
+
+fn limits(counters_max: u64) -> NodeLimits {
+    NodeLimits {
+        counters_max,
+        replication: ReplicationLimits::default(),
+    }
 }
 
 /// Does by hand what the commit thread does, for all shards, but for the disk.
 fn commit_by_hand(node: &Node) {
     for shard in 0..SHARDS {
-        node.with_shard(shard, |replica| {
-            if replica.commit().is_some() {
-                replica.synced();
+        node.with(shard, |it| {
+            if it.collect(Round::FIRST).is_some() {
+                it.synced();
             }
         });
     }
 }
 
-fn add(node: &Node, adds: &[(&str, i64)]) -> Result<Receipt, AddRefusal> {
-    let mut placed = Vec::new();
+fn add(node: &Node, adds: &[(&str, i64)]) -> Result<Receipt, TakeError> {
+    let mut taken = Adds::default();
     for &(counter, amount) in adds {
-        placed.push((node.place(&name(counter))?, Sum::of(amount)));
+        let counter = name(counter);
+        taken.add_named(node.shard_of(&counter), counter, Sum::of(amount));
     }
-    node.add_all(&mut placed)
+    node.take(&mut taken)
 }
 
 fn values(node: &Node) -> Vec<(String, i128)> {
@@ -83,9 +92,7 @@ fn a_batch_is_taken_whole_or_not_at_all() {
     adds.push(("full".into(), 1));
     let adds: Vec<_> = adds.iter().map(|(counter, n)| (&**counter, *n)).collect();
     let refusal = add(&node, &adds).expect_err("full");
-    assert!(
-        matches!(refusal, AddRefusal::OutOfRange { counter, .. } if counter.as_str() == "full")
-    );
+    assert!(matches!(refusal, TakeError::OutOfRange { counter, .. } if counter.as_str() == "full"));
     commit_by_hand(&node);
     assert_eq!(values(&node), [("full".to_owned(), i64::MAX.into())]);
 }
@@ -115,7 +122,7 @@ fn several_adds_to_one_counter_are_taken_as_their_sum() {
     );
     let refusal = add(&node, &[("likes", i64::MIN); 3]).expect_err("more than 64 bits");
     assert!(
-        matches!(refusal, AddRefusal::BatchOverflow { .. }),
+        matches!(refusal, TakeError::RequestOverflow { .. }),
         "{refusal}"
     );
 }
@@ -129,8 +136,8 @@ fn a_node_holds_about_as_many_counters_as_it_may() {
         let counter = format!("c{at}");
         match add(&node, &[(&counter, 1)]) {
             Ok(_) => taken.push(counter),
-            Err(AddRefusal::CountersExhausted { counters_max, .. }) => {
-                assert_eq!(counters_max, 40);
+            Err(TakeError::CountersExhausted { counters_max, .. }) => {
+                assert_eq!(counters_max, 40 / u64::from(SHARDS));
                 refusals += 1;
             }
             Err(other) => panic!("{other}"),
@@ -170,10 +177,33 @@ fn a_list_is_cut_and_goes_on_after_a_name() {
     assert_eq!(list("", Some("a0"), 9), ["b", "c"]);
 }
 
+/// All counters of many, over all shards, a page at a time and however long the pages are.
+#[test]
+fn pages_of_any_length_list_every_counter_once() {
+    let node = node_without_commits(COUNTERS_MAX);
+    let mut expected: Vec<String> = (0..700).map(|at| format!("c{}", at * 7919)).collect();
+    for counter in &expected {
+        add(&node, &[(counter, 1)]).expect("an add");
+    }
+    expected.sort();
+    commit_by_hand(&node);
+    for limit in [1, 3, 64, 699, 700, 10_000] {
+        let mut listed: Vec<String> = Vec::new();
+        loop {
+            let page = node.list("", listed.last().map(String::as_str), limit);
+            listed.extend(page.iter().map(|(name, _)| name.as_str().to_owned()));
+            if page.len() < limit {
+                break;
+            }
+        }
+        assert_eq!(listed, expected, "in pages of {limit}");
+    }
+}
+
 #[test]
 fn a_stopping_node_and_a_forked_one_take_nothing() {
-    let fork = |lane| Fork {
-        lane: ReplicaId::new(lane),
+    let fork = Fork {
+        lane: ReplicaId::new(1),
         held: Mark::ZERO,
         seen: Mark {
             version: Version::new(5),
@@ -181,24 +211,26 @@ fn a_stopping_node_and_a_forked_one_take_nothing() {
         },
     };
     let node = node_without_commits(COUNTERS_MAX);
-    node.note_fork(fork(2));
-    add(&node, &[("likes", 1)]).expect("another's fork is its own affair");
-    node.note_fork(fork(1));
-    let refusal = add(&node, &[("likes", 1)]).expect_err("forked");
-    assert!(matches!(refusal, AddRefusal::Refusing(Refusing::Forked(_))));
+    node.forked_by_reporter(ReplicaId::new(2), &fork);
+    add(&node, &[("likes", 1)]).expect("a stranger is not believed");
+    node.forked_by_dialled(&fork);
+    let error = add(&node, &[("likes", 1)]).expect_err("forked");
+    let forked = NotWritable::Forked(fork);
+    assert_eq!(error, TakeError::NotWritable(forked));
+    assert!(*node.forked().borrow());
 
     let node = node_without_commits(COUNTERS_MAX);
     node.stop();
-    let refusal = add(&node, &[("likes", 1)]).expect_err("stopping");
-    assert!(matches!(refusal, AddRefusal::Refusing(Refusing::Stopping)));
+    let error = add(&node, &[("likes", 1)]).expect_err("stopping");
+    assert_eq!(error, TakeError::NotWritable(NotWritable::Stopping));
 }
 
 #[test]
 fn a_token_covers_the_shards_of_its_adds_once_they_are_durable() {
     let node = node_without_commits(COUNTERS_MAX);
     let receipt = add(&node, &[("likes", 1)]).expect("an add");
-    let token = Token::of(&node, &receipt);
-    let is_covered = |shard| node.with_shard(shard, |replica| token.is_covered(shard, replica));
+    let token = node.token(&receipt);
+    let is_covered = |shard| node.with(shard, |it| token.coverage(shard, it)) == Coverage::Covered;
     let own = node.shard_of(&name("likes"));
     assert!(!is_covered(own));
     assert!(is_covered((own + 1) % SHARDS), "nothing was added there");
@@ -219,7 +251,7 @@ impl Opened {
             shard_count: SHARDS,
         };
         let directory = DataDirectory::open_or_create(path, &expected).expect("a directory");
-        let (node, log) = recovery::open(directory, COUNTERS_MAX).expect("a sound log");
+        let (node, log) = recovery::open(directory, limits(COUNTERS_MAX)).expect("a sound log");
         let node = Arc::new(node);
         let committer = Committer::spawn(Arc::clone(&node), log).expect("a thread");
         Self { node, committer }
@@ -247,9 +279,9 @@ async fn a_restart_finds_the_own_lane_and_those_of_others() {
     opened.add(&[("likes", 1)]).await;
     let likes = name("likes");
     let shard = opened.node.shard_of(&likes);
-    let round = opened
-        .node
-        .receive(shard, foreign_interval(&opened.node, shard, &likes));
+    let interval = foreign_interval(&opened.node, shard, &likes);
+    let round = opened.node.with(shard, |it| it.receive(interval));
+    opened.node.wake();
     let round = round.expect("it continues the lane").expect("it is new");
     opened.node.durable(round).await;
     let before = (values(&opened.node), opened.lanes());
@@ -280,7 +312,7 @@ fn foreign_interval(node: &Node, shard: ShardIndex, counter: &CounterName) -> In
     peer.add(index, Sum::of(100)).expect("it fits");
     let group = peer.commit().expect("something was added");
     let exported = peer.export(&group[0]);
-    node.with_shard(shard, |replica| replica.import(&exported))
+    node.with(shard, |it| it.replica_mut().import(&exported))
 }
 
 #[tokio::test]
@@ -311,18 +343,4 @@ async fn adds_from_many_threads_are_all_counted() {
         i128::try_from(2 * THREADS * ADDS + 1).expect("small")
     );
     opened.close();
-}
-
-#[test]
-fn an_index_is_the_same_counter_for_good() {
-    let node = node_without_commits(COUNTERS_MAX);
-    let places: Vec<_> = (0..50)
-        .map(|at| node.place(&name(&format!("c{at}"))))
-        .collect();
-    for (at, place) in places.into_iter().enumerate() {
-        let place = place.expect("there is room");
-        let again = node.place(&name(&format!("c{at}"))).expect("it has one");
-        assert_eq!(place, again);
-        assert!(place.counter < CounterIndex::new(50) && place.shard < SHARDS);
-    }
 }

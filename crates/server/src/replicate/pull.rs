@@ -1,43 +1,22 @@
-//! The receiving side of replication: one task a peer, which connects, says what this node holds,
-//! and takes what comes.
-//!
-//! A message's intervals are part of the next commit round, and the next message is read once that
-//! is complete: so what a peer can make this node buffer is one message, and what this node
-//! reports as held is durable. Whatever goes wrong ends the stream; the next one begins, after a
-//! back-off, with what is held.
+//! The receiving side of replication: one task a peer, which dials it, opens a stream, and dials
+//! again when that has ended.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use crdt_core::{Digest, Interval, ReceiveError, ReplicaId};
+use crdt_core::ReplicaId;
+use protocol::{DialLimits, Dialer, Outcome, ReceiverError, ReplicationLimits, Time};
 use rand::RngExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{self, Instant, MissedTickBehavior};
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use wire::IntervalDecoder;
+use wire::stream::{RESPONSE_BYTES_MAX, Receiving, ReceivingEnd, ReceivingError, Taken};
 use wire::v1::replication_service_client::ReplicationServiceClient;
-use wire::v1::{HeldLane, IntervalPart, PullRequest, PullResponse};
 
-use super::{HEARTBEAT_INTERVAL, HelloError, REPORT_INTERVAL, check_hello, hello};
-use crate::node::{Node, Round, ShardIndex};
+use crate::node::Node;
 use crate::server::STREAM_WINDOW_BYTES;
-
-/// The first wait after a stream ended; doubles up to [`BACK_OFF_MAX`] while streams fail at once.
-const BACK_OFF_MIN: Duration = Duration::from_millis(50);
-
-/// The longest wait: a peer that comes back is found within seconds.
-const BACK_OFF_MAX: Duration = Duration::from_secs(2);
-
-/// A peer that does not answer is given up after this long.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A stream on which nothing comes for so long is dead, whatever TCP thinks of it: heartbeats
-/// come every second.
-const SILENCE_MAX: Duration = HEARTBEAT_INTERVAL.saturating_mul(8);
 
 /// Reports that wait for the transport: a report tells all that changed since the last one that
 /// was sent, so one in the queue is enough.
@@ -73,13 +52,7 @@ enum PullError {
     #[error("{}: {}", .0.code(), .0.message())]
     Status(#[from] Box<Status>),
     #[error(transparent)]
-    Hello(#[from] HelloError),
-    #[error(transparent)]
-    Decode(#[from] wire::DecodeError),
-    #[error(transparent)]
-    Receive(#[from] ReceiveError),
-    #[error("nothing came for {} s", SILENCE_MAX.as_secs())]
-    Silent,
+    Receiving(#[from] ReceivingError),
     #[error("the peer ended the stream")]
     Ended,
 }
@@ -105,180 +78,119 @@ pub fn spawn(node: Arc<Node>, address: String) -> (SharedPeerState, JoinHandle<(
 }
 
 async fn pull_for_ever(node: &Arc<Node>, address: &str, state: &SharedPeerState) {
-    let mut back_off = BACK_OFF_MIN;
+    let clock = node.clock();
+    let limits = DialLimits::default();
+    let mut dialer = Dialer::new(limits, clock.now());
     loop {
-        let began = Instant::now();
-        let Err(error) = Puller::new(node, state).run(address).await;
+        dialer.dialled(clock.now());
+        let Err(error) = pull(node, address, state, limits).await;
         tracing::info!(peer = address, %error, "the stream from a peer ended");
         with(state, |state| {
             state.is_connected = false;
             state.last_error = Some(error.to_string());
         });
-        if let PullError::Receive(ReceiveError::Fork(fork)) = error {
-            node.note_fork(fork);
+        if let PullError::Receiving(ReceivingError::Receiver(ReceiverError::OwnLaneForked(fork))) =
+            &error
+        {
+            node.forked_by_dialled(fork);
         }
-        // A stream that held for a while failed by accident, not by configuration.
-        let healthy = began.elapsed() > SILENCE_MAX;
-        back_off = if healthy {
-            BACK_OFF_MIN
-        } else {
-            (back_off * 2).min(BACK_OFF_MAX)
-        };
-        let jitter = rand::rng().random_range(0.5..1.0);
-        time::sleep(back_off.mul_f64(jitter)).await;
+        let jitter = rand::rng().random_range(0..=u16::MAX);
+        let again = dialer.ended(clock.now(), jitter);
+        sleep_until(clock.instant(again)).await;
     }
-}
-
-/// One stream's receiving side.
-struct Puller<'a> {
-    node: &'a Arc<Node>,
-    state: &'a SharedPeerState,
-    decoder: IntervalDecoder,
-    /// By shard: what was last reported as held.
-    reported: Vec<Digest>,
-    /// Lanes of others of which the sender holds another history.
-    forked: BTreeSet<(ShardIndex, ReplicaId)>,
 }
 
 /// No value: a stream only ever ends with a reason.
 type Never = std::convert::Infallible;
 
-impl<'a> Puller<'a> {
-    fn new(node: &'a Arc<Node>, state: &'a SharedPeerState) -> Self {
-        let shard_count = node.identity().shard_count;
-        Self {
-            node,
-            state,
-            decoder: IntervalDecoder::new(shard_count),
-            reported: vec![Digest::default(); shard_count as usize],
-            forked: BTreeSet::new(),
-        }
-    }
-
-    async fn run(&mut self, address: &str) -> Result<Never, PullError> {
-        let mut client = ReplicationServiceClient::new(connect(address).await?)
-            .max_decoding_message_size(crate::server::MESSAGE_BYTES_MAX);
-        let (requests, stream) = mpsc::channel(REPORTS_QUEUED_MAX);
-        let first = PullRequest {
-            hello: Some(hello(self.node)),
-            held: self.changed_marks(),
-        };
-        requests.try_send(first).expect("the queue is empty");
-        let mut responses = client.pull(ReceiverStream::new(stream)).await?.into_inner();
-        let mut reports = time::interval(REPORT_INTERVAL);
-        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut peer = None;
-        let mut last_message = Instant::now();
-        loop {
-            tokio::select! {
-                response = responses.message() => {
-                    let response = response?.ok_or(PullError::Ended)?;
-                    last_message = Instant::now();
-                    if peer.is_none() {
-                        peer = Some(check_hello(self.node, response.hello.clone())?);
-                    }
-                    let intervals = self.take(&response).await?;
-                    with(self.state, |state| {
-                        state.replica = peer;
-                        state.is_connected = true;
-                        state.last_message = Some(last_message);
-                        state.intervals_received += intervals;
-                    });
-                }
-                _ = reports.tick() => {
-                    // When the last report still waits, the next tick tells both changes.
-                    if let Ok(slot) = requests.try_reserve() {
-                        let held = self.changed_marks();
-                        if !held.is_empty() {
-                            slot.send(PullRequest { hello: None, held });
-                        }
-                    }
-                }
-                () = time::sleep_until(last_message + SILENCE_MAX) => {
-                    return Err(PullError::Silent);
+async fn pull(
+    node: &Arc<Node>,
+    address: &str,
+    state: &SharedPeerState,
+    dial: DialLimits,
+) -> Result<Never, PullError> {
+    let clock = node.clock();
+    let limits = node.replication_limits();
+    let channel = connect(address, dial, limits).await?;
+    let mut client =
+        ReplicationServiceClient::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
+    let mut end = ReceivingEnd::new(limits, node.identity().hello(), clock.now());
+    let (requests, stream) = mpsc::channel(REPORTS_QUEUED_MAX);
+    let mut stream = Some(ReceiverStream::new(stream));
+    let mut responses = None;
+    loop {
+        match end.poll(clock.now(), &**node, requests.capacity() > 0) {
+            Receiving::Request(request) => {
+                requests.try_send(request).map_err(|_| PullError::Ended)?;
+                if let Some(stream) = stream.take() {
+                    responses = Some(client.pull(stream).await?.into_inner());
                 }
             }
-        }
-    }
-
-    /// Takes a message's intervals, and waits until they are durable; how many there were.
-    async fn take(&mut self, response: &PullResponse) -> Result<u64, PullError> {
-        let mut round: Option<Round> = None;
-        for part in &response.parts {
-            round = round.max(self.take_part(part)?);
-        }
-        if let Some(round) = round {
-            self.node.durable(round).await;
-        }
-        Ok(response.parts.iter().filter(|part| part.last).count() as u64)
-    }
-
-    /// Takes a part; when it completes an interval that is new here, the round in which that
-    /// becomes durable. An interval of another history than the one held is left alone, so that
-    /// other lanes go on; of this node's own lane it ends the stream, and the node's adds.
-    fn take_part(&mut self, part: &IntervalPart) -> Result<Option<Round>, PullError> {
-        let shard = self.decoder.shard_of(part)?;
-        let decoder = &mut self.decoder;
-        let interval = self.node.with_shard(shard, |replica| {
-            decoder.decode(part, |name| replica.counter(name))
-        })?;
-        match interval {
-            Some((shard, interval)) => self.receive(shard, interval),
-            None => Ok(None),
-        }
-    }
-
-    fn receive(
-        &mut self,
-        shard: ShardIndex,
-        interval: Interval,
-    ) -> Result<Option<Round>, PullError> {
-        let lane = interval.lane;
-        match self.node.receive(shard, interval) {
-            Err(ReceiveError::Fork(fork)) if lane != self.node.identity().replica => {
-                if self.forked.insert((shard, lane)) {
-                    tracing::warn!(%fork, "intervals of a lane are not taken");
-                    with(self.state, |state| {
-                        state.last_error = Some(fork.to_string());
-                    });
-                }
-                Ok(None)
+            Receiving::AwaitRound(round) => {
+                node.durable(round).await;
+                end.completed(clock.now(), round);
             }
-            received => Ok(received?),
-        }
-    }
-
-    /// Marks that have changed since the last report.
-    fn changed_marks(&mut self) -> Vec<HeldLane> {
-        let mut changed = Vec::new();
-        for (shard, reported) in (0..).zip(&mut self.reported) {
-            let held = self.node.with_shard(shard, |replica| replica.digest());
-            for (lane, mark) in held
-                .iter()
-                .filter(|&(lane, mark)| reported.mark(lane) != mark)
-            {
-                changed.push(held_lane(shard, lane, mark));
+            Receiving::Close(error) => return Err(ReceivingError::from(error).into()),
+            Receiving::Read(until) => {
+                let responses = responses
+                    .as_mut()
+                    .expect("the first thing due is a request");
+                let response = tokio::select! {
+                    response = responses.message() => response?.ok_or(PullError::Ended)?,
+                    () = sleep_until(clock.instant(until)) => continue,
+                };
+                take(node, &mut end, state, clock.now(), &response)?;
             }
-            *reported = held;
         }
-        changed
     }
 }
 
-fn held_lane(shard: ShardIndex, lane: ReplicaId, mark: crdt_core::Mark) -> HeldLane {
-    HeldLane {
-        shard,
-        lane: wire::replica_id_to_bytes(lane),
-        mark: Some(mark.into()),
+/// Gives a message to the machine, and notes what came of it.
+fn take(
+    node: &Arc<Node>,
+    end: &mut ReceivingEnd,
+    state: &SharedPeerState,
+    now: Time,
+    response: &wire::v1::PullResponse,
+) -> Result<(), PullError> {
+    let was_known = end.peer().is_some();
+    let taken = end.response(now, &**node, response);
+    let is_news = |taken: &Taken| matches!(taken.outcome, Outcome::Taken(_));
+    if taken
+        .as_ref()
+        .map_or(true, |taken| taken.iter().any(is_news))
+    {
+        node.wake();
     }
+    let taken = taken?;
+    if let (false, Some(peer)) = (was_known, end.peer()) {
+        node.meet(peer);
+    }
+    for fork in taken.iter().filter_map(Taken::fork) {
+        tracing::warn!(%fork, "intervals of a lane are not taken");
+    }
+    with(state, |state| {
+        state.replica = end.peer();
+        state.is_connected = true;
+        state.last_message = Some(Instant::now());
+        state.intervals_received += taken.len() as u64;
+        if let Some(fork) = taken.iter().find_map(Taken::fork) {
+            state.last_error = Some(fork.to_string());
+        }
+    });
+    Ok(())
 }
 
-async fn connect(address: &str) -> Result<Channel, PullError> {
+async fn connect(
+    address: &str,
+    dial: DialLimits,
+    limits: ReplicationLimits,
+) -> Result<Channel, PullError> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(PullError::Address)?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(SILENCE_MAX / 2)
-        .keep_alive_timeout(SILENCE_MAX / 2)
+        .connect_timeout(dial.connect_timeout)
+        .http2_keep_alive_interval(limits.silence_max / 2)
+        .keep_alive_timeout(limits.silence_max / 2)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(STREAM_WINDOW_BYTES)
         .tcp_nodelay(true);

@@ -47,13 +47,13 @@ impl ClusterService for ClusterServer {
         let node = self.node.get()?;
         let surroundings = self.surroundings.get();
         let identity = node.identity();
-        let refusal = node.refusing().err().map(|refusing| refusing.to_string());
+        let refusal = node.ensure_writable().err().map(|error| error.to_string());
         Ok(Response::new(GetStatusResponse {
             cluster: identity.cluster.clone(),
             replica_id: identity.replica.to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
             shard_count: identity.shard_count,
-            uptime_ms: milliseconds(node.started().elapsed()),
+            uptime_ms: milliseconds(node.clock().elapsed()),
             counters: node.counters(),
             lanes: lanes(node),
             peers: surroundings.map_or_else(Vec::new, |s| s.peers.iter().map(peer).collect()),

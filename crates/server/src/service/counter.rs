@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crdt_core::{CounterName, Sum};
+use protocol::{Adds, NotWritable, ReadEffect, ReadWait, Receipt, Token};
 use tokio::sync::mpsc;
-use tokio::time;
+use tokio::time::{sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use wire::v1::counter_service_server::CounterService;
@@ -15,27 +16,14 @@ use wire::v1::{
     ListCountersResponse, WatchRequest, WatchResponse,
 };
 
-use super::{NodeCell, ingest, refuse};
-use crate::node::token::Token;
-use crate::node::{Node, Place, Receipt, Refusing};
-
-/// Items of a batch: what one lock round over the shards takes well below a millisecond for.
-const BATCH_ITEMS_MAX: usize = 10_000;
-
-/// Bytes on a page: clients take messages of 4 MiB unless told otherwise.
-const PAGE_BYTES_MAX: usize = 2 << 20;
-
-/// Counters on a page: names of usual length stay within [`PAGE_BYTES_MAX`].
-const PAGE_SIZE_MAX: u32 = 10_000;
-
-/// Counters on a page where the request does not say.
-const PAGE_SIZE_DEFAULT: u32 = 1_000;
-
-/// How long a read waits for its token where the call has no earlier deadline.
-const TOKEN_WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// Fastest, default and slowest pace of a watch.
-const WATCH_INTERVAL_MS: (u32, u32, u32) = (10, 100, 60_000);
+use super::deadline::token_wait;
+use super::limits::{
+    BATCH_ITEMS_MAX, PAGE_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, WATCH_INTERVAL_MS_DEFAULT,
+    WATCH_INTERVAL_MS_MAX, WATCH_INTERVAL_MS_MIN,
+};
+use super::status::{self, Field};
+use super::{NodeCell, ingest};
+use crate::node::Node;
 
 /// Counts.
 #[derive(Clone, Debug)]
@@ -59,8 +47,8 @@ impl CounterService for CounterServer {
     async fn add(&self, request: Request<AddRequest>) -> Result<Response<AddResponse>, Status> {
         let node = self.node.get()?;
         let AddRequest { counter, amount } = request.into_inner();
-        let name = parse_name(&counter, || "counter".into())?;
-        let amount = parse_amount(amount, || "amount".into())?;
+        let name = parse_name(&counter, Field::new("counter"))?;
+        let amount = parse_amount(amount, Field::new("amount"))?;
         let token = add_all(node, &[(name, amount)]).await?;
         Ok(Response::new(AddResponse { token }))
     }
@@ -74,8 +62,8 @@ impl CounterService for CounterServer {
         check_count("items", items.len())?;
         let mut adds = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
-            let name = parse_name(&item.counter, || format!("items[{at}].counter"))?;
-            let amount = parse_amount(item.amount, || format!("items[{at}].amount"))?;
+            let name = parse_name(&item.counter, Field::of_entry("items", at, "counter"))?;
+            let amount = parse_amount(item.amount, Field::of_entry("items", at, "amount"))?;
             adds.push((name, amount));
         }
         let token = add_all(node, &adds).await?;
@@ -87,16 +75,17 @@ impl CounterService for CounterServer {
         request: Request<Streaming<IngestRequest>>,
     ) -> Result<Response<Self::IngestStream>, Status> {
         let node = Arc::clone(self.node.get()?);
-        node.refusing()
-            .map_err(|refusing| refuse::refusing(&refusing))?;
+        node.ensure_writable()
+            .map_err(|error| status::not_writable(&error))?;
         Ok(Response::new(ingest::spawn(node, request.into_inner())))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let node = self.node.get()?;
+        let wait = token_wait(request.metadata());
         let GetRequest { counter, token } = request.into_inner();
-        let name = parse_name(&counter, || "counter".into())?;
-        wait_for_token(node, &token, std::slice::from_ref(&name)).await?;
+        let name = parse_name(&counter, Field::new("counter"))?;
+        wait_for_token(node, &token, std::slice::from_ref(&name), wait).await?;
         Ok(Response::new(GetResponse {
             counter: Some(value(node, &name)),
         }))
@@ -107,14 +96,15 @@ impl CounterService for CounterServer {
         request: Request<BatchGetRequest>,
     ) -> Result<Response<BatchGetResponse>, Status> {
         let node = self.node.get()?;
+        let wait = token_wait(request.metadata());
         let BatchGetRequest { counters, token } = request.into_inner();
         check_count("counters", counters.len())?;
         let names = counters
             .iter()
             .enumerate()
-            .map(|(at, counter)| parse_name(counter, || format!("counters[{at}]")))
+            .map(|(at, counter)| parse_name(counter, Field::entry("counters", at)))
             .collect::<Result<Vec<_>, _>>()?;
-        wait_for_token(node, &token, &names).await?;
+        wait_for_token(node, &token, &names, wait).await?;
         let counters = names.iter().map(|name| value(node, name)).collect();
         Ok(Response::new(BatchGetResponse { counters }))
     }
@@ -133,14 +123,14 @@ impl CounterService for CounterServer {
             0 => PAGE_SIZE_DEFAULT,
             size @ 1..=PAGE_SIZE_MAX => size,
             size => {
-                let bound = format!("a page of {size} counters; at most {PAGE_SIZE_MAX} fit one");
-                return Err(refuse::field("PAGE_INVALID", "page_size", &bound));
+                let bound = PAGE_SIZE_MAX as usize;
+                return Err(status::page("page_size", size as usize, bound, "counters"));
             }
         } as usize;
         for (field, text) in [("prefix", &prefix), ("page_token", &page_token)] {
             if text.len() > CounterName::BYTES_MAX {
-                let bound = format!("{} bytes; at most {}", text.len(), CounterName::BYTES_MAX);
-                return Err(refuse::field("PAGE_INVALID", field, &bound));
+                let bound = CounterName::BYTES_MAX;
+                return Err(status::page(field, text.len(), bound, "bytes"));
             }
         }
         let after = (!page_token.is_empty()).then_some(page_token.as_str());
@@ -166,23 +156,22 @@ impl CounterService for CounterServer {
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let node = Arc::clone(self.node.get()?);
+        let wait = token_wait(request.metadata());
         let WatchRequest {
             counter,
             interval_ms_min,
             token,
         } = request.into_inner();
-        let name = parse_name(&counter, || "counter".into())?;
-        let (fastest, default, slowest) = WATCH_INTERVAL_MS;
-        let interval_ms = if interval_ms_min == 0 {
-            default
-        } else {
-            interval_ms_min
+        let name = parse_name(&counter, Field::new("counter"))?;
+        let interval_ms = match interval_ms_min {
+            0 => WATCH_INTERVAL_MS_DEFAULT,
+            ms @ WATCH_INTERVAL_MS_MIN..=WATCH_INTERVAL_MS_MAX => ms,
+            ms => {
+                let bounds = (WATCH_INTERVAL_MS_MIN, WATCH_INTERVAL_MS_MAX);
+                return Err(status::watch_interval(ms, bounds));
+            }
         };
-        if !(fastest..=slowest).contains(&interval_ms) {
-            let bound = format!("{interval_ms} ms; between {fastest} and {slowest} are possible");
-            return Err(refuse::field("WATCH_INTERVAL", "interval_ms_min", &bound));
-        }
-        wait_for_token(&node, &token, std::slice::from_ref(&name)).await?;
+        wait_for_token(&node, &token, std::slice::from_ref(&name), wait).await?;
         Ok(Response::new(watch(
             node,
             name,
@@ -195,20 +184,18 @@ impl CounterService for CounterServer {
 async fn add_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Vec<u8>, Status> {
     let receipt = take_all(node, adds)?;
     node.durable(receipt.round).await;
-    Ok(Token::of(node, &receipt).to_bytes())
+    Ok(node.token(&receipt).to_bytes())
 }
 
 fn take_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Receipt, Status> {
-    // A node that takes no adds gives no places either.
-    node.refusing()
-        .map_err(|refusing| refuse::refusing(&refusing))?;
-    let mut placed: Vec<(Place, Sum)> = Vec::with_capacity(adds.len());
+    let mut taken = Adds::default();
     for (name, sum) in adds {
-        let place = node.place(name).map_err(|refusal| refuse::add(&refusal))?;
-        placed.push((place, *sum));
+        taken.add_named(node.shard_of(name), name.clone(), *sum);
     }
-    node.add_all(&mut placed)
-        .map_err(|refusal| refuse::add(&refusal))
+    node.take(&mut taken).map_err(|error| {
+        let index = |counter: &CounterName| adds.iter().position(|(name, _)| name == counter);
+        status::take(&error, |counter| index(counter).filter(|_| adds.len() > 1))
+    })
 }
 
 /// Streams a counter's value at a pace, until the client or the node goes.
@@ -219,51 +206,72 @@ fn watch(
 ) -> ReceiverStream<Result<WatchResponse, Status>> {
     let (values, stream) = mpsc::channel(1);
     tokio::spawn(async move {
-        let mut completed = node.completed();
-        let stopped = node.stopped();
-        tokio::pin!(stopped);
-        let mut last = None;
-        loop {
-            let current = value(&node, &name);
-            if last.as_ref() != Some(&current) {
-                last = Some(current.clone());
-                if values
-                    .send(Ok(WatchResponse {
-                        counter: Some(current),
-                    }))
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-            time::sleep(interval).await;
-            tokio::select! {
-                changed = completed.changed() => changed.expect("the node outlives its streams"),
-                () = values.closed() => return,
-                () = &mut stopped => {
-                    // The client may be gone already; either way this is the end.
-                    let _ = values.send(Err(refuse::refusing(&Refusing::Stopping))).await;
-                    return;
-                }
+        let gone = values.clone();
+        tokio::select! {
+            () = watch_for_ever(&node, &name, interval, &values) => {}
+            () = gone.closed() => {}
+            () = node.stopped() => {
+                // The client may be gone already; either way this is the end.
+                let end = status::not_writable(&NotWritable::Stopping);
+                let _ = gone.try_send(Err(end));
             }
         }
     });
     ReceiverStream::new(stream)
 }
 
-async fn wait_for_token(node: &Node, token: &[u8], names: &[CounterName]) -> Result<(), Status> {
+async fn watch_for_ever(
+    node: &Node,
+    name: &CounterName,
+    interval: Duration,
+    values: &mpsc::Sender<Result<WatchResponse, Status>>,
+) {
+    let mut completed = node.completed();
+    let mut last = None;
+    loop {
+        let current = value(node, name);
+        if last.as_ref() != Some(&current) {
+            last = Some(current.clone());
+            let response = WatchResponse {
+                counter: Some(current),
+            };
+            if values.send(Ok(response)).await.is_err() {
+                return;
+            }
+        }
+        sleep(interval).await;
+        let changed = completed.changed().await;
+        changed.expect("the node outlives its streams");
+    }
+}
+
+/// Waits for so long at most until the node covers the token, for these counters.
+async fn wait_for_token(
+    node: &Node,
+    token: &[u8],
+    names: &[CounterName],
+    wait: Duration,
+) -> Result<(), Status> {
     if token.is_empty() {
         return Ok(());
     }
-    let token =
-        Token::parse(token, node.identity().shard_count).map_err(|error| refuse::token(&error))?;
-    let mut shards: Vec<_> = names.iter().map(|name| node.shard_of(name)).collect();
-    shards.sort_unstable();
-    shards.dedup();
-    time::timeout(TOKEN_WAIT_MAX, node.covered(&token, &shards))
-        .await
-        .map_err(|_| refuse::token_not_covered(TOKEN_WAIT_MAX))
+    let identity = node.identity();
+    let token = Token::parse(token, identity.cluster_hash(), identity.shard_count)
+        .map_err(|error| status::token(&error))?;
+    let shards = names.iter().map(|name| node.shard_of(name)).collect();
+    let clock = node.clock();
+    let mut completed = node.completed();
+    let mut read = ReadWait::new(token, shards, clock.now(), wait);
+    loop {
+        match read.poll(clock.now(), node) {
+            ReadEffect::Answer => return Ok(()),
+            ReadEffect::Fail(error) => return Err(status::read(&error)),
+            ReadEffect::Wait { until } => tokio::select! {
+                changed = completed.changed() => changed.expect("the node outlives its calls"),
+                () = sleep_until(clock.instant(until)) => {}
+            },
+        }
+    }
 }
 
 /// How many counters of a page fit one message; at least one does.
@@ -293,25 +301,22 @@ fn counter_value(name: &CounterName, sum: i128) -> CounterValue {
     }
 }
 
-pub(super) fn parse_name(
-    name: &str,
-    field: impl FnOnce() -> String,
-) -> Result<CounterName, Status> {
-    CounterName::new(name).map_err(|error| refuse::name(field(), &error))
+fn parse_name(name: &str, at: Field) -> Result<CounterName, Status> {
+    CounterName::new(name).map_err(|error| status::name(at, &error))
 }
 
-fn parse_amount(amount: i64, field: impl FnOnce() -> String) -> Result<Sum, Status> {
+fn parse_amount(amount: i64, at: Field) -> Result<Sum, Status> {
     if amount == 0 {
-        Err(refuse::amount_zero(field()))
+        Err(status::amount_zero(at))
     } else {
         Ok(Sum::of(amount))
     }
 }
 
-fn check_count(field: &str, count: usize) -> Result<(), Status> {
+fn check_count(field: &'static str, count: usize) -> Result<(), Status> {
     if (1..=BATCH_ITEMS_MAX).contains(&count) {
-        return Ok(());
+        Ok(())
+    } else {
+        Err(status::batch(field, count))
     }
-    let bound = format!("a batch of {count}; between 1 and {BATCH_ITEMS_MAX} are possible");
-    Err(refuse::field("BATCH_TOO_LARGE", field, &bound))
 }

@@ -1,0 +1,186 @@
+//! Both ends of a stream, with bytes between them.
+
+use std::cell::RefCell;
+
+use crdt_core::{CounterName, Replica, ReplicaId, StartId, Sum};
+use protocol::{
+    Adds, Hello, HelloError, PROTOCOL_VERSION, ReplicationLimits, Round, Shard, Shards as _, Time,
+};
+
+use super::*;
+use crate::{shard_of, v1};
+
+const SHARDS: u32 = 3;
+
+struct Node {
+    hello: Hello,
+    shards: RefCell<Vec<Shard>>,
+    round: Round,
+}
+
+impl Node {
+    fn new(number: u128) -> Self {
+        let replica = ReplicaId::new(number);
+        let shard = |_| Shard::new(Replica::new(replica, StartId::new(1)));
+        Self {
+            hello: Hello {
+                cluster: "likes".into(),
+                protocol_version: PROTOCOL_VERSION,
+                shard_count: SHARDS,
+                replica,
+            },
+            shards: RefCell::new((0..SHARDS).map(shard).collect()),
+            round: Round::NONE,
+        }
+    }
+
+    fn add(&mut self, counters: std::ops::Range<u32>) {
+        let mut adds = Adds::default();
+        for number in counters {
+            let name: CounterName = format!("counter-{number}").parse().expect("a name");
+            adds.add_named(
+                shard_of(&name, SHARDS),
+                name,
+                Sum::of(i64::from(number) + 1),
+            );
+        }
+        adds.take(&self.shards, u64::MAX).expect("in range");
+        self.commit();
+    }
+
+    fn commit(&mut self) {
+        self.round = self.round.next();
+        for shard in self.shards.borrow_mut().iter_mut() {
+            if shard.collect(self.round).is_some() {
+                shard.synced();
+            }
+        }
+    }
+
+    fn values(&self) -> Vec<(CounterName, i128)> {
+        let of = |shard| {
+            self.shards.with(shard, |it| {
+                let values = it.replica().values_from("");
+                values
+                    .map(|(name, value)| (name.clone(), value))
+                    .collect::<Vec<_>>()
+            })
+        };
+        let mut values: Vec<_> = (0..SHARDS).flat_map(of).collect();
+        values.sort();
+        values
+    }
+}
+
+/// The message after a journey.
+fn travel<M: prost::Message + Default>(message: &M) -> M {
+    M::decode(&*message.encode_to_vec()).expect("our own bytes")
+}
+
+/// Plays a stream until both ends wait.
+fn play(
+    (sending, from): (&mut SendingEnd, &Node),
+    (receiving, to): (&mut ReceivingEnd, &mut Node),
+    now: Time,
+) {
+    loop {
+        match receiving.poll(now, &to.shards, true) {
+            Receiving::Request(request) => {
+                sending
+                    .request(&from.shards, &travel(&request))
+                    .expect("sound");
+            }
+            Receiving::AwaitRound(_) => {
+                to.commit();
+                receiving.completed(now, to.round);
+            }
+            Receiving::Close(error) => panic!("{error}"),
+            Receiving::Read(_) => match sending.poll(now, &from.shards) {
+                Sending::Message(message) => {
+                    let message = travel(&message);
+                    receiving
+                        .response(now, &to.shards, &message)
+                        .expect("sound");
+                }
+                Sending::Wait(_) => return,
+                other => panic!("{other:?}"),
+            },
+        }
+    }
+}
+
+fn open(from: &Node, to: &Node, now: Time) -> (SendingEnd, ReceivingEnd) {
+    let limits = ReplicationLimits::default();
+    let mut receiving = ReceivingEnd::new(limits, to.hello.clone(), now);
+    let Receiving::Request(first) = receiving.poll(now, &to.shards, true) else {
+        panic!("a stream begins with a request")
+    };
+    let first = travel(&first);
+    let sending = SendingEnd::accept(limits, &from.hello, &first, &from.shards, now);
+    (sending.expect("a peer"), receiving)
+}
+
+#[test]
+fn what_one_node_holds_arrives_at_the_other() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    a.add(0..20_000);
+    let now = Time::from_us(0);
+    let (mut sending, mut receiving) = open(&a, &b, now);
+    play((&mut sending, &a), (&mut receiving, &mut b), now);
+    assert_eq!(b.values(), a.values());
+    a.add(5..9);
+    sending.completed();
+    let now = Time::from_us(10_000);
+    play((&mut sending, &a), (&mut receiving, &mut b), now);
+    assert_eq!(b.values(), a.values());
+    assert_eq!(
+        (sending.peer(), receiving.peer()),
+        (b.hello.replica, Some(a.hello.replica))
+    );
+}
+
+#[test]
+fn a_node_without_anything_opens_a_stream_all_the_same() {
+    let b = Node::new(2);
+    let mut receiving = ReceivingEnd::new(
+        ReplicationLimits::default(),
+        b.hello.clone(),
+        Time::default(),
+    );
+    let first = receiving.poll(Time::default(), &b.shards, true);
+    let expected = v1::PullRequest {
+        hello: Some(hello_to_wire(&b.hello)),
+        held: vec![],
+    };
+    assert_eq!(first, Receiving::Request(expected));
+}
+
+#[test]
+fn a_first_request_that_is_not_sound_is_refused() {
+    let a = Node::new(1);
+    let accept = |request: &v1::PullRequest| {
+        let limits = ReplicationLimits::default();
+        let accepted = SendingEnd::accept(limits, &a.hello, request, &a.shards, Time::default());
+        accepted.expect_err("not sound")
+    };
+    let absent = SendingError::Hello(HelloError::Absent);
+    assert_eq!(accept(&v1::PullRequest::default()), (None, absent));
+    let mut hello = hello_to_wire(&Node::new(2).hello);
+    let bad_lane = v1::HeldLane {
+        lane: vec![1],
+        ..Default::default()
+    };
+    let request = v1::PullRequest {
+        hello: Some(hello.clone()),
+        held: vec![bad_lane],
+    };
+    let (peer, error) = accept(&request);
+    assert_eq!(peer, Some(ReplicaId::new(2)));
+    assert!(matches!(error, SendingError::Decode(_)), "{error}");
+    hello.replica_id.pop();
+    let request = v1::PullRequest {
+        hello: Some(hello),
+        held: vec![],
+    };
+    assert!(matches!(accept(&request), (None, SendingError::Decode(_))));
+}
