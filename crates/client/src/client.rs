@@ -1,41 +1,37 @@
-//! Single calls: the retry loop, and one short method for each call.
+//! The client: one short method for each call, and where lists, watches and streams begin.
 //!
-//! The loop is the same for all; what differs is whether a failure may be repeated, and that
-//! is decided by [`Error::is_retryable`], which knows reads from adds.
+//! Here arguments are checked and answers become the crate's own types; how a call finds its node
+//! and is retried is in `call`.
 
 use std::{
     fmt,
-    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tonic::{Request, Response, Status, transport::Channel};
 use wire::v1::{
     AddRequest, BatchAddItem, BatchAddRequest, BatchGetRequest, GetRequest, GetStatusRequest,
-    cluster_service_client::ClusterServiceClient, counter_service_client::CounterServiceClient,
+    cluster_service_client::ClusterServiceClient,
 };
 
 use crate::{
     CounterValue, Error, Ingest, IngestOptions, List, NodeStatus, Options, Token, Watch,
     arguments::{check_amount, check_batch, check_name},
+    call::{attempt, stub},
     error::Effect,
-    nodes::{Node, Nodes},
-    options::ANSWER_BYTES_MAX,
+    nodes::Nodes,
 };
-
-pub(crate) type Stub = CounterServiceClient<Channel>;
 
 /// The clients of several nodes in one: prefers the first that is well, and goes to the next
 /// when one fails. Cheap to clone; clones share connections and what is known of the nodes.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
-    nodes: Nodes,
-    options: Options,
+pub(crate) struct Shared {
+    pub(crate) nodes: Nodes,
+    pub(crate) options: Options,
 }
 
 /// One add of a batch.
@@ -320,50 +316,6 @@ impl Client {
         }
         answers
     }
-
-    /// One call with its retries; see the head of this file.
-    pub(crate) async fn call<Q: Clone, A, F>(
-        &self,
-        call: &'static str,
-        effect: Effect,
-        message: Q,
-        send: impl Fn(Stub, Request<Q>) -> F,
-    ) -> Result<A, Error>
-    where
-        F: Future<Output = Result<Response<A>, Status>>,
-    {
-        let Shared { nodes, options } = &*self.shared;
-        let deadline = Instant::now() + options.deadline;
-        let mut attempts = 0;
-        loop {
-            let (node, pause) = nodes.choose(Instant::now());
-            tokio::time::sleep(pause).await;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let patience = match effect {
-                Effect::Reads => left.min(options.read_attempt_deadline),
-                Effect::Adds => left,
-            };
-            let mut request = Request::new(message.clone());
-            request.set_timeout(patience);
-            let answer = attempt(node, call, effect, patience, send(stub(node), request)).await;
-            attempts += 1;
-            let error = match answer {
-                Ok(answer) => {
-                    node.succeeded();
-                    return Ok(answer);
-                }
-                Err(error) => error,
-            };
-            if error.is_retryable() || error.is_indeterminate() {
-                nodes.failed(node, &error, Instant::now());
-            }
-            let (_, next_pause) = nodes.choose(Instant::now());
-            let in_time = Instant::now() + next_pause < deadline;
-            if !(error.is_retryable() && attempts < options.attempts_max && in_time) {
-                return Err(error);
-            }
-        }
-    }
 }
 
 impl fmt::Debug for Client {
@@ -371,23 +323,5 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("nodes", &self.nodes().collect::<Vec<_>>())
             .finish()
-    }
-}
-
-fn stub(node: &Node) -> Stub {
-    CounterServiceClient::new(node.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
-}
-
-async fn attempt<A>(
-    node: &Node,
-    call: &'static str,
-    effect: Effect,
-    patience: Duration,
-    answer: impl Future<Output = Result<Response<A>, Status>>,
-) -> Result<A, Error> {
-    match tokio::time::timeout(patience, answer).await {
-        Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => Err(Error::from_status(&node.address, call, effect, status)),
-        Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
     }
 }

@@ -1,24 +1,17 @@
 //! The one error of the client, and the question that matters after a failed add: has it counted?
 //!
-//! The answer is decided here, in [`changes_of_failed_add`], and nowhere else:
-//!
-//! | what came back | the add |
-//! | --- | --- |
-//! | no connection was made | did not count: the request was never sent |
-//! | a refusal with a `tally.v1` reason | did not count: refused calls change nothing |
-//! | a code by which servers refuse before they act | did not count |
-//! | anything else: a broken connection, a deadline, an unexplained error | may have counted |
-//!
 //! The error is opaque, so that a new kind of failure breaks no caller; predicates say what a
-//! caller can act on, and the text says what failed, on which node, and what to do.
+//! caller can act on, and the text says what failed, on which node, and what to do. What a gRPC
+//! status says of a call is read in `status`.
+
+mod status;
 
 use std::{error, fmt, time::Duration};
 
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// The domain of the reasons that Tally's nodes give.
-const REASON_DOMAIN: &str = "tally.v1";
+use self::status::{changes_of_failed_add, is_connect_failure, is_transient, reason_of};
 
 /// What a failed call has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,64 +202,6 @@ impl Error {
     }
 }
 
-/// The table at the head of this file.
-fn changes_of_failed_add(status: &Status) -> Changes {
-    let refused = reason_of(status).is_some()
-        || is_connect_failure(status)
-        || matches!(
-            status.code(),
-            Code::InvalidArgument
-                | Code::OutOfRange
-                | Code::FailedPrecondition
-                | Code::Unimplemented
-                | Code::PermissionDenied
-                | Code::Unauthenticated
-        );
-    if refused {
-        Changes::None
-    } else {
-        Changes::Unknown
-    }
-}
-
-/// Whether the same call may succeed later or elsewhere. Only asked where nothing has changed.
-fn is_transient(status: &Status) -> bool {
-    match reason_of(status) {
-        Some(reason) => matches!(
-            reason.as_str(),
-            "RECOVERING" | "STOPPING" | "INCARNATION_CONFLICT" | "TOKEN_NOT_COVERED"
-        ),
-        None => matches!(
-            status.code(),
-            // tonic reports a broken connection as any of these, by where it broke.
-            Code::Unavailable
-                | Code::Unknown
-                | Code::Internal
-                | Code::Cancelled
-                | Code::Aborted
-                | Code::DeadlineExceeded
-        ),
-    }
-}
-
-fn reason_of(status: &Status) -> Option<String> {
-    let info = status.get_details_error_info()?;
-    (info.domain == REASON_DOMAIN).then_some(info.reason)
-}
-
-/// tonic keeps the cause of an error that it made itself: a failure to connect is among the
-/// sources just when the request was never handed to a connection.
-fn is_connect_failure(status: &Status) -> bool {
-    let mut source = error::Error::source(status);
-    while let Some(cause) = source {
-        if cause.is::<ConnectError>() {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.failure {
@@ -331,7 +266,7 @@ impl error::Error for Error {
 mod tests {
     use tonic_types::ErrorDetails;
 
-    use super::*;
+    use super::{status::REASON_DOMAIN, *};
 
     fn failed_add(status: Status) -> Error {
         Error::from_status("node", "add", Effect::Adds, status)

@@ -21,7 +21,7 @@ use self::link::Link;
 use crate::{
     DICTIONARY_NAMES_MAX, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX,
     arguments::{check_amount, check_name},
-    client::Stub,
+    call::Stub,
     options::INTRODUCED_BYTES_MAX,
 };
 

@@ -26,6 +26,7 @@
 //! keep them on a private network).
 
 mod arguments;
+mod call;
 mod client;
 mod error;
 mod ingest;

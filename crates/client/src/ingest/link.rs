@@ -16,7 +16,7 @@ use wire::v1::{IngestRequest, IngestResponse};
 use super::Outcome;
 use crate::{
     Error,
-    client::Stub,
+    call::Stub,
     error::{Changes, Effect},
 };
 

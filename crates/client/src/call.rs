@@ -1,0 +1,81 @@
+//! How a call finds its node, and what happens when that fails: the loop of all calls.
+//!
+//! What differs between calls is whether a failure may be repeated, and that is decided by
+//! [`Error::is_retryable`], which knows reads from adds.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use tonic::{Request, Response, Status, transport::Channel};
+use wire::v1::counter_service_client::CounterServiceClient;
+
+use crate::{Client, Error, client::Shared, error::Effect, nodes::Node, options::ANSWER_BYTES_MAX};
+
+pub(crate) type Stub = CounterServiceClient<Channel>;
+
+impl Client {
+    /// One call with its retries.
+    pub(crate) async fn call<Q: Clone, A, F>(
+        &self,
+        call: &'static str,
+        effect: Effect,
+        message: Q,
+        send: impl Fn(Stub, Request<Q>) -> F,
+    ) -> Result<A, Error>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let Shared { nodes, options } = &*self.shared;
+        let deadline = Instant::now() + options.deadline;
+        let mut attempts = 0;
+        loop {
+            let (node, pause) = nodes.choose(Instant::now());
+            tokio::time::sleep(pause).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let patience = match effect {
+                Effect::Reads => left.min(options.read_attempt_deadline),
+                Effect::Adds => left,
+            };
+            let mut request = Request::new(message.clone());
+            request.set_timeout(patience);
+            let answer = attempt(node, call, effect, patience, send(stub(node), request)).await;
+            attempts += 1;
+            let error = match answer {
+                Ok(answer) => {
+                    node.succeeded();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            if error.is_retryable() || error.is_indeterminate() {
+                nodes.failed(node, &error, Instant::now());
+            }
+            let (_, next_pause) = nodes.choose(Instant::now());
+            let in_time = Instant::now() + next_pause < deadline;
+            if !(error.is_retryable() && attempts < options.attempts_max && in_time) {
+                return Err(error);
+            }
+        }
+    }
+}
+
+pub(crate) fn stub(node: &Node) -> Stub {
+    CounterServiceClient::new(node.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+/// One attempt of a call, on one node.
+pub(crate) async fn attempt<A>(
+    node: &Node,
+    call: &'static str,
+    effect: Effect,
+    patience: Duration,
+    answer: impl Future<Output = Result<Response<A>, Status>>,
+) -> Result<A, Error> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) => Err(Error::from_status(&node.address, call, effect, status)),
+        Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
+    }
+}
