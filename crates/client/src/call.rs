@@ -11,19 +11,27 @@ use std::{
 use tonic::{Request, Response, Status, transport::Channel};
 use wire::v1::counter_service_client::CounterServiceClient;
 
-use crate::{Client, Error, client::Shared, error::Effect, nodes::Node, options::ANSWER_BYTES_MAX};
+use crate::{
+    Client, Error,
+    client::Shared,
+    error::{Effect, Unexpected},
+    nodes::Node,
+    options::ANSWER_BYTES_MAX,
+};
 
 pub(crate) type Stub = CounterServiceClient<Channel>;
 
 impl Client {
-    /// One call with its retries.
-    pub(crate) async fn call<Q: Clone, A, F>(
+    /// One call with its retries. `accept` makes a value of a node's answer, or says what is
+    /// wrong with it.
+    pub(crate) async fn call<Q: Clone, A, V, F>(
         &self,
         call: &'static str,
         effect: Effect,
         message: Q,
         send: impl Fn(Stub, Request<Q>) -> F,
-    ) -> Result<A, Error>
+        accept: impl Fn(A) -> Result<V, Unexpected>,
+    ) -> Result<V, Error>
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
@@ -42,10 +50,14 @@ impl Client {
             request.set_timeout(patience);
             let answer = attempt(node, call, effect, patience, send(stub(node), request)).await;
             attempts += 1;
-            let error = match answer {
-                Ok(answer) => {
+            let accepted = answer.and_then(|answer| {
+                accept(answer)
+                    .map_err(|found| Error::unexpected(&node.address, call, effect, found))
+            });
+            let error = match accepted {
+                Ok(value) => {
                     node.succeeded();
-                    return Ok(answer);
+                    return Ok(value);
                 }
                 Err(error) => error,
             };

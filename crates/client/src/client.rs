@@ -18,7 +18,7 @@ use crate::{
     CounterValue, Error, Ingest, IngestOptions, List, NodeStatus, Options, Token, Watch,
     arguments::{check_amount, check_batch, check_name},
     call::{attempt, stub},
-    error::Effect,
+    error::{Effect, Unexpected},
     nodes::Nodes,
 };
 
@@ -119,15 +119,14 @@ impl Client {
             counter: counter.to_owned(),
             amount,
         };
-        let answer = self
-            .call(
-                "add",
-                Effect::Adds,
-                message,
-                |mut stub, request| async move { stub.add(request).await },
-            )
-            .await?;
-        Ok(Token::from_bytes(answer.token))
+        self.call(
+            "add",
+            Effect::Adds,
+            message,
+            |mut stub, request| async move { stub.add(request).await },
+            |answer| Ok(Token::from_bytes(answer.token)),
+        )
+        .await
     }
 
     /// Adds to several counters: 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) items.
@@ -156,15 +155,15 @@ impl Client {
             })
             .collect::<Result<Vec<_>, Error>>()?;
         check_batch(items.len())?;
-        let answer = self
-            .call(
-                "batch add",
-                Effect::Adds,
-                BatchAddRequest { items },
-                |mut stub, request| async move { stub.batch_add(request).await },
-            )
-            .await?;
-        Ok(Token::from_bytes(answer.token))
+        let message = BatchAddRequest { items };
+        self.call(
+            "batch add",
+            Effect::Adds,
+            message,
+            |mut stub, request| async move { stub.batch_add(request).await },
+            |answer| Ok(Token::from_bytes(answer.token)),
+        )
+        .await
     }
 
     /// Reads a counter, as the node that answers knows it. Never waits for another node.
@@ -228,39 +227,30 @@ impl Client {
             .iter()
             .try_for_each(|counter| check_name(counter))?;
         let (asked, token) = (counters.len(), token.as_bytes().to_vec());
-        let values = if asked == 1 {
+        if asked == 1 {
             let message = GetRequest {
                 counter: counters.remove(0),
                 token,
             };
-            self.call(
-                "get",
-                Effect::Reads,
-                message,
-                |mut stub, request| async move { stub.get(request).await },
-            )
-            .await?
-            .counter
-            .into_iter()
-            .collect()
-        } else {
-            let message = BatchGetRequest { counters, token };
-            self.call(
-                "batch get",
-                Effect::Reads,
-                message,
-                |mut stub, request| async move { stub.batch_get(request).await },
-            )
-            .await?
-            .counters
-        };
-        if values.len() != asked {
-            return Err(Error::argument(format!(
-                "the node answered {} counters of {asked}; it does not speak tally.v1",
-                values.len()
-            )));
+            return self
+                .call(
+                    "get",
+                    Effect::Reads,
+                    message,
+                    |mut stub, request| async move { stub.get(request).await },
+                    |answer| accept_values(1, answer.counter.into_iter().collect()),
+                )
+                .await;
         }
-        Ok(values.into_iter().map(CounterValue::from).collect())
+        let message = BatchGetRequest { counters, token };
+        self.call(
+            "batch get",
+            Effect::Reads,
+            message,
+            |mut stub, request| async move { stub.batch_get(request).await },
+            |answer| accept_values(asked, answer.counters),
+        )
+        .await
     }
 
     /// Lists the counters whose names begin with `prefix` (empty: all), in the order of their
@@ -324,4 +314,18 @@ impl fmt::Debug for Client {
             .field("nodes", &self.nodes().collect::<Vec<_>>())
             .finish()
     }
+}
+
+/// One value for each name that was asked.
+fn accept_values(
+    asked: usize,
+    values: Vec<wire::v1::CounterValue>,
+) -> Result<Vec<CounterValue>, Unexpected> {
+    if values.len() == asked {
+        return Ok(values.into_iter().map(CounterValue::from).collect());
+    }
+    Err(Unexpected {
+        expected: format!("{asked} value{}", if asked == 1 { "" } else { "s" }),
+        found: values.len().to_string(),
+    })
 }

@@ -29,6 +29,16 @@ pub(crate) enum Effect {
     Adds,
 }
 
+impl Effect {
+    /// What a call may have changed that failed without being refused.
+    fn unless_refused(self) -> Changes {
+        match self {
+            Self::Reads => Changes::None,
+            Self::Adds => Changes::Unknown,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Failure {
     /// Refused by the client itself; nothing was sent.
@@ -45,8 +55,21 @@ enum Failure {
         call: &'static str,
         waited: Duration,
     },
+    /// The node answered what `tally.v1` does not allow.
+    Protocol {
+        node: String,
+        call: &'static str,
+        unexpected: Unexpected,
+    },
     /// An ingest stream that has ended, and was used again.
     StreamOver { node: String },
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unexpected {
+    pub(crate) expected: String,
+    pub(crate) found: String,
 }
 
 /// Why a call failed, and what became of it.
@@ -73,7 +96,7 @@ impl Error {
         self.changes == Changes::None
             && match &*self.failure {
                 Failure::Call { status, .. } => is_transient(status),
-                Failure::Deadline { .. } => true,
+                Failure::Deadline { .. } | Failure::Protocol { .. } => true,
                 Failure::Argument { .. } | Failure::StreamOver { .. } => false,
             }
     }
@@ -90,8 +113,18 @@ impl Error {
         match &*self.failure {
             Failure::Argument { .. } => true,
             Failure::Call { status, .. } => status.code() == Code::InvalidArgument,
-            Failure::Deadline { .. } | Failure::StreamOver { .. } => false,
+            Failure::Deadline { .. } | Failure::Protocol { .. } | Failure::StreamOver { .. } => {
+                false
+            }
         }
+    }
+
+    /// A node answered what `tally.v1` does not allow, such as two values for three names: the
+    /// address is not that of a Tally node, or the node is faulty. The text says what was expected
+    /// and what was found.
+    #[must_use]
+    pub fn is_protocol_violation(&self) -> bool {
+        matches!(*self.failure, Failure::Protocol { .. })
     }
 
     /// The add would have moved the counter past what 64 bits hold.
@@ -106,19 +139,21 @@ impl Error {
     pub fn reason(&self) -> Option<String> {
         match &*self.failure {
             Failure::Call { status, .. } => reason_of(status),
-            Failure::Argument { .. } | Failure::Deadline { .. } | Failure::StreamOver { .. } => {
-                None
-            }
+            Failure::Argument { .. }
+            | Failure::Deadline { .. }
+            | Failure::Protocol { .. }
+            | Failure::StreamOver { .. } => None,
         }
     }
 
     /// A short name to group errors by: the reason, else the kind of failure, such as
-    /// `"CONNECT"`, `"DEADLINE"` or the name of the gRPC code.
+    /// `"CONNECT"`, `"DEADLINE"`, `"PROTOCOL"` or the name of the gRPC code.
     #[must_use]
     pub fn label(&self) -> String {
         match &*self.failure {
             Failure::Argument { .. } => "ARGUMENT".to_owned(),
             Failure::Deadline { .. } => "DEADLINE".to_owned(),
+            Failure::Protocol { .. } => "PROTOCOL".to_owned(),
             Failure::StreamOver { .. } => "STREAM_OVER".to_owned(),
             Failure::Call { status, .. } if is_connect_failure(status) => "CONNECT".to_owned(),
             Failure::Call { status, .. } => {
@@ -161,16 +196,32 @@ impl Error {
         effect: Effect,
         waited: Duration,
     ) -> Self {
-        let changes = match effect {
-            Effect::Reads => Changes::None,
-            Effect::Adds => Changes::Unknown,
-        };
         let failure = Box::new(Failure::Deadline {
             node: node.to_owned(),
             call,
             waited,
         });
-        Self { failure, changes }
+        Self {
+            failure,
+            changes: effect.unless_refused(),
+        }
+    }
+
+    pub(crate) fn unexpected(
+        node: &str,
+        call: &'static str,
+        effect: Effect,
+        unexpected: Unexpected,
+    ) -> Self {
+        let failure = Box::new(Failure::Protocol {
+            node: node.to_owned(),
+            call,
+            unexpected,
+        });
+        Self {
+            failure,
+            changes: effect.unless_refused(),
+        }
     }
 
     pub(crate) fn stream_over(node: &str, changes: Changes) -> Self {
@@ -195,9 +246,10 @@ impl Error {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match &*self.failure {
             Failure::Call { status, .. } => status.get_details_retry_info()?.retry_delay,
-            Failure::Argument { .. } | Failure::Deadline { .. } | Failure::StreamOver { .. } => {
-                None
-            }
+            Failure::Argument { .. }
+            | Failure::Deadline { .. }
+            | Failure::Protocol { .. }
+            | Failure::StreamOver { .. } => None,
         }
     }
 }
@@ -234,6 +286,15 @@ impl fmt::Display for Error {
                  that the node is well",
                 waited.as_millis()
             )?,
+            Failure::Protocol {
+                node,
+                call,
+                unexpected: Unexpected { expected, found },
+            } => write!(
+                f,
+                "{call}: {node} answered {found} where {expected} is due; check that it is a \
+                 Tally node that speaks tally.v1"
+            )?,
             Failure::StreamOver { node } => {
                 write!(
                     f,
@@ -255,9 +316,10 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &*self.failure {
             Failure::Call { status, .. } => Some(status),
-            Failure::Argument { .. } | Failure::Deadline { .. } | Failure::StreamOver { .. } => {
-                None
-            }
+            Failure::Argument { .. }
+            | Failure::Deadline { .. }
+            | Failure::Protocol { .. }
+            | Failure::StreamOver { .. } => None,
         }
     }
 }

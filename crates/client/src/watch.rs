@@ -8,7 +8,11 @@ use std::time::Duration;
 use tonic::Streaming;
 use wire::v1::{WatchRequest, WatchResponse};
 
-use crate::{Client, CounterValue, Error, arguments::check_name, error::Effect};
+use crate::{
+    Client, CounterValue, Error,
+    arguments::check_name,
+    error::{Effect, Unexpected},
+};
 
 /// The values of one counter as they change.
 ///
@@ -53,7 +57,15 @@ impl Watch {
                 Ok(Some(WatchResponse {
                     counter: Some(value),
                 })) => return Ok(value.into()),
-                Ok(Some(WatchResponse { counter: None })) => {}
+                Ok(Some(WatchResponse { counter: None })) => {
+                    self.stream = None;
+                    let unexpected = Unexpected {
+                        expected: "a value".to_owned(),
+                        found: "none".to_owned(),
+                    };
+                    let effect = Effect::Reads;
+                    return Err(Error::unexpected("the node", "watch", effect, unexpected));
+                }
                 // The node is gone, or asks us to leave. Opening again has the client's patience
                 // and its errors.
                 Ok(None) => self.reopen_later().await,
@@ -101,6 +113,7 @@ async fn open(
                 request.metadata_mut().remove("grpc-timeout");
                 stub.watch(request).await
             },
+            Ok,
         )
         .await
 }

@@ -17,7 +17,7 @@ use super::Outcome;
 use crate::{
     Error,
     call::Stub,
-    error::{Changes, Effect},
+    error::{Changes, Effect, Unexpected},
 };
 
 pub(super) struct Link {
@@ -139,18 +139,27 @@ impl Link {
 
     fn acknowledge(&mut self, sequence: u64) -> Result<(), Error> {
         if sequence > self.sent {
-            let text = format!(
-                "acknowledged message {sequence}, and {} were sent",
-                self.sent
-            );
-            return Err(self.end_with(Status::data_loss(text)));
+            let unexpected = Unexpected {
+                expected: format!("an acknowledgement of at most {}", self.sent),
+                found: sequence.to_string(),
+            };
+            let error = Error::unexpected(&self.node, "ingest", Effect::Adds, unexpected);
+            return Err(self.end(error));
         }
         self.acknowledged = self.acknowledged.max(sequence);
         Ok(())
     }
 
     fn end_with(&mut self, status: Status) -> Error {
-        let error = Error::from_status(&self.node, "ingest", Effect::Adds, status);
+        self.end(Error::from_status(
+            &self.node,
+            "ingest",
+            Effect::Adds,
+            status,
+        ))
+    }
+
+    fn end(&mut self, error: Error) -> Error {
         // With nothing on its way there is nothing to be in doubt of.
         let changes = if self.in_flight() == 0 {
             Changes::None

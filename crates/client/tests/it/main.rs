@@ -1,6 +1,7 @@
 //! The client against a fake node that fails on demand; the commands as real processes.
 #![expect(unreachable_pub, reason = "modules of a test binary")]
 
+mod answers;
 mod calls;
 mod commands;
 mod fake;

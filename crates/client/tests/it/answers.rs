@@ -1,0 +1,78 @@
+//! What a node answers is not trusted: an answer that breaks the protocol is the node's mistake.
+
+use std::time::Duration;
+
+use tally_client::{Client, Error, IngestOptions, Options};
+use tokio::time::timeout;
+
+use crate::fake::{Fake, Flaw};
+
+const A_WHILE: Duration = Duration::from_secs(2);
+
+async fn flawed(flaw: Flaw) -> (Fake, Client) {
+    let fake = Fake::start().await;
+    fake.state().flaw = Some(flaw);
+    let options = Options {
+        attempts_max: 1,
+        ..Options::default()
+    };
+    let client = Client::connect([fake.node()], options).expect("a valid address");
+    (fake, client)
+}
+
+fn assert_protocol(error: &Error, expected: &str, found: &str) {
+    assert_eq!(error.label(), "PROTOCOL", "{error}");
+    assert!(error.is_protocol_violation(), "{error}");
+    assert!(!error.is_invalid(), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(expected) && text.contains(found), "{error}");
+}
+
+#[tokio::test]
+async fn a_wrong_number_of_values_is_the_nodes_mistake() {
+    for found in [0, 1, 3] {
+        let (_fake, client) = flawed(Flaw::Values(found)).await;
+        let error = client.batch_get(["a", "b"]).await.expect_err("not two");
+        assert_protocol(&error, "2 values", &found.to_string());
+        assert!(error.is_retryable() && !error.is_indeterminate(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_its_value_is_the_nodes_mistake() {
+    let (_fake, client) = flawed(Flaw::Values(0)).await;
+    let error = client.get("a").await.expect_err("no value");
+    assert_protocol(&error, "1 value", "0");
+}
+
+#[tokio::test]
+async fn a_page_that_is_followed_by_itself_is_the_nodes_mistake() {
+    let (_fake, client) = flawed(Flaw::NextPage("b")).await;
+    let mut list = client.list("");
+    let pages = timeout(A_WHILE, list.next()).await;
+    let error = pages
+        .expect("a list ends")
+        .expect_err("page b follows page b");
+    assert_protocol(&error, "another page", "\"b\"");
+}
+
+#[tokio::test]
+async fn a_change_without_a_value_is_the_nodes_mistake() {
+    let (_fake, client) = flawed(Flaw::ChangeWithoutValue).await;
+    let mut watch = client.watch("a", Duration::ZERO);
+    let next = timeout(A_WHILE, watch.next()).await;
+    let error = next.expect("it is noticed").expect_err("no value");
+    assert_protocol(&error, "a value", "none");
+}
+
+#[tokio::test]
+async fn an_acknowledgement_of_what_was_not_sent_is_the_nodes_mistake() {
+    let (_fake, client) = flawed(Flaw::AcknowledgesTooMuch).await;
+    let mut stream = client
+        .ingest(&IngestOptions::default())
+        .expect("valid options");
+    stream.add("a").await.expect("collected");
+    let error = stream.flush().await.expect_err("message 2 was not sent");
+    assert_protocol(&error, "at most 1", "2");
+    assert!(error.is_indeterminate(), "{error}");
+}
