@@ -16,7 +16,7 @@ use wire::v1::{
 
 use crate::{
     CounterValue, Error, Ingest, IngestOptions, List, NodeStatus, Options, Token, Watch,
-    arguments::{check_amount, check_batch, check_name},
+    arguments::{check_amount, check_batch, check_bytes, check_name},
     call::{attempt, stub},
     error::{Effect, Unexpected},
     nodes::Nodes,
@@ -129,7 +129,8 @@ impl Client {
         .await
     }
 
-    /// Adds to several counters: 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) items.
+    /// Adds to several counters: 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) items, together
+    /// at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX).
     ///
     /// # Errors
     /// As for [`Client::add`].
@@ -156,6 +157,7 @@ impl Client {
             .collect::<Result<Vec<_>, Error>>()?;
         check_batch(items.len())?;
         let message = BatchAddRequest { items };
+        check_bytes(&message)?;
         self.call(
             "batch add",
             Effect::Adds,
@@ -192,8 +194,9 @@ impl Client {
             .expect("batch_get_after gives one value for each name"))
     }
 
-    /// Reads 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) counters; the values are in the order
-    /// of the names, and were read one after the other, not at one instant.
+    /// Reads 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) counters, whose names have together
+    /// at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX); the values are in the order of the
+    /// names, and were read one after the other, not at one instant.
     ///
     /// # Errors
     /// See [`Error`].
@@ -243,6 +246,7 @@ impl Client {
                 .await;
         }
         let message = BatchGetRequest { counters, token };
+        check_bytes(&message)?;
         self.call(
             "batch get",
             Effect::Reads,

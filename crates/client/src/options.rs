@@ -11,6 +11,10 @@ pub const COUNTER_NAME_BYTES_MAX: usize = 512;
 /// Items of a batch, added or read, at most; set by the protocol.
 pub const BATCH_ITEMS_MAX: usize = 10_000;
 
+/// Bytes of a message to a node, at most; set by the protocol. A batch of long names comes to it
+/// before it has [`BATCH_ITEMS_MAX`] items.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Names that one ingest stream may introduce, at most; set by the protocol.
 pub const DICTIONARY_NAMES_MAX: usize = 1_048_576;
 

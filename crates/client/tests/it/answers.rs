@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tally_client::{Client, Error, IngestOptions, Options};
+use tally_client::{AddItem, Client, Error, IngestOptions, Options};
 use tokio::time::timeout;
 
 use crate::fake::{Fake, Flaw};
@@ -75,4 +75,18 @@ async fn an_acknowledgement_of_what_was_not_sent_is_the_nodes_mistake() {
     let error = stream.flush().await.expect_err("message 2 was not sent");
     assert_protocol(&error, "at most 1", "2");
     assert!(error.is_indeterminate(), "{error}");
+}
+
+#[tokio::test]
+async fn a_batch_that_exceeds_a_message_is_not_even_sent() {
+    let fake = Fake::start().await;
+    let client = Client::connect([fake.node()], Options::default()).expect("a valid address");
+    let name = |index: usize| format!("{index:0>512}");
+    let items = (0..10_000).map(|index| AddItem::new(name(index), 1));
+    let error = client.batch_add(items).await.expect_err("5.2 MB");
+    assert!(error.is_invalid() && !error.is_indeterminate(), "{error}");
+    let error = client.batch_get((0..10_000).map(name)).await;
+    let error = error.expect_err("5.2 MB");
+    assert!(error.is_invalid() && error.reason().is_none(), "{error}");
+    assert_eq!(fake.state().calls, 0);
 }
