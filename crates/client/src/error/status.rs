@@ -9,6 +9,9 @@
 //! | a refusal with a `tally.v1` reason | did not count: refused calls change nothing |
 //! | a code by which servers refuse before they act | did not count |
 //! | anything else: a broken connection, a deadline, an unexplained error | may have counted |
+//!
+//! `OUT_OF_RANGE` without a reason is no such code: it is also what the transport makes of an
+//! *answer* that is too large.
 
 use std::error;
 
@@ -27,7 +30,6 @@ pub(super) fn changes_of_failed_add(status: &Status) -> Changes {
         || matches!(
             status.code(),
             Code::InvalidArgument
-                | Code::OutOfRange
                 | Code::FailedPrecondition
                 | Code::Unimplemented
                 | Code::PermissionDenied

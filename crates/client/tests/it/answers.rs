@@ -78,6 +78,14 @@ async fn an_acknowledgement_of_what_was_not_sent_is_the_nodes_mistake() {
 }
 
 #[tokio::test]
+async fn an_add_whose_answer_is_too_large_may_have_counted() {
+    let (fake, client) = flawed(Flaw::TokenBytes(9 * 1024 * 1024)).await;
+    let error = client.add("a", 1).await.expect_err("no token is so long");
+    assert!(error.is_indeterminate() && !error.is_retryable(), "{error}");
+    assert_eq!(fake.value("a"), 1);
+}
+
+#[tokio::test]
 async fn a_batch_that_exceeds_a_message_is_not_even_sent() {
     let fake = Fake::start().await;
     let client = Client::connect([fake.node()], Options::default()).expect("a valid address");
