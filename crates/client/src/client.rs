@@ -16,7 +16,7 @@ use wire::v1::{
 
 use crate::{
     CounterValue, Error, Ingest, IngestOptions, List, NodeStatus, Options, Token, Watch,
-    arguments::{check_amount, check_batch, check_bytes, check_name},
+    arguments::{check_amount, check_batch, check_bytes, check_name, check_token},
     call::{attempt, stub},
     error::{Effect, Unexpected},
     nodes::Nodes,
@@ -68,7 +68,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::is_invalid`] when there are no nodes, more than
-    /// [`NODES_MAX`](crate::NODES_MAX), or an address is malformed.
+    /// [`NODES_MAX`](crate::NODES_MAX), an address is malformed, or an option is out of bounds.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -84,6 +84,7 @@ impl Client {
         nodes: impl IntoIterator<Item = N>,
         options: Options,
     ) -> Result<Self, Error> {
+        options.check()?;
         let nodes = Nodes::new(nodes.into_iter().map(Into::into).collect(), &options)?;
         Ok(Self {
             shared: Arc::new(Shared { nodes, options }),
@@ -229,6 +230,7 @@ impl Client {
         counters
             .iter()
             .try_for_each(|counter| check_name(counter))?;
+        check_token(token)?;
         let (asked, token) = (counters.len(), token.as_bytes().to_vec());
         if asked == 1 {
             let message = GetRequest {

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::Error;
+
 /// Bytes of a counter's name, at most; set by the protocol.
 pub const COUNTER_NAME_BYTES_MAX: usize = 512;
 
@@ -14,6 +16,12 @@ pub const BATCH_ITEMS_MAX: usize = 10_000;
 /// Bytes of a message to a node, at most; set by the protocol. A batch of long names comes to it
 /// before it has [`BATCH_ITEMS_MAX`] items.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The shortest interval between the values of a watch; set by the protocol.
+pub const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// The longest one.
+pub const WATCH_INTERVAL_MAX: Duration = Duration::from_mins(1);
 
 /// Names that one ingest stream may introduce, at most; set by the protocol.
 pub const DICTIONARY_NAMES_MAX: usize = 1_048_576;
@@ -37,7 +45,8 @@ pub(crate) const INTRODUCED_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of an answer, at most: a page of 10,000 names of 512 bytes with their values is 5.3 MB.
 pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// How calls behave. The defaults suit applications; each field can be replaced.
+/// How calls behave. The defaults suit applications; each field can be replaced. Every duration is
+/// [`DURATION_MIN`](Options::DURATION_MIN) to [`DURATION_MAX`](Options::DURATION_MAX).
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,6 +75,35 @@ pub struct Options {
     /// How often an idle or silent connection is probed, and how long the answer may take; 5 s by
     /// default. A node that vanished without a word is noticed after twice this time.
     pub keep_alive: Duration,
+}
+
+impl Options {
+    /// The shortest duration that an option may have: timers are no finer.
+    pub const DURATION_MIN: Duration = Duration::from_millis(1);
+
+    /// The longest one: who waits for an hour waits for ever.
+    pub const DURATION_MAX: Duration = Duration::from_hours(1);
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let durations = [
+            ("deadline", self.deadline),
+            ("read_attempt_deadline", self.read_attempt_deadline),
+            ("connect_deadline", self.connect_deadline),
+            ("backoff_min", self.backoff_min),
+            ("backoff_max", self.backoff_max),
+            ("keep_alive", self.keep_alive),
+        ];
+        for (name, duration) in durations {
+            if !(Self::DURATION_MIN..=Self::DURATION_MAX).contains(&duration) {
+                return Err(Error::argument(format!(
+                    "{name} is {:?} to {:?}, and {duration:?} was given",
+                    Self::DURATION_MIN,
+                    Self::DURATION_MAX
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for Options {

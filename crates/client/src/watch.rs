@@ -10,7 +10,7 @@ use wire::v1::{WatchRequest, WatchResponse};
 
 use crate::{
     Client, CounterValue, Error,
-    arguments::check_name,
+    arguments::{check_interval, check_name},
     error::{Effect, Unexpected},
 };
 
@@ -46,7 +46,7 @@ impl Watch {
     ///
     /// # Errors
     /// See [`Error`]: when no node could be reached for as long as the client's options allow, or
-    /// the watch was refused. The next call tries again.
+    /// the watch was refused; [`Error::is_invalid`] when the name or the interval is out of bounds. The next call tries again.
     pub async fn next(&mut self) -> Result<CounterValue, Error> {
         loop {
             let stream = match &mut self.stream {
@@ -97,7 +97,9 @@ async fn open(
     interval_min: Duration,
 ) -> Result<Streaming<WatchResponse>, Error> {
     check_name(counter)?;
-    let interval_ms_min = u32::try_from(interval_min.as_millis()).unwrap_or(u32::MAX);
+    check_interval(interval_min)?;
+    let interval_ms_min =
+        u32::try_from(interval_min.as_millis()).expect("a minute has fewer milliseconds");
     let message = WatchRequest {
         counter: counter.to_owned(),
         interval_ms_min,
