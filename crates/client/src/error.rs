@@ -1,9 +1,10 @@
 //! The one error of the client, and the question that matters after a failed add: has it counted?
 //!
 //! The error is opaque, so that a new kind of failure breaks no caller; predicates say what a
-//! caller can act on, and the text says what failed, on which node, and what to do. What a gRPC
-//! status says of a call is read in `status`.
+//! caller can act on, and the text (in `failure`) says what failed, on which node, and what to do.
+//! What a gRPC status says of a call is read in `status`.
 
+mod failure;
 mod status;
 
 use std::{error, fmt, time::Duration};
@@ -11,6 +12,8 @@ use std::{error, fmt, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use self::failure::Failure;
+pub(crate) use self::failure::Unexpected;
 use self::status::{changes_of_failed_add, is_connect_failure, is_transient, reason_of};
 
 /// What a failed call has changed.
@@ -37,39 +40,6 @@ impl Effect {
             Self::Adds => Changes::Unknown,
         }
     }
-}
-
-#[derive(Debug)]
-enum Failure {
-    /// Refused by the client itself; nothing was sent.
-    Argument { text: String },
-    /// The node, or the connection to it, failed the call.
-    Call {
-        node: String,
-        call: &'static str,
-        status: Status,
-    },
-    /// No answer in time.
-    Deadline {
-        node: String,
-        call: &'static str,
-        waited: Duration,
-    },
-    /// The node answered what `tally.v1` does not allow.
-    Protocol {
-        node: String,
-        call: &'static str,
-        unexpected: Unexpected,
-    },
-    /// An ingest stream that has ended, and was used again.
-    StreamOver { node: String },
-}
-
-/// What is wrong with an answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unexpected {
-    pub(crate) expected: String,
-    pub(crate) found: String,
 }
 
 /// Why a call failed, and what became of it.
@@ -110,13 +80,8 @@ impl Error {
     /// The call itself is wrong; it fails on every node and at every time.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
-        match &*self.failure {
-            Failure::Argument { .. } => true,
-            Failure::Call { status, .. } => status.code() == Code::InvalidArgument,
-            Failure::Deadline { .. } | Failure::Protocol { .. } | Failure::StreamOver { .. } => {
-                false
-            }
-        }
+        let by_node = |status: &Status| status.code() == Code::InvalidArgument;
+        matches!(*self.failure, Failure::Argument { .. }) || self.status().is_some_and(by_node)
     }
 
     /// A node answered what `tally.v1` does not allow, such as two values for three names: the
@@ -137,37 +102,28 @@ impl Error {
     /// `proto/tally/v1/counter_service.proto`. None when no node gave one.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
-        match &*self.failure {
-            Failure::Call { status, .. } => reason_of(status),
-            Failure::Argument { .. }
-            | Failure::Deadline { .. }
-            | Failure::Protocol { .. }
-            | Failure::StreamOver { .. } => None,
-        }
+        self.status().and_then(reason_of)
     }
 
     /// A short name to group errors by: the reason, else the kind of failure, such as
     /// `"CONNECT"`, `"DEADLINE"`, `"PROTOCOL"` or the name of the gRPC code.
     #[must_use]
     pub fn label(&self) -> String {
-        match &*self.failure {
-            Failure::Argument { .. } => "ARGUMENT".to_owned(),
-            Failure::Deadline { .. } => "DEADLINE".to_owned(),
-            Failure::Protocol { .. } => "PROTOCOL".to_owned(),
-            Failure::StreamOver { .. } => "STREAM_OVER".to_owned(),
-            Failure::Call { status, .. } if is_connect_failure(status) => "CONNECT".to_owned(),
+        let kind = match &*self.failure {
+            Failure::Argument { .. } => "ARGUMENT",
+            Failure::Deadline { .. } => "DEADLINE",
+            Failure::Protocol { .. } => "PROTOCOL",
+            Failure::StreamOver { .. } => "STREAM_OVER",
+            Failure::Call { status, .. } if is_connect_failure(status) => "CONNECT",
             Failure::Call { status, .. } => {
-                reason_of(status).unwrap_or_else(|| format!("{:?}", status.code()))
+                return reason_of(status).unwrap_or_else(|| format!("{:?}", status.code()));
             }
-        }
+        };
+        kind.to_owned()
     }
 
     pub(crate) fn argument(text: impl Into<String>) -> Self {
-        let failure = Box::new(Failure::Argument { text: text.into() });
-        Self {
-            failure,
-            changes: Changes::None,
-        }
+        Self::new(Changes::None, Failure::Argument { text: text.into() })
     }
 
     pub(crate) fn from_status(
@@ -180,14 +136,12 @@ impl Error {
             Effect::Reads => Changes::None,
             Effect::Adds => changes_of_failed_add(&status),
         };
-        Self {
-            failure: Box::new(Failure::Call {
-                node: node.to_owned(),
-                call,
-                status,
-            }),
-            changes,
-        }
+        let failure = Failure::Call {
+            node: node.to_owned(),
+            call,
+            status,
+        };
+        Self::new(changes, failure)
     }
 
     pub(crate) fn deadline(
@@ -196,15 +150,12 @@ impl Error {
         effect: Effect,
         waited: Duration,
     ) -> Self {
-        let failure = Box::new(Failure::Deadline {
+        let failure = Failure::Deadline {
             node: node.to_owned(),
             call,
             waited,
-        });
-        Self {
-            failure,
-            changes: effect.unless_refused(),
-        }
+        };
+        Self::new(effect.unless_refused(), failure)
     }
 
     pub(crate) fn unexpected(
@@ -213,22 +164,22 @@ impl Error {
         effect: Effect,
         unexpected: Unexpected,
     ) -> Self {
-        let failure = Box::new(Failure::Protocol {
+        let failure = Failure::Protocol {
             node: node.to_owned(),
             call,
             unexpected,
-        });
-        Self {
-            failure,
-            changes: effect.unless_refused(),
-        }
+        };
+        Self::new(effect.unless_refused(), failure)
     }
 
     pub(crate) fn stream_over(node: &str, changes: Changes) -> Self {
+        let node = node.to_owned();
+        Self::new(changes, Failure::StreamOver { node })
+    }
+
+    fn new(changes: Changes, failure: Failure) -> Self {
         Self {
-            failure: Box::new(Failure::StreamOver {
-                node: node.to_owned(),
-            }),
+            failure: Box::new(failure),
             changes,
         }
     }
@@ -244,8 +195,13 @@ impl Error {
 
     /// How long the node asked to be left alone, if it did.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.status()?.get_details_retry_info()?.retry_delay
+    }
+
+    /// What came back, if anything did.
+    fn status(&self) -> Option<&Status> {
         match &*self.failure {
-            Failure::Call { status, .. } => status.get_details_retry_info()?.retry_delay,
+            Failure::Call { status, .. } => Some(status),
             Failure::Argument { .. }
             | Failure::Deadline { .. }
             | Failure::Protocol { .. }
@@ -256,52 +212,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.failure {
-            Failure::Argument { text } => f.write_str(text)?,
-            Failure::Call { node, call, status } if is_connect_failure(status) => write!(
-                f,
-                "{call}: no connection to {node} ({}); check the address and that the node runs",
-                status.message()
-            )?,
-            Failure::Call { node, call, status } => match reason_of(status) {
-                Some(reason) => {
-                    write!(
-                        f,
-                        "{call}: {node} refused with {reason}: {}",
-                        status.message()
-                    )?;
-                }
-                None => {
-                    write!(
-                        f,
-                        "{call}: {node} failed with {}: {}",
-                        status.code(),
-                        status.message()
-                    )?;
-                }
-            },
-            Failure::Deadline { node, call, waited } => write!(
-                f,
-                "{call}: {node} did not answer within {} ms; allow a longer deadline, or check \
-                 that the node is well",
-                waited.as_millis()
-            )?,
-            Failure::Protocol {
-                node,
-                call,
-                unexpected: Unexpected { expected, found },
-            } => write!(
-                f,
-                "{call}: {node} answered {found} where {expected} is due; check that it is a \
-                 Tally node that speaks tally.v1"
-            )?,
-            Failure::StreamOver { node } => {
-                write!(
-                    f,
-                    "ingest: the stream to {node} has ended; open another one"
-                )?;
-            }
-        }
+        self.failure.fmt(f)?;
         match self.changes {
             Changes::None => Ok(()),
             Changes::Unknown => f.write_str(
@@ -314,13 +225,7 @@ impl fmt::Display for Error {
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match &*self.failure {
-            Failure::Call { status, .. } => Some(status),
-            Failure::Argument { .. }
-            | Failure::Deadline { .. }
-            | Failure::Protocol { .. }
-            | Failure::StreamOver { .. } => None,
-        }
+        self.status().map(|status| status as _)
     }
 }
 
