@@ -37,11 +37,20 @@ impl Client {
     {
         let Shared { nodes, options } = &*self.shared;
         let deadline = Instant::now() + options.deadline;
+        let mut last_error = None;
         let mut attempts = 0;
         loop {
             let (node, pause) = nodes.choose(Instant::now());
+            if deadline <= Instant::now() + pause {
+                return Err(
+                    last_error.unwrap_or_else(|| Error::backoff(call, pause, options.deadline))
+                );
+            }
             tokio::time::sleep(pause).await;
             let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                continue; // the timer was late, and an attempt would be sent in vain
+            }
             let patience = match effect {
                 Effect::Reads => left.min(options.read_attempt_deadline),
                 Effect::Adds => left,
@@ -64,11 +73,10 @@ impl Client {
             if error.is_retryable() || error.is_indeterminate() {
                 nodes.failed(node, &error, Instant::now());
             }
-            let (_, next_pause) = nodes.choose(Instant::now());
-            let in_time = Instant::now() + next_pause < deadline;
-            if !(error.is_retryable() && attempts < options.attempts_max && in_time) {
+            if !(error.is_retryable() && attempts < options.attempts_max) {
                 return Err(error);
             }
+            last_error = Some(error);
         }
     }
 }

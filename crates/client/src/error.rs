@@ -66,7 +66,9 @@ impl Error {
         self.changes == Changes::None
             && match &*self.failure {
                 Failure::Call { status, .. } => is_transient(status),
-                Failure::Deadline { .. } | Failure::Protocol { .. } => true,
+                Failure::Backoff { .. } | Failure::Deadline { .. } | Failure::Protocol { .. } => {
+                    true
+                }
                 Failure::Argument { .. } | Failure::StreamOver { .. } => false,
             }
     }
@@ -106,11 +108,12 @@ impl Error {
     }
 
     /// A short name to group errors by: the reason, else the kind of failure, such as
-    /// `"CONNECT"`, `"DEADLINE"`, `"PROTOCOL"` or the name of the gRPC code.
+    /// `"CONNECT"`, `"BACKOFF"`, `"DEADLINE"`, `"PROTOCOL"` or the name of the gRPC code.
     #[must_use]
     pub fn label(&self) -> String {
         let kind = match &*self.failure {
             Failure::Argument { .. } => "ARGUMENT",
+            Failure::Backoff { .. } => "BACKOFF",
             Failure::Deadline { .. } => "DEADLINE",
             Failure::Protocol { .. } => "PROTOCOL",
             Failure::StreamOver { .. } => "STREAM_OVER",
@@ -124,6 +127,15 @@ impl Error {
 
     pub(crate) fn argument(text: impl Into<String>) -> Self {
         Self::new(Changes::None, Failure::Argument { text: text.into() })
+    }
+
+    pub(crate) fn backoff(call: &'static str, pause: Duration, deadline: Duration) -> Self {
+        let failure = Failure::Backoff {
+            call,
+            pause,
+            deadline,
+        };
+        Self::new(Changes::None, failure)
     }
 
     pub(crate) fn from_status(
@@ -203,6 +215,7 @@ impl Error {
         match &*self.failure {
             Failure::Call { status, .. } => Some(status),
             Failure::Argument { .. }
+            | Failure::Backoff { .. }
             | Failure::Deadline { .. }
             | Failure::Protocol { .. }
             | Failure::StreamOver { .. } => None,

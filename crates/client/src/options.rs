@@ -57,7 +57,8 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long a call may take, with all its attempts; 10 s by default.
+    /// How long a call may take, with all its attempts and the pauses before them; 10 s by default.
+    /// A call fails at once when no node may be asked before its deadline.
     pub deadline: Duration,
     /// How long one attempt of a read may take before another node is asked; 3 s by default. An
     /// add gets all the time left: to give it up early would only make it indeterminate.

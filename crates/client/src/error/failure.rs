@@ -14,6 +14,12 @@ use super::status::{is_connect_failure, reason_of};
 pub(super) enum Failure {
     /// Refused by the client itself; nothing was sent.
     Argument { text: String },
+    /// No node may be asked before the deadline; nothing was sent.
+    Backoff {
+        call: &'static str,
+        pause: Duration,
+        deadline: Duration,
+    },
     /// The node, or the connection to it, failed the call.
     Call {
         node: String,
@@ -47,6 +53,18 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Argument { text } => f.write_str(text),
+            Self::Backoff {
+                call,
+                pause,
+                deadline,
+            } => write!(
+                f,
+                "{call}: every node has failed and is left alone, the first for another {} ms, \
+                 which the deadline of {} ms does not allow; allow a longer deadline or a shorter \
+                 back-off, or check that the nodes are well",
+                pause.as_millis(),
+                deadline.as_millis()
+            ),
             Self::Call { node, call, status } => fmt_status(f, node, call, status),
             Self::Deadline { node, call, waited } => write!(
                 f,

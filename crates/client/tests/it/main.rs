@@ -4,6 +4,7 @@
 mod answers;
 mod calls;
 mod commands;
+mod deadlines;
 mod fake;
 mod ingest;
 mod load;
