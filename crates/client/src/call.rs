@@ -46,7 +46,7 @@ impl Client {
                     last_error.unwrap_or_else(|| Error::backoff(call, pause, options.deadline))
                 );
             }
-            tokio::time::sleep(pause).await;
+            wait(pause).await;
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 continue; // the timer was late, and an attempt would be sent in vain
@@ -81,6 +81,13 @@ impl Client {
     }
 }
 
+/// Waits, if there is anything to wait for: a timer takes a millisecond even for nothing.
+async fn wait(pause: Duration) {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+}
+
 pub(crate) fn stub(node: &Node) -> Stub {
     CounterServiceClient::new(node.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
@@ -97,5 +104,18 @@ pub(crate) async fn attempt<A>(
         Ok(Ok(answer)) => Ok(answer.into_inner()),
         Ok(Err(status)) => Err(Error::from_status(&node.address, call, effect, status)),
         Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, task::Context};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_is_well_is_asked_without_a_wait() {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(pin!(wait(Duration::ZERO)).poll(&mut context).is_ready());
     }
 }
