@@ -14,7 +14,7 @@ use wire::v1::counter_service_client::CounterServiceClient;
 use crate::{
     Client, Error,
     client::Shared,
-    error::{Effect, Unexpected},
+    error::{Effect, Unexpected, is_expired},
     nodes::Node,
     options::ANSWER_BYTES_MAX,
 };
@@ -102,8 +102,10 @@ pub(crate) async fn attempt<A>(
 ) -> Result<A, Error> {
     match tokio::time::timeout(patience, answer).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => Err(Error::from_status(&node.address, call, effect, status)),
-        Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
+        Ok(Err(status)) if !is_expired(&status) => {
+            Err(Error::from_status(&node.address, call, effect, status))
+        }
+        Ok(Err(_)) | Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
     }
 }
 

@@ -14,6 +14,7 @@ use tonic_types::StatusExt as _;
 
 use self::failure::Failure;
 pub(crate) use self::failure::Unexpected;
+pub(crate) use self::status::is_expired;
 use self::status::{changes_of_failed_add, is_connect_failure, is_transient, reason_of};
 
 /// What a failed call has changed.

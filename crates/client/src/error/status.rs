@@ -13,9 +13,9 @@
 //! `OUT_OF_RANGE` without a reason is no such code: it is also what the transport makes of an
 //! *answer* that is too large.
 
-use std::error;
+use std::{error, iter};
 
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use super::Changes;
@@ -70,12 +70,16 @@ pub(super) fn reason_of(status: &Status) -> Option<String> {
 /// tonic keeps the cause of an error that it made itself: a failure to connect is among the
 /// sources just when the request was never handed to a connection.
 pub(super) fn is_connect_failure(status: &Status) -> bool {
-    let mut source = error::Error::source(status);
-    while let Some(cause) = source {
-        if cause.is::<ConnectError>() {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
+    has_source::<ConnectError>(status)
+}
+
+/// The timer that tonic sets for a request has ended it: the same deadline as the client's own,
+/// and either may come first.
+pub(crate) fn is_expired(status: &Status) -> bool {
+    has_source::<TimeoutExpired>(status)
+}
+
+fn has_source<E: error::Error + 'static>(status: &Status) -> bool {
+    iter::successors(error::Error::source(status), |error| error.source())
+        .any(<dyn error::Error>::is::<E>)
 }

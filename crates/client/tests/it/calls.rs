@@ -272,3 +272,21 @@ async fn a_watch_interval_or_a_token_out_of_bounds_is_not_even_sent() {
     assert!(error.is_invalid(), "{error}");
     assert_eq!(fake.state().calls, 0);
 }
+
+#[tokio::test]
+async fn a_deadline_has_one_name_whichever_timer_comes_first() {
+    let fake = Fake::start().await;
+    let options = Options {
+        deadline: Duration::from_millis(20),
+        backoff_min: Options::DURATION_MIN,
+        backoff_max: Options::DURATION_MIN,
+        ..Options::default()
+    };
+    let client = Client::connect([fake.node()], options).expect("a valid address");
+    for _ in 0..20 {
+        fake.state().faults.push_back(Fault::Hang);
+        let error = client.add("a", 1).await.expect_err("no answer");
+        assert_eq!(error.label(), "DEADLINE", "{error}");
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+}
