@@ -15,7 +15,7 @@ use crate::{
     Client, Error,
     client::Shared,
     error::{Effect, Unexpected, is_expired},
-    nodes::Node,
+    nodes::{Node, Tried},
     options::ANSWER_BYTES_MAX,
 };
 
@@ -37,14 +37,14 @@ impl Client {
     {
         let Shared { nodes, options } = &*self.shared;
         let deadline = Instant::now() + options.deadline;
-        let mut last_error = None;
+        let mut tried = Tried::default();
         let mut attempts = 0;
         loop {
-            let (node, pause) = nodes.choose(Instant::now());
+            let (node, pause) = nodes.choose(Instant::now(), &tried);
             if deadline <= Instant::now() + pause {
-                return Err(
-                    last_error.unwrap_or_else(|| Error::backoff(call, pause, options.deadline))
-                );
+                return Err(tried
+                    .last_error
+                    .unwrap_or_else(|| Error::backoff(call, pause, options.deadline)));
             }
             wait(pause).await;
             let left = deadline.saturating_duration_since(Instant::now());
@@ -52,7 +52,7 @@ impl Client {
                 continue; // the timer was late, and an attempt would be sent in vain
             }
             let patience = match effect {
-                Effect::Reads => left.min(options.read_attempt_deadline),
+                Effect::Reads | Effect::ReadsAfterToken => left.min(options.read_attempt_deadline),
                 Effect::Adds => left,
             };
             let mut request = Request::new(message.clone());
@@ -70,13 +70,11 @@ impl Client {
                 }
                 Err(error) => error,
             };
-            if error.is_retryable() || error.is_indeterminate() {
-                nodes.failed(node, &error, Instant::now());
-            }
+            nodes.failed(node, &error, Instant::now());
             if !(error.is_retryable() && attempts < options.attempts_max) {
                 return Err(error);
             }
-            last_error = Some(error);
+            nodes.failed_here(node, error, &mut tried, Instant::now());
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     arguments::{check_amount, check_batch, check_bytes, check_name, check_token},
     call::{attempt, stub},
     error::{Effect, Unexpected},
-    nodes::Nodes,
+    nodes::{Nodes, Tried},
 };
 
 /// The clients of several nodes in one: prefers the first that is well, and goes to the next
@@ -187,7 +187,9 @@ impl Client {
     /// Reads a counter, and waits until the node that answers knows of the add behind `token`.
     ///
     /// # Errors
-    /// See [`Error`]; [`Error::is_retryable`] when the add did not arrive before the deadline.
+    /// See [`Error`]; [`Error::is_retryable`] when the add did not arrive before the deadline. A
+    /// node is waited for no longer than
+    /// [`read_attempt_deadline`](Options::read_attempt_deadline), and then the next one is asked.
     pub async fn get_after(&self, counter: &str, token: &Token) -> Result<CounterValue, Error> {
         let mut values = self.batch_get_after([counter], token).await?;
         Ok(values
@@ -219,7 +221,7 @@ impl Client {
     /// `token`.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// As for [`Client::get_after`].
     pub async fn batch_get_after<N: Into<String>>(
         &self,
         counters: impl IntoIterator<Item = N>,
@@ -231,6 +233,11 @@ impl Client {
             .iter()
             .try_for_each(|counter| check_name(counter))?;
         check_token(token)?;
+        let effect = if token.as_bytes().is_empty() {
+            Effect::Reads
+        } else {
+            Effect::ReadsAfterToken
+        };
         let (asked, token) = (counters.len(), token.as_bytes().to_vec());
         if asked == 1 {
             let message = GetRequest {
@@ -240,7 +247,7 @@ impl Client {
             return self
                 .call(
                     "get",
-                    Effect::Reads,
+                    effect,
                     message,
                     |mut stub, request| async move { stub.get(request).await },
                     |answer| accept_values(1, answer.counter.into_iter().collect()),
@@ -251,7 +258,7 @@ impl Client {
         check_bytes(&message)?;
         self.call(
             "batch get",
-            Effect::Reads,
+            effect,
             message,
             |mut stub, request| async move { stub.batch_get(request).await },
             |answer| accept_values(asked, answer.counters),
@@ -280,7 +287,12 @@ impl Client {
     /// first use of the stream.
     pub fn ingest(&self, options: &IngestOptions) -> Result<Ingest, Error> {
         let node = match options.node {
-            None => self.shared.nodes.choose(Instant::now()).0,
+            None => {
+                self.shared
+                    .nodes
+                    .choose(Instant::now(), &Tried::default())
+                    .0
+            }
             Some(place) => self.shared.nodes.all().get(place).ok_or_else(|| {
                 Error::argument(format!(
                     "there is no node {place}; this client has {}, counted from 0",

@@ -15,7 +15,9 @@ use tonic_types::StatusExt as _;
 use self::failure::Failure;
 pub(crate) use self::failure::Unexpected;
 pub(crate) use self::status::is_expired;
-use self::status::{changes_of_failed_add, is_connect_failure, is_transient, reason_of};
+use self::status::{
+    changes_of_failed_add, is_connect_failure, is_timeout, is_transient, reason_of,
+};
 
 /// What a failed call has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(crate) enum Changes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Reads,
+    /// Reads once the node knows of the add behind a token.
+    ReadsAfterToken,
     Adds,
 }
 
@@ -37,7 +41,7 @@ impl Effect {
     /// What a call may have changed that failed without being refused.
     fn unless_refused(self) -> Changes {
         match self {
-            Self::Reads => Changes::None,
+            Self::Reads | Self::ReadsAfterToken => Changes::None,
             Self::Adds => Changes::Unknown,
         }
     }
@@ -146,12 +150,13 @@ impl Error {
         status: Status,
     ) -> Self {
         let changes = match effect {
-            Effect::Reads => Changes::None,
+            Effect::Reads | Effect::ReadsAfterToken => Changes::None,
             Effect::Adds => changes_of_failed_add(&status),
         };
         let failure = Failure::Call {
             node: node.to_owned(),
             call,
+            effect,
             status,
         };
         Self::new(changes, failure)
@@ -166,6 +171,7 @@ impl Error {
         let failure = Failure::Deadline {
             node: node.to_owned(),
             call,
+            effect,
             waited,
         };
         Self::new(effect.unless_refused(), failure)
@@ -204,6 +210,26 @@ impl Error {
 
     pub(crate) fn changes(&self) -> Changes {
         self.changes
+    }
+
+    /// A read gave up waiting for the add behind its token. The node may be well: it only does not
+    /// know of the add yet.
+    pub(crate) fn is_wait_for_token(&self) -> bool {
+        match &*self.failure {
+            Failure::Call { effect, status, .. } => {
+                *effect == Effect::ReadsAfterToken && is_timeout(status)
+            }
+            Failure::Deadline { effect, .. } => *effect == Effect::ReadsAfterToken,
+            Failure::Argument { .. }
+            | Failure::Backoff { .. }
+            | Failure::Protocol { .. }
+            | Failure::StreamOver { .. } => false,
+        }
+    }
+
+    /// The node failed, so that other calls had better ask another one.
+    pub(crate) fn speaks_against_node(&self) -> bool {
+        (self.is_retryable() || self.is_indeterminate()) && !self.is_wait_for_token()
     }
 
     /// How long the node asked to be left alone, if it did.

@@ -7,7 +7,10 @@ use std::{fmt, time::Duration};
 
 use tonic::Status;
 
-use super::status::{is_connect_failure, reason_of};
+use super::{
+    Effect,
+    status::{is_connect_failure, reason_of},
+};
 
 /// What went wrong.
 #[derive(Debug)]
@@ -24,12 +27,14 @@ pub(super) enum Failure {
     Call {
         node: String,
         call: &'static str,
+        effect: Effect,
         status: Status,
     },
     /// No answer in time.
     Deadline {
         node: String,
         call: &'static str,
+        effect: Effect,
         waited: Duration,
     },
     /// The node answered what `tally.v1` does not allow.
@@ -65,13 +70,26 @@ impl fmt::Display for Failure {
                 pause.as_millis(),
                 deadline.as_millis()
             ),
-            Self::Call { node, call, status } => fmt_status(f, node, call, status),
-            Self::Deadline { node, call, waited } => write!(
-                f,
-                "{call}: {node} did not answer within {} ms; allow a longer deadline, or check \
-                 that the node is well",
-                waited.as_millis()
-            ),
+            Self::Call {
+                node, call, status, ..
+            } => fmt_status(f, node, call, status),
+            Self::Deadline {
+                node,
+                call,
+                effect,
+                waited,
+            } => {
+                let missing = match effect {
+                    Effect::Reads | Effect::Adds => "answer",
+                    Effect::ReadsAfterToken => "learn of the token's add",
+                };
+                let waited_ms = waited.as_millis();
+                write!(
+                    f,
+                    "{call}: {node} did not {missing} within {waited_ms} ms; allow a longer \
+                     deadline, or check that the nodes are well"
+                )
+            }
             Self::Protocol {
                 node,
                 call,

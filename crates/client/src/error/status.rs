@@ -79,6 +79,16 @@ pub(crate) fn is_expired(status: &Status) -> bool {
     has_source::<TimeoutExpired>(status)
 }
 
+/// The node says that the time for the call is up. A tonic server says so with CANCELLED; a
+/// connection that broke can be reported with it too, and then has a source.
+pub(super) fn is_timeout(status: &Status) -> bool {
+    match reason_of(status) {
+        Some(reason) => reason == "TOKEN_NOT_COVERED",
+        None if status.code() == Code::Cancelled => error::Error::source(status).is_none(),
+        None => status.code() == Code::DeadlineExceeded,
+    }
+}
+
 fn has_source<E: error::Error + 'static>(status: &Status) -> bool {
     iter::successors(error::Error::source(status), |error| error.source())
         .any(<dyn error::Error>::is::<E>)

@@ -6,5 +6,6 @@ mod calls;
 mod commands;
 mod deadlines;
 mod fake;
+mod health;
 mod ingest;
 mod load;
