@@ -127,10 +127,15 @@ impl Health {
 
     /// Leaves the node alone, for at least as long as it asked for (within bounds).
     fn fail(&mut self, backoff: Backoff, asked: Duration, now: Instant) {
+        if !self.pause(now).is_zero() {
+            return; // this call was under way when the node failed, and tells nothing new
+        }
         let doubled = 2_u32.saturating_pow(self.failures_in_a_row);
         let longest = backoff.min.saturating_mul(doubled).min(backoff.max);
         let own = longest.mul_f64(rand::random_range(0.5..=1.0));
-        let asked = asked.min(backoff.max);
+        let asked = asked
+            .min(backoff.max)
+            .mul_f64(rand::random_range(1.0..=1.5));
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.left_alone_until = Some(now + own.max(asked));
     }
@@ -179,7 +184,8 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Status;
+    use tonic::{Code, Status};
+    use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
     use crate::error::Effect;
@@ -206,7 +212,7 @@ mod tests {
 
     #[tokio::test]
     async fn pauses_double_with_jitter_up_to_the_bound_and_a_success_ends_them() {
-        let (nodes, now) = (nodes(), Instant::now());
+        let (nodes, mut now) = (nodes(), Instant::now());
         let node = &nodes.all()[0];
         let Backoff { min, max } = nodes.backoff;
         for failures in 0..40 {
@@ -217,8 +223,48 @@ mod tests {
                 longest / 2 <= pause && pause <= longest,
                 "{failures}: {pause:?}"
             );
+            now += pause;
         }
+        nodes.failed(node, &failure(), now);
         node.succeeded();
         assert_eq!(node.pause(now), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn failures_of_one_moment_count_once() {
+        let (nodes, now) = (nodes(), Instant::now());
+        let node = &nodes.all()[0];
+        for _ in 0..16 {
+            nodes.failed(node, &failure(), now); // calls that one broken connection carried
+        }
+        assert!(
+            node.pause(now) <= nodes.backoff.min,
+            "{:?}",
+            node.pause(now)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_a_node_asks_for_is_kept_and_differs_from_client_to_client() {
+        let asked = Duration::from_secs(1);
+        let details = ErrorDetails::with_retry_info(Some(asked));
+        let status = Status::with_error_details(Code::Unavailable, "no", details);
+        let error = Error::from_status("a:1", "get", Effect::Reads, status);
+        let now = Instant::now();
+        let pauses: Vec<_> = (0..10)
+            .map(|_| {
+                let nodes = nodes();
+                let node = &nodes.all()[0];
+                nodes.failed(node, &error, now);
+                node.pause(now)
+            })
+            .collect();
+        assert!(
+            pauses
+                .iter()
+                .all(|pause| (asked..=asked * 3 / 2).contains(pause)),
+            "{pauses:?}"
+        );
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
     }
 }

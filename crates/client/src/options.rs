@@ -68,10 +68,12 @@ pub struct Options {
     /// Attempts of one call, at most, the first included; 8 by default, and never less than 1.
     pub attempts_max: u32,
     /// How long a node is left alone after its first failure; 50 ms by default. Every further
-    /// failure in a row doubles it. The real pause is random between half of it and all of it,
-    /// so that many clients do not come back at the same moment.
+    /// failure in a row doubles it, and calls that were under way together fail together: that
+    /// counts once. The real pause is random between half of it and all of it, so that many
+    /// clients do not come back at the same moment.
     pub backoff_min: Duration,
-    /// The longest such pause; 2 s by default.
+    /// The longest such pause; 2 s by default. A node that asks for a pause itself gets it, up to
+    /// this bound, and up to half of it again at random.
     pub backoff_max: Duration,
     /// How often an idle or silent connection is probed, and how long the answer may take; 5 s by
     /// default. A node that vanished without a word is noticed after twice this time.
