@@ -158,6 +158,7 @@ impl Node {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(options.keep_alive)
             .keep_alive_timeout(options.keep_alive)
+            .keep_alive_while_idle(true)
             .connect_lazy();
         Ok(Self {
             address,

@@ -76,7 +76,8 @@ pub struct Options {
     /// this bound, and up to half of it again at random.
     pub backoff_max: Duration,
     /// How often an idle or silent connection is probed, and how long the answer may take; 5 s by
-    /// default. A node that vanished without a word is noticed after twice this time.
+    /// default. A node that vanished without a word is noticed after twice this time, so that an
+    /// add after a pause is not sent on a connection that died in it.
     pub keep_alive: Duration,
 }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 use tally_client::{Client, Options, Token};
 use tonic::{Code, Status};
 
-use crate::fake::{Fake, Fault, Flaw, refusal};
+use crate::{
+    fake::{Fake, Fault, Flaw, refusal},
+    network::Relay,
+};
 
 /// Long enough that a node that failed is not asked again during a test.
 const BACKOFF: Duration = Duration::from_mins(1);
@@ -93,4 +96,21 @@ async fn a_node_that_breaks_the_protocol_is_left_alone() {
         assert_eq!(values.expect("the second node answers").len(), 2);
     }
     assert_eq!((strange.state().calls, well.state().calls), (1, 2));
+}
+
+#[tokio::test]
+async fn a_connection_that_died_while_idle_costs_no_add_its_answer() {
+    let fake = Fake::start().await;
+    let relay = Relay::start(fake.address).await;
+    let options = Options {
+        keep_alive: Duration::from_millis(100),
+        deadline: Duration::from_secs(5),
+        ..Options::default()
+    };
+    let client = Client::connect([relay.address.to_string()], options).expect("a valid address");
+    client.add("a", 1).await.expect("the connection is new");
+    relay.cut();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.add("a", 1).await.expect("a new connection is made");
+    assert_eq!(fake.value("a"), 2);
 }

@@ -9,3 +9,4 @@ mod fake;
 mod health;
 mod ingest;
 mod load;
+mod network;
