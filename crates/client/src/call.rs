@@ -22,6 +22,17 @@ use crate::{
 pub(crate) type Stub = CounterServiceClient<Channel>;
 
 impl Client {
+    /// The node at a place in the caller's list.
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        &self.shared.nodes.all()[index]
+    }
+
+    /// Leaves a node alone after a failure that speaks against it.
+    pub(crate) fn failed(&self, node: usize, error: &Error) {
+        let nodes = &self.shared.nodes;
+        nodes.failed(self.node(node), error, Instant::now());
+    }
+
     /// One call with its retries. `accept` makes a value of a node's answer, or says what is
     /// wrong with it.
     pub(crate) async fn call<Q: Clone, A, V, F>(

@@ -17,7 +17,7 @@ use wire::v1::{
 use crate::{
     CounterValue, Error, Ingest, IngestOptions, List, NodeStatus, Options, Token, Watch,
     arguments::{check_amount, check_batch, check_bytes, check_name, check_token},
-    call::{attempt, stub},
+    call::attempt,
     error::{Effect, Unexpected},
     nodes::{Nodes, Tried},
 };
@@ -280,7 +280,8 @@ impl Client {
         Watch::new(self.clone(), counter.to_owned(), interval_min)
     }
 
-    /// Opens a stream for adds at millions a second, to one node.
+    /// Opens a stream for adds at millions a second, to one node. A stream that fails speaks
+    /// against its node as a call does, so the next one goes to another node.
     ///
     /// # Errors
     /// [`Error::is_invalid`] when an option is out of bounds. A failure to connect shows at the
@@ -300,7 +301,7 @@ impl Client {
                 ))
             })?,
         };
-        Ingest::open(node.address.clone(), stub(node), options)
+        Ingest::open(self.clone(), node.index, options)
     }
 
     /// What each node says of itself, in the order of the nodes. Each is asked once, on its own.

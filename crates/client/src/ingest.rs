@@ -19,9 +19,8 @@ use wire::v1::IngestRequest;
 
 use self::link::Link;
 use crate::{
-    DICTIONARY_NAMES_MAX, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX,
+    Client, DICTIONARY_NAMES_MAX, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX,
     arguments::{check_amount, check_name},
-    call::Stub,
     options::INTRODUCED_BYTES_MAX,
 };
 
@@ -73,7 +72,11 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn open(node: String, stub: Stub, options: &IngestOptions) -> Result<Self, Error> {
+    pub(crate) fn open(
+        client: Client,
+        node: usize,
+        options: &IngestOptions,
+    ) -> Result<Self, Error> {
         let IngestOptions {
             in_flight_max,
             entries_max,
@@ -86,7 +89,7 @@ impl Ingest {
         )?;
         check_option("entries_max", entries_max, MESSAGE_AMOUNTS_MAX)?;
         Ok(Self {
-            link: Link::open(node, stub, in_flight_max),
+            link: Link::open(client, node, in_flight_max),
             in_flight_max,
             entries_max,
             dictionary: HashMap::new(),
@@ -99,7 +102,7 @@ impl Ingest {
     /// The node that this stream goes to.
     #[must_use]
     pub fn node(&self) -> &str {
-        self.link.node()
+        &self.link.node().address
     }
 
     /// Adds 1 to a counter. The add is sent with others: when a message is full, or at

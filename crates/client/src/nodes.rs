@@ -23,7 +23,7 @@ pub(crate) struct Node {
     pub(crate) address: String,
     pub(crate) channel: Channel,
     /// The place in the caller's list.
-    index: usize,
+    pub(crate) index: usize,
     health: Mutex<Health>,
 }
 

@@ -15,13 +15,16 @@ use wire::v1::{IngestRequest, IngestResponse};
 
 use super::Outcome;
 use crate::{
-    Error,
-    call::Stub,
+    Client, Error,
+    call::stub,
     error::{Changes, Effect, Unexpected},
+    nodes::Node,
 };
 
 pub(super) struct Link {
-    node: String,
+    client: Client,
+    /// The node's place in the client's list.
+    node: usize,
     messages: mpsc::Sender<IngestRequest>,
     answers: Answers,
     sent: u64,
@@ -41,10 +44,12 @@ enum Answers {
 impl Link {
     /// Starts a stream. At most `in_flight_max` messages may be on their way: the owner sees to
     /// it, and so sending never waits.
-    pub(super) fn open(node: String, mut stub: Stub, in_flight_max: usize) -> Self {
+    pub(super) fn open(client: Client, node: usize, in_flight_max: usize) -> Self {
         let (messages, receiver) = mpsc::channel(in_flight_max);
+        let mut stub = stub(client.node(node));
         let opening = Box::pin(async move { stub.ingest(ReceiverStream::new(receiver)).await });
         Self {
+            client,
             node,
             messages,
             answers: Answers::Opening(opening),
@@ -54,8 +59,8 @@ impl Link {
         }
     }
 
-    pub(super) fn node(&self) -> &str {
-        &self.node
+    pub(super) fn node(&self) -> &Node {
+        self.client.node(self.node)
     }
 
     pub(super) fn sent(&self) -> u64 {
@@ -116,7 +121,7 @@ impl Link {
     /// Takes one step: the stream opens, or an acknowledgement is read.
     fn poll_answer(&mut self, context: &mut std::task::Context<'_>) -> Poll<Result<(), Error>> {
         if let Some(changes) = self.ended {
-            return Poll::Ready(Err(Error::stream_over(&self.node, changes)));
+            return Poll::Ready(Err(Error::stream_over(&self.node().address, changes)));
         }
         let answer = match &mut self.answers {
             Answers::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
@@ -143,16 +148,17 @@ impl Link {
                 expected: format!("an acknowledgement of at most {}", self.sent),
                 found: sequence.to_string(),
             };
-            let error = Error::unexpected(&self.node, "ingest", Effect::Adds, unexpected);
+            let error = Error::unexpected(&self.node().address, "ingest", Effect::Adds, unexpected);
             return Err(self.end(error));
         }
         self.acknowledged = self.acknowledged.max(sequence);
+        self.node().succeeded();
         Ok(())
     }
 
     fn end_with(&mut self, status: Status) -> Error {
         self.end(Error::from_status(
-            &self.node,
+            &self.node().address,
             "ingest",
             Effect::Adds,
             status,
@@ -160,6 +166,7 @@ impl Link {
     }
 
     fn end(&mut self, error: Error) -> Error {
+        self.client.failed(self.node, &error);
         // With nothing on its way there is nothing to be in doubt of.
         let changes = if self.in_flight() == 0 {
             Changes::None

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tally_client::{Client, Options, Token};
+use tally_client::{Client, IngestOptions, Options, Token};
 use tonic::{Code, Status};
 
 use crate::{
-    fake::{Fake, Fault, Flaw, refusal},
+    fake::{Fake, Fault, Flaw, Stream, refusal},
     network::Relay,
 };
 
@@ -22,6 +22,76 @@ fn client(nodes: &[&Fake]) -> Client {
         ..Options::default()
     };
     Client::connect(nodes.iter().map(|fake| fake.node()), options).expect("valid addresses")
+}
+
+/// Sends one message on a stream of its own, to the node that the client prefers now.
+async fn ingest_one(client: &Client) -> Result<(), tally_client::Error> {
+    let mut stream = client.ingest(&IngestOptions::default())?;
+    stream.add("a").await?;
+    stream.flush().await
+}
+
+fn preferred(client: &Client) -> String {
+    let stream = client
+        .ingest(&IngestOptions::default())
+        .expect("valid options");
+    stream.node().to_owned()
+}
+
+#[tokio::test]
+async fn a_node_on_which_an_ingest_stream_broke_is_left_alone() {
+    let (broken, well) = (Fake::start().await, Fake::start().await);
+    broken.state().stream = Stream::BreaksAfter(1);
+    let client = client(&[&broken, &well]);
+    ingest_one(&client).await.expect_err("the stream breaks");
+    assert_eq!(preferred(&client), well.node());
+    client.add("a", 1).await.expect("the second node takes it");
+    assert_eq!((broken.state().calls, well.state().calls), (0, 1));
+}
+
+#[tokio::test]
+async fn a_node_that_ingest_cannot_reach_is_left_alone() {
+    let (gone, well) = (Fake::start().await, Fake::start().await);
+    let client = client(&[&gone, &well]);
+    drop(gone);
+    ingest_one(&client).await.expect_err("nobody is there");
+    assert_eq!(preferred(&client), well.node());
+}
+
+#[tokio::test]
+async fn a_node_that_acknowledges_an_ingest_message_is_well() {
+    let (node, other) = (Fake::start().await, Fake::start().await);
+    let options = Options {
+        backoff_min: Duration::from_millis(1),
+        backoff_max: BACKOFF,
+        ..Options::default()
+    };
+    let client = Client::connect([node.node(), other.node()], options).expect("two nodes");
+    // Were its failures counted in a row, the node would be left alone for seconds.
+    for _ in 0..12 {
+        node.state().stream = Stream::BreaksAfter(2);
+        let mut stream = client
+            .ingest(&IngestOptions {
+                node: Some(0),
+                ..IngestOptions::default()
+            })
+            .expect("valid options");
+        stream.add("a").await.expect("sent");
+        stream.flush().await.expect("acknowledged");
+        stream.add("a").await.expect("sent");
+        stream.flush().await.expect_err("the stream breaks");
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(preferred(&client), node.node());
+}
+
+#[tokio::test]
+async fn a_message_that_is_wrong_does_not_speak_against_its_node() {
+    let (node, other) = (Fake::start().await, Fake::start().await);
+    node.state().stream = Stream::RefusesAt(1);
+    let client = client(&[&node, &other]);
+    ingest_one(&client).await.expect_err("refused by name");
+    assert_eq!(preferred(&client), node.node());
 }
 
 #[tokio::test]
