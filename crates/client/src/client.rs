@@ -280,28 +280,45 @@ impl Client {
         Watch::new(self.clone(), counter.to_owned(), interval_min)
     }
 
-    /// Opens a stream for adds at millions a second, to one node. A stream that fails speaks
-    /// against its node as a call does, so the next one goes to another node.
+    /// Opens a stream for adds at millions a second, to one node. Every message of it has the
+    /// client's [`deadline`](Options::deadline); see [`Ingest`].
+    ///
+    /// A stream that fails speaks against its node as a call does, so the next one goes to another
+    /// node. Where all are left alone, the stream opens when the first may be asked again.
     ///
     /// # Errors
-    /// [`Error::is_invalid`] when an option is out of bounds. A failure to connect shows at the
-    /// first use of the stream.
+    /// [`Error::is_invalid`] when an option is out of bounds; [`Error::is_retryable`] when no node
+    /// may be asked before the deadline. A failure to connect shows at the first use of the stream.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+    /// use tally_client::IngestOptions;
+    ///
+    /// let mut stream = client.ingest(&IngestOptions { in_flight_max: 4, ..Default::default() })?;
+    /// stream.add("likes/post-1").await?;
+    /// stream.finish().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ingest(&self, options: &IngestOptions) -> Result<Ingest, Error> {
-        let node = match options.node {
-            None => {
-                self.shared
-                    .nodes
-                    .choose(Instant::now(), &Tried::default())
-                    .0
+        let (nodes, now) = (&self.shared.nodes, Instant::now());
+        let (node, pause) = match options.node {
+            None => nodes.choose(now, &Tried::default()),
+            Some(place) => {
+                let node = nodes.all().get(place).ok_or_else(|| {
+                    Error::argument(format!(
+                        "there is no node {place}; this client has {}, counted from 0",
+                        nodes.all().len()
+                    ))
+                })?;
+                (node, node.pause(now))
             }
-            Some(place) => self.shared.nodes.all().get(place).ok_or_else(|| {
-                Error::argument(format!(
-                    "there is no node {place}; this client has {}, counted from 0",
-                    self.nodes().count()
-                ))
-            })?,
         };
-        Ingest::open(self.clone(), node.index, options)
+        let deadline = self.shared.options.deadline;
+        if deadline <= pause {
+            return Err(Error::backoff("ingest", pause, deadline));
+        }
+        Ingest::open(self.clone(), node.index, now + pause, options)
     }
 
     /// What each node says of itself, in the order of the nodes. Each is asked once, on its own.

@@ -58,7 +58,8 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How long a call may take, with all its attempts and the pauses before them; 10 s by default.
-    /// A call fails at once when no node may be asked before its deadline.
+    /// A call fails at once when no node may be asked before its deadline. On an ingest stream it is
+    /// how long a message may stay without an acknowledgement; see [`Ingest`](crate::Ingest).
     pub deadline: Duration,
     /// How long one attempt of a read may take before another node is asked; 3 s by default. An
     /// add gets all the time left: to give it up early would only make it indeterminate.
@@ -135,7 +136,9 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub struct IngestOptions {
     /// Messages sent and not yet acknowledged, at most; 16 by default, 1 to 1,024. It bounds both
-    /// the memory in use and how much can become indeterminate when the connection breaks.
+    /// the memory in use and how much can become indeterminate when the connection breaks. A large
+    /// window on a slow connection wants a long [`deadline`](Options::deadline): a message waits
+    /// for all before it.
     pub in_flight_max: usize,
     /// Entries that [`Ingest::add`](crate::Ingest::add) collects into one message; 4,000 by
     /// default, 1 to [`MESSAGE_AMOUNTS_MAX`].

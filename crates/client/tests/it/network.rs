@@ -1,4 +1,4 @@
-//! Networks that misbehave: a cable that is pulled without a word.
+//! Networks that misbehave: a host that never answers, and a cable that is pulled without a word.
 
 use std::net::SocketAddr;
 
@@ -8,6 +8,35 @@ use tokio::{
     sync::watch,
     task::{AbortHandle, JoinSet},
 };
+
+/// Accepts connections, and never says anything on them.
+pub struct BlackHole {
+    pub address: SocketAddr,
+    server: AbortHandle,
+}
+
+impl BlackHole {
+    /// Starts one on a port of its own.
+    pub async fn start() -> Self {
+        let (listener, address) = listen().await;
+        let server = tokio::spawn(async move {
+            let mut connections = Vec::new();
+            loop {
+                connections.push(listener.accept().await);
+            }
+        });
+        Self {
+            address,
+            server: server.abort_handle(),
+        }
+    }
+}
+
+impl Drop for BlackHole {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
 
 /// Passes connections on to a server, until they are cut.
 pub struct Relay {
