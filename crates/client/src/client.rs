@@ -1,41 +1,37 @@
-//! Single calls: the retry loop, and one short method for each call.
+//! The client: one short method for each call, and where lists, watches and streams begin.
 //!
-//! The loop is the same for all; what differs is whether a failure may be repeated, and that
-//! is decided by [`Error::is_retryable`], which knows reads from adds.
+//! Here arguments are checked and answers become the crate's own types; how a call finds its node
+//! and is retried is in `call`.
 
 use std::{
     fmt,
-    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tonic::{Request, Response, Status, transport::Channel};
 use wire::v1::{
     AddRequest, BatchAddItem, BatchAddRequest, BatchGetRequest, GetRequest, GetStatusRequest,
-    cluster_service_client::ClusterServiceClient, counter_service_client::CounterServiceClient,
+    cluster_service_client::ClusterServiceClient,
 };
 
 use crate::{
     CounterValue, Error, Ingest, IngestOptions, List, NodeStatus, Options, Token, Watch,
-    arguments::{check_amount, check_batch, check_name},
-    error::Effect,
-    nodes::{Node, Nodes},
-    options::ANSWER_BYTES_MAX,
+    arguments::{check_amount, check_batch, check_bytes, check_name, check_token},
+    call::attempt,
+    error::{Effect, Unexpected},
+    nodes::{Nodes, Tried},
 };
-
-pub(crate) type Stub = CounterServiceClient<Channel>;
 
 /// The clients of several nodes in one: prefers the first that is well, and goes to the next
 /// when one fails. Cheap to clone; clones share connections and what is known of the nodes.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
-    nodes: Nodes,
-    options: Options,
+pub(crate) struct Shared {
+    pub(crate) nodes: Nodes,
+    pub(crate) options: Options,
 }
 
 /// One add of a batch.
@@ -72,7 +68,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::is_invalid`] when there are no nodes, more than
-    /// [`NODES_MAX`](crate::NODES_MAX), or an address is malformed.
+    /// [`NODES_MAX`](crate::NODES_MAX), an address is malformed, or an option is out of bounds.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -88,6 +84,7 @@ impl Client {
         nodes: impl IntoIterator<Item = N>,
         options: Options,
     ) -> Result<Self, Error> {
+        options.check()?;
         let nodes = Nodes::new(nodes.into_iter().map(Into::into).collect(), &options)?;
         Ok(Self {
             shared: Arc::new(Shared { nodes, options }),
@@ -123,18 +120,18 @@ impl Client {
             counter: counter.to_owned(),
             amount,
         };
-        let answer = self
-            .call(
-                "add",
-                Effect::Adds,
-                message,
-                |mut stub, request| async move { stub.add(request).await },
-            )
-            .await?;
-        Ok(Token::from_bytes(answer.token))
+        self.call(
+            "add",
+            Effect::Adds,
+            message,
+            |mut stub, request| async move { stub.add(request).await },
+            |answer| Ok(Token::from_bytes(answer.token)),
+        )
+        .await
     }
 
-    /// Adds to several counters: 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) items.
+    /// Adds to several counters: 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) items, together
+    /// at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX).
     ///
     /// # Errors
     /// As for [`Client::add`].
@@ -160,15 +157,16 @@ impl Client {
             })
             .collect::<Result<Vec<_>, Error>>()?;
         check_batch(items.len())?;
-        let answer = self
-            .call(
-                "batch add",
-                Effect::Adds,
-                BatchAddRequest { items },
-                |mut stub, request| async move { stub.batch_add(request).await },
-            )
-            .await?;
-        Ok(Token::from_bytes(answer.token))
+        let message = BatchAddRequest { items };
+        check_bytes(&message)?;
+        self.call(
+            "batch add",
+            Effect::Adds,
+            message,
+            |mut stub, request| async move { stub.batch_add(request).await },
+            |answer| Ok(Token::from_bytes(answer.token)),
+        )
+        .await
     }
 
     /// Reads a counter, as the node that answers knows it. Never waits for another node.
@@ -189,7 +187,9 @@ impl Client {
     /// Reads a counter, and waits until the node that answers knows of the add behind `token`.
     ///
     /// # Errors
-    /// See [`Error`]; [`Error::is_retryable`] when the add did not arrive before the deadline.
+    /// See [`Error`]; [`Error::is_retryable`] when the add did not arrive before the deadline. A
+    /// node is waited for no longer than
+    /// [`read_attempt_deadline`](Options::read_attempt_deadline), and then the next one is asked.
     pub async fn get_after(&self, counter: &str, token: &Token) -> Result<CounterValue, Error> {
         let mut values = self.batch_get_after([counter], token).await?;
         Ok(values
@@ -197,8 +197,9 @@ impl Client {
             .expect("batch_get_after gives one value for each name"))
     }
 
-    /// Reads 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) counters; the values are in the order
-    /// of the names, and were read one after the other, not at one instant.
+    /// Reads 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) counters, whose names have together
+    /// at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX); the values are in the order of the
+    /// names, and were read one after the other, not at one instant.
     ///
     /// # Errors
     /// See [`Error`].
@@ -220,7 +221,7 @@ impl Client {
     /// `token`.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// As for [`Client::get_after`].
     pub async fn batch_get_after<N: Into<String>>(
         &self,
         counters: impl IntoIterator<Item = N>,
@@ -231,40 +232,38 @@ impl Client {
         counters
             .iter()
             .try_for_each(|counter| check_name(counter))?;
+        check_token(token)?;
+        let effect = if token.as_bytes().is_empty() {
+            Effect::Reads
+        } else {
+            Effect::ReadsAfterToken
+        };
         let (asked, token) = (counters.len(), token.as_bytes().to_vec());
-        let values = if asked == 1 {
+        if asked == 1 {
             let message = GetRequest {
                 counter: counters.remove(0),
                 token,
             };
-            self.call(
-                "get",
-                Effect::Reads,
-                message,
-                |mut stub, request| async move { stub.get(request).await },
-            )
-            .await?
-            .counter
-            .into_iter()
-            .collect()
-        } else {
-            let message = BatchGetRequest { counters, token };
-            self.call(
-                "batch get",
-                Effect::Reads,
-                message,
-                |mut stub, request| async move { stub.batch_get(request).await },
-            )
-            .await?
-            .counters
-        };
-        if values.len() != asked {
-            return Err(Error::argument(format!(
-                "the node answered {} counters of {asked}; it does not speak tally.v1",
-                values.len()
-            )));
+            return self
+                .call(
+                    "get",
+                    effect,
+                    message,
+                    |mut stub, request| async move { stub.get(request).await },
+                    |answer| accept_values(1, answer.counter.into_iter().collect()),
+                )
+                .await;
         }
-        Ok(values.into_iter().map(CounterValue::from).collect())
+        let message = BatchGetRequest { counters, token };
+        check_bytes(&message)?;
+        self.call(
+            "batch get",
+            effect,
+            message,
+            |mut stub, request| async move { stub.batch_get(request).await },
+            |answer| accept_values(asked, answer.counters),
+        )
+        .await
     }
 
     /// Lists the counters whose names begin with `prefix` (empty: all), in the order of their
@@ -281,22 +280,45 @@ impl Client {
         Watch::new(self.clone(), counter.to_owned(), interval_min)
     }
 
-    /// Opens a stream for adds at millions a second, to one node.
+    /// Opens a stream for adds at millions a second, to one node. Every message of it has the
+    /// client's [`deadline`](Options::deadline); see [`Ingest`].
+    ///
+    /// A stream that fails speaks against its node as a call does, so the next one goes to another
+    /// node. Where all are left alone, the stream opens when the first may be asked again.
     ///
     /// # Errors
-    /// [`Error::is_invalid`] when an option is out of bounds. A failure to connect shows at the
-    /// first use of the stream.
+    /// [`Error::is_invalid`] when an option is out of bounds; [`Error::is_retryable`] when no node
+    /// may be asked before the deadline. A failure to connect shows at the first use of the stream.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+    /// use tally_client::IngestOptions;
+    ///
+    /// let mut stream = client.ingest(&IngestOptions { in_flight_max: 4, ..Default::default() })?;
+    /// stream.add("likes/post-1").await?;
+    /// stream.finish().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ingest(&self, options: &IngestOptions) -> Result<Ingest, Error> {
-        let node = match options.node {
-            None => self.shared.nodes.choose(Instant::now()).0,
-            Some(place) => self.shared.nodes.all().get(place).ok_or_else(|| {
-                Error::argument(format!(
-                    "there is no node {place}; this client has {}, counted from 0",
-                    self.nodes().count()
-                ))
-            })?,
+        let (nodes, now) = (&self.shared.nodes, Instant::now());
+        let (node, pause) = match options.node {
+            None => nodes.choose(now, &Tried::default()),
+            Some(place) => {
+                let node = nodes.all().get(place).ok_or_else(|| {
+                    Error::argument(format!(
+                        "there is no node {place}; this client has {}, counted from 0",
+                        nodes.all().len()
+                    ))
+                })?;
+                (node, node.pause(now))
+            }
         };
-        Ingest::open(node.address.clone(), stub(node), options)
+        let deadline = self.shared.options.deadline;
+        if deadline <= pause {
+            return Err(Error::backoff("ingest", pause, deadline));
+        }
+        Ingest::open(self.clone(), node.index, now + pause, options)
     }
 
     /// What each node says of itself, in the order of the nodes. Each is asked once, on its own.
@@ -320,50 +342,6 @@ impl Client {
         }
         answers
     }
-
-    /// One call with its retries; see the head of this file.
-    pub(crate) async fn call<Q: Clone, A, F>(
-        &self,
-        call: &'static str,
-        effect: Effect,
-        message: Q,
-        send: impl Fn(Stub, Request<Q>) -> F,
-    ) -> Result<A, Error>
-    where
-        F: Future<Output = Result<Response<A>, Status>>,
-    {
-        let Shared { nodes, options } = &*self.shared;
-        let deadline = Instant::now() + options.deadline;
-        let mut attempts = 0;
-        loop {
-            let (node, pause) = nodes.choose(Instant::now());
-            tokio::time::sleep(pause).await;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let patience = match effect {
-                Effect::Reads => left.min(options.read_attempt_deadline),
-                Effect::Adds => left,
-            };
-            let mut request = Request::new(message.clone());
-            request.set_timeout(patience);
-            let answer = attempt(node, call, effect, patience, send(stub(node), request)).await;
-            attempts += 1;
-            let error = match answer {
-                Ok(answer) => {
-                    node.succeeded();
-                    return Ok(answer);
-                }
-                Err(error) => error,
-            };
-            if error.is_retryable() || error.is_indeterminate() {
-                nodes.failed(node, &error, Instant::now());
-            }
-            let (_, next_pause) = nodes.choose(Instant::now());
-            let in_time = Instant::now() + next_pause < deadline;
-            if !(error.is_retryable() && attempts < options.attempts_max && in_time) {
-                return Err(error);
-            }
-        }
-    }
 }
 
 impl fmt::Debug for Client {
@@ -374,20 +352,16 @@ impl fmt::Debug for Client {
     }
 }
 
-fn stub(node: &Node) -> Stub {
-    CounterServiceClient::new(node.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
-}
-
-async fn attempt<A>(
-    node: &Node,
-    call: &'static str,
-    effect: Effect,
-    patience: Duration,
-    answer: impl Future<Output = Result<Response<A>, Status>>,
-) -> Result<A, Error> {
-    match tokio::time::timeout(patience, answer).await {
-        Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => Err(Error::from_status(&node.address, call, effect, status)),
-        Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
+/// One value for each name that was asked.
+fn accept_values(
+    asked: usize,
+    values: Vec<wire::v1::CounterValue>,
+) -> Result<Vec<CounterValue>, Unexpected> {
+    if values.len() == asked {
+        return Ok(values.into_iter().map(CounterValue::from).collect());
     }
+    Err(Unexpected {
+        expected: format!("{asked} value{}", if asked == 1 { "" } else { "s" }),
+        found: values.len().to_string(),
+    })
 }

@@ -1,24 +1,23 @@
 //! The one error of the client, and the question that matters after a failed add: has it counted?
 //!
-//! The answer is decided here, in [`changes_of_failed_add`], and nowhere else:
-//!
-//! | what came back | the add |
-//! | --- | --- |
-//! | no connection was made | did not count: the request was never sent |
-//! | a refusal with a `tally.v1` reason | did not count: refused calls change nothing |
-//! | a code by which servers refuse before they act | did not count |
-//! | anything else: a broken connection, a deadline, an unexplained error | may have counted |
-//!
 //! The error is opaque, so that a new kind of failure breaks no caller; predicates say what a
-//! caller can act on, and the text says what failed, on which node, and what to do.
+//! caller can act on, and the text (in `failure`) says what failed, on which node, and what to do.
+//! What a gRPC status says of a call is read in `status`.
+
+mod failure;
+mod status;
 
 use std::{error, fmt, time::Duration};
 
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// The domain of the reasons that Tally's nodes give.
-const REASON_DOMAIN: &str = "tally.v1";
+use self::failure::Failure;
+pub(crate) use self::failure::Unexpected;
+pub(crate) use self::status::is_expired;
+use self::status::{
+    changes_of_failed_add, is_connect_failure, is_timeout, is_transient, reason_of,
+};
 
 /// What a failed call has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,27 +32,19 @@ pub(crate) enum Changes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Reads,
+    /// Reads once the node knows of the add behind a token.
+    ReadsAfterToken,
     Adds,
 }
 
-#[derive(Debug)]
-enum Failure {
-    /// Refused by the client itself; nothing was sent.
-    Argument { text: String },
-    /// The node, or the connection to it, failed the call.
-    Call {
-        node: String,
-        call: &'static str,
-        status: Status,
-    },
-    /// No answer in time.
-    Deadline {
-        node: String,
-        call: &'static str,
-        waited: Duration,
-    },
-    /// An ingest stream that has ended, and was used again.
-    StreamOver { node: String },
+impl Effect {
+    /// What a call may have changed that failed without being refused.
+    fn unless_refused(self) -> Changes {
+        match self {
+            Self::Reads | Self::ReadsAfterToken => Changes::None,
+            Self::Adds => Changes::Unknown,
+        }
+    }
 }
 
 /// Why a call failed, and what became of it.
@@ -80,7 +71,9 @@ impl Error {
         self.changes == Changes::None
             && match &*self.failure {
                 Failure::Call { status, .. } => is_transient(status),
-                Failure::Deadline { .. } => true,
+                Failure::Backoff { .. } | Failure::Deadline { .. } | Failure::Protocol { .. } => {
+                    true
+                }
                 Failure::Argument { .. } | Failure::StreamOver { .. } => false,
             }
     }
@@ -94,11 +87,16 @@ impl Error {
     /// The call itself is wrong; it fails on every node and at every time.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
-        match &*self.failure {
-            Failure::Argument { .. } => true,
-            Failure::Call { status, .. } => status.code() == Code::InvalidArgument,
-            Failure::Deadline { .. } | Failure::StreamOver { .. } => false,
-        }
+        let by_node = |status: &Status| status.code() == Code::InvalidArgument;
+        matches!(*self.failure, Failure::Argument { .. }) || self.status().is_some_and(by_node)
+    }
+
+    /// A node answered what `tally.v1` does not allow, such as two values for three names: the
+    /// address is not that of a Tally node, or the node is faulty. The text says what was expected
+    /// and what was found.
+    #[must_use]
+    pub fn is_protocol_violation(&self) -> bool {
+        matches!(*self.failure, Failure::Protocol { .. })
     }
 
     /// The add would have moved the counter past what 64 bits hold.
@@ -111,35 +109,38 @@ impl Error {
     /// `proto/tally/v1/counter_service.proto`. None when no node gave one.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
-        match &*self.failure {
-            Failure::Call { status, .. } => reason_of(status),
-            Failure::Argument { .. } | Failure::Deadline { .. } | Failure::StreamOver { .. } => {
-                None
-            }
-        }
+        self.status().and_then(reason_of)
     }
 
     /// A short name to group errors by: the reason, else the kind of failure, such as
-    /// `"CONNECT"`, `"DEADLINE"` or the name of the gRPC code.
+    /// `"CONNECT"`, `"BACKOFF"`, `"DEADLINE"`, `"PROTOCOL"` or the name of the gRPC code.
     #[must_use]
     pub fn label(&self) -> String {
-        match &*self.failure {
-            Failure::Argument { .. } => "ARGUMENT".to_owned(),
-            Failure::Deadline { .. } => "DEADLINE".to_owned(),
-            Failure::StreamOver { .. } => "STREAM_OVER".to_owned(),
-            Failure::Call { status, .. } if is_connect_failure(status) => "CONNECT".to_owned(),
+        let kind = match &*self.failure {
+            Failure::Argument { .. } => "ARGUMENT",
+            Failure::Backoff { .. } => "BACKOFF",
+            Failure::Deadline { .. } => "DEADLINE",
+            Failure::Protocol { .. } => "PROTOCOL",
+            Failure::StreamOver { .. } => "STREAM_OVER",
+            Failure::Call { status, .. } if is_connect_failure(status) => "CONNECT",
             Failure::Call { status, .. } => {
-                reason_of(status).unwrap_or_else(|| format!("{:?}", status.code()))
+                return reason_of(status).unwrap_or_else(|| format!("{:?}", status.code()));
             }
-        }
+        };
+        kind.to_owned()
     }
 
     pub(crate) fn argument(text: impl Into<String>) -> Self {
-        let failure = Box::new(Failure::Argument { text: text.into() });
-        Self {
-            failure,
-            changes: Changes::None,
-        }
+        Self::new(Changes::None, Failure::Argument { text: text.into() })
+    }
+
+    pub(crate) fn backoff(call: &'static str, pause: Duration, deadline: Duration) -> Self {
+        let failure = Failure::Backoff {
+            call,
+            pause,
+            deadline,
+        };
+        Self::new(Changes::None, failure)
     }
 
     pub(crate) fn from_status(
@@ -149,17 +150,16 @@ impl Error {
         status: Status,
     ) -> Self {
         let changes = match effect {
-            Effect::Reads => Changes::None,
+            Effect::Reads | Effect::ReadsAfterToken => Changes::None,
             Effect::Adds => changes_of_failed_add(&status),
         };
-        Self {
-            failure: Box::new(Failure::Call {
-                node: node.to_owned(),
-                call,
-                status,
-            }),
-            changes,
-        }
+        let failure = Failure::Call {
+            node: node.to_owned(),
+            call,
+            effect,
+            status,
+        };
+        Self::new(changes, failure)
     }
 
     pub(crate) fn deadline(
@@ -168,23 +168,37 @@ impl Error {
         effect: Effect,
         waited: Duration,
     ) -> Self {
-        let changes = match effect {
-            Effect::Reads => Changes::None,
-            Effect::Adds => Changes::Unknown,
-        };
-        let failure = Box::new(Failure::Deadline {
+        let failure = Failure::Deadline {
             node: node.to_owned(),
             call,
+            effect,
             waited,
-        });
-        Self { failure, changes }
+        };
+        Self::new(effect.unless_refused(), failure)
+    }
+
+    pub(crate) fn unexpected(
+        node: &str,
+        call: &'static str,
+        effect: Effect,
+        unexpected: Unexpected,
+    ) -> Self {
+        let failure = Failure::Protocol {
+            node: node.to_owned(),
+            call,
+            unexpected,
+        };
+        Self::new(effect.unless_refused(), failure)
     }
 
     pub(crate) fn stream_over(node: &str, changes: Changes) -> Self {
+        let node = node.to_owned();
+        Self::new(changes, Failure::StreamOver { node })
+    }
+
+    fn new(changes: Changes, failure: Failure) -> Self {
         Self {
-            failure: Box::new(Failure::StreamOver {
-                node: node.to_owned(),
-            }),
+            failure: Box::new(failure),
             changes,
         }
     }
@@ -198,114 +212,47 @@ impl Error {
         self.changes
     }
 
+    /// A read gave up waiting for the add behind its token. The node may be well: it only does not
+    /// know of the add yet.
+    pub(crate) fn is_wait_for_token(&self) -> bool {
+        match &*self.failure {
+            Failure::Call { effect, status, .. } => {
+                *effect == Effect::ReadsAfterToken && is_timeout(status)
+            }
+            Failure::Deadline { effect, .. } => *effect == Effect::ReadsAfterToken,
+            Failure::Argument { .. }
+            | Failure::Backoff { .. }
+            | Failure::Protocol { .. }
+            | Failure::StreamOver { .. } => false,
+        }
+    }
+
+    /// The node failed, so that other calls had better ask another one.
+    pub(crate) fn speaks_against_node(&self) -> bool {
+        (self.is_retryable() || self.is_indeterminate()) && !self.is_wait_for_token()
+    }
+
     /// How long the node asked to be left alone, if it did.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.status()?.get_details_retry_info()?.retry_delay
+    }
+
+    /// What came back, if anything did.
+    fn status(&self) -> Option<&Status> {
         match &*self.failure {
-            Failure::Call { status, .. } => status.get_details_retry_info()?.retry_delay,
-            Failure::Argument { .. } | Failure::Deadline { .. } | Failure::StreamOver { .. } => {
-                None
-            }
+            Failure::Call { status, .. } => Some(status),
+            Failure::Argument { .. }
+            | Failure::Backoff { .. }
+            | Failure::Deadline { .. }
+            | Failure::Protocol { .. }
+            | Failure::StreamOver { .. } => None,
         }
     }
-}
-
-/// The table at the head of this file.
-fn changes_of_failed_add(status: &Status) -> Changes {
-    let refused = reason_of(status).is_some()
-        || is_connect_failure(status)
-        || matches!(
-            status.code(),
-            Code::InvalidArgument
-                | Code::OutOfRange
-                | Code::FailedPrecondition
-                | Code::Unimplemented
-                | Code::PermissionDenied
-                | Code::Unauthenticated
-        );
-    if refused {
-        Changes::None
-    } else {
-        Changes::Unknown
-    }
-}
-
-/// Whether the same call may succeed later or elsewhere. Only asked where nothing has changed.
-fn is_transient(status: &Status) -> bool {
-    match reason_of(status) {
-        Some(reason) => matches!(
-            reason.as_str(),
-            "RECOVERING" | "STOPPING" | "INCARNATION_CONFLICT" | "TOKEN_NOT_COVERED"
-        ),
-        None => matches!(
-            status.code(),
-            // tonic reports a broken connection as any of these, by where it broke.
-            Code::Unavailable
-                | Code::Unknown
-                | Code::Internal
-                | Code::Cancelled
-                | Code::Aborted
-                | Code::DeadlineExceeded
-        ),
-    }
-}
-
-fn reason_of(status: &Status) -> Option<String> {
-    let info = status.get_details_error_info()?;
-    (info.domain == REASON_DOMAIN).then_some(info.reason)
-}
-
-/// tonic keeps the cause of an error that it made itself: a failure to connect is among the
-/// sources just when the request was never handed to a connection.
-fn is_connect_failure(status: &Status) -> bool {
-    let mut source = error::Error::source(status);
-    while let Some(cause) = source {
-        if cause.is::<ConnectError>() {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.failure {
-            Failure::Argument { text } => f.write_str(text)?,
-            Failure::Call { node, call, status } if is_connect_failure(status) => write!(
-                f,
-                "{call}: no connection to {node} ({}); check the address and that the node runs",
-                status.message()
-            )?,
-            Failure::Call { node, call, status } => match reason_of(status) {
-                Some(reason) => {
-                    write!(
-                        f,
-                        "{call}: {node} refused with {reason}: {}",
-                        status.message()
-                    )?;
-                }
-                None => {
-                    write!(
-                        f,
-                        "{call}: {node} failed with {}: {}",
-                        status.code(),
-                        status.message()
-                    )?;
-                }
-            },
-            Failure::Deadline { node, call, waited } => write!(
-                f,
-                "{call}: {node} did not answer within {} ms; allow a longer deadline, or check \
-                 that the node is well",
-                waited.as_millis()
-            )?,
-            Failure::StreamOver { node } => {
-                write!(
-                    f,
-                    "ingest: the stream to {node} has ended; open another one"
-                )?;
-            }
-        }
+        self.failure.fmt(f)?;
         match self.changes {
             Changes::None => Ok(()),
             Changes::Unknown => f.write_str(
@@ -318,12 +265,7 @@ impl fmt::Display for Error {
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match &*self.failure {
-            Failure::Call { status, .. } => Some(status),
-            Failure::Argument { .. } | Failure::Deadline { .. } | Failure::StreamOver { .. } => {
-                None
-            }
-        }
+        self.status().map(|status| status as _)
     }
 }
 
@@ -331,7 +273,7 @@ impl error::Error for Error {
 mod tests {
     use tonic_types::ErrorDetails;
 
-    use super::*;
+    use super::{status::REASON_DOMAIN, *};
 
     fn failed_add(status: Status) -> Error {
         Error::from_status("node", "add", Effect::Adds, status)

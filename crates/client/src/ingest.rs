@@ -7,21 +7,25 @@
 //! The handle needs no background task. It reads acknowledgements when it is used: when the
 //! window is full, [`Ingest::ready`] waits for one, and that is the back-pressure.
 //!
-//! A stream lives once. When it breaks, [`Ingest::outcome`] says of each message whether it
-//! counted, did not, or is indeterminate, and the caller opens another. Sending indeterminate
-//! messages again could count them twice, so nobody but the caller may decide that.
+//! Each message has the deadline of a call: where it is not acknowledged in that time after it was
+//! sent, the stream ends. A message is sent once its node may be asked, so opening, waiting for
+//! acknowledgements and closing are all under this one deadline.
+//!
+//! A stream lives once. When it ends, [`Ingest::outcome`] says of each message whether it
+//! counted, did not, or is indeterminate, and the caller opens another, on a node that is well.
+//! Sending indeterminate messages again could count them twice, so nobody but the caller may
+//! decide that.
 
 mod link;
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, time::Instant};
 
 use wire::v1::IngestRequest;
 
 use self::link::Link;
 use crate::{
-    DICTIONARY_NAMES_MAX, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX,
+    Client, DICTIONARY_NAMES_MAX, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX,
     arguments::{check_amount, check_name},
-    client::Stub,
     options::INTRODUCED_BYTES_MAX,
 };
 
@@ -36,17 +40,26 @@ pub struct CounterIndex(pub u32);
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// On its way, or not sent yet; wait for it with [`Ingest::flush`].
+    /// On its way, or not sent yet; wait for it with [`Ingest::flush`]. No message of a stream that
+    /// has ended is pending.
     Pending,
     /// Durable on the node.
     Acknowledged,
     /// Not applied, provably; it may be sent again.
     Refused,
-    /// The stream broke: it counted once or not at all.
+    /// The stream ended first, by a failure or by the deadline: it counted once or not at all.
     Indeterminate,
 }
 
 /// A stream of adds to one node.
+///
+/// What waits here waits for a message to be acknowledged, and for each message no longer than
+/// [`Options::deadline`](crate::Options::deadline) after it was sent: the stream then ends with an
+/// error, as it does when the connection breaks. [`Ingest::add`], [`Ingest::send`],
+/// [`Ingest::ready`] and [`Ingest::wait_until_acknowledged`] so end within one deadline,
+/// [`Ingest::flush`] and [`Ingest::finish`] within two, since they may have to wait for space
+/// in the window first. (Names that exceed a message go ahead in messages of their own, each with
+/// its deadline.) A stream that nobody uses notices nothing until it is used again.
 ///
 /// ```no_run
 /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
@@ -73,7 +86,12 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn open(node: String, stub: Stub, options: &IngestOptions) -> Result<Self, Error> {
+    pub(crate) fn open(
+        client: Client,
+        node: usize,
+        opens_at: Instant,
+        options: &IngestOptions,
+    ) -> Result<Self, Error> {
         let IngestOptions {
             in_flight_max,
             entries_max,
@@ -86,7 +104,7 @@ impl Ingest {
         )?;
         check_option("entries_max", entries_max, MESSAGE_AMOUNTS_MAX)?;
         Ok(Self {
-            link: Link::open(node, stub, in_flight_max),
+            link: Link::open(client, node, opens_at, in_flight_max),
             in_flight_max,
             entries_max,
             dictionary: HashMap::new(),
@@ -99,7 +117,7 @@ impl Ingest {
     /// The node that this stream goes to.
     #[must_use]
     pub fn node(&self) -> &str {
-        self.link.node()
+        &self.link.node().address
     }
 
     /// Adds 1 to a counter. The add is sent with others: when a message is full, or at
@@ -168,19 +186,16 @@ impl Ingest {
         self.check_message(&counters)?;
         self.send_collected().await?;
         self.make_room().await?;
-        self.send_message(counters, Vec::new()).await
+        Ok(self.send_message(counters, Vec::new()))
     }
 
-    /// Waits until there is room in the window for another message. Cancel safe.
+    /// Waits until another message can be sent: until there is room in the window and, where the
+    /// node has failed and is left alone, until that is over. Cancel safe.
     ///
     /// # Errors
     /// The end of the stream; see [`Ingest::outcome`].
     pub async fn ready(&mut self) -> Result<(), Error> {
-        self.link.take_answers()?;
-        while self.link.in_flight() >= self.in_flight_max {
-            self.link.wait_for_answer().await?;
-        }
-        Ok(())
+        self.link.ready(self.in_flight_max).await
     }
 
     /// Sends what is collected and waits until everything sent is durable on the node. Cancel
@@ -232,13 +247,14 @@ impl Ingest {
         self.link.acknowledged()
     }
 
-    /// Messages sent and not acknowledged.
+    /// Messages sent and not acknowledged; at most
+    /// [`IngestOptions::in_flight_max`].
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.link.in_flight()
     }
 
-    /// Adds that were taken and not sent yet; when the stream breaks they have not counted.
+    /// Adds that were taken and not sent yet; when the stream ends they have not counted.
     #[must_use]
     pub fn collected(&self) -> usize {
         self.counters.len()
@@ -259,7 +275,8 @@ impl Ingest {
         self.make_room().await?;
         let counters = std::mem::take(&mut self.counters);
         let amounts = std::mem::take(&mut self.amounts);
-        self.send_message(counters, amounts).await.map(|_| ())
+        self.send_message(counters, amounts);
+        Ok(())
     }
 
     /// Waits until a message can be sent with all names that it needs: the window has room, and
@@ -277,18 +294,14 @@ impl Ingest {
                 return Ok(());
             }
             let later = self.introduced.split_off(fitting);
-            self.send_message(Vec::new(), Vec::new()).await?;
+            self.send_message(Vec::new(), Vec::new());
             self.introduced = later;
             self.ready().await?;
         }
     }
 
     /// Hands a message to the connection, with the names not introduced yet. The window has room.
-    async fn send_message(
-        &mut self,
-        counters: Vec<CounterIndex>,
-        amounts: Vec<i64>,
-    ) -> Result<u64, Error> {
+    fn send_message(&mut self, counters: Vec<CounterIndex>, amounts: Vec<i64>) -> u64 {
         let message = IngestRequest {
             sequence: self.link.sent() + 1,
             introduced: std::mem::take(&mut self.introduced),
@@ -298,7 +311,7 @@ impl Ingest {
                 .collect(), // in place
             amounts,
         };
-        self.link.send(message).await
+        self.link.send(message)
     }
 
     fn check_message(&self, counters: &[CounterIndex]) -> Result<(), Error> {

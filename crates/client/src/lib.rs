@@ -26,6 +26,7 @@
 //! keep them on a private network).
 
 mod arguments;
+mod call;
 mod client;
 mod error;
 mod ingest;
@@ -42,7 +43,8 @@ pub use ingest::{CounterIndex, Ingest, Outcome};
 pub use list::List;
 pub use options::{
     BATCH_ITEMS_MAX, COUNTER_NAME_BYTES_MAX, DICTIONARY_NAMES_MAX, IngestOptions,
-    MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX, NODES_MAX, Options,
+    MESSAGE_AMOUNTS_MAX, MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX, NODES_MAX, Options,
+    WATCH_INTERVAL_MAX, WATCH_INTERVAL_MIN,
 };
 pub use token::{ParseTokenError, TOKEN_BYTES_MAX, Token};
 pub use value::CounterValue;

@@ -2,9 +2,12 @@
 
 use std::vec;
 
-use wire::v1::ListCountersRequest;
+use wire::v1::{ListCountersRequest, ListCountersResponse};
 
-use crate::{Client, CounterValue, Error, error::Effect};
+use crate::{
+    Client, CounterValue, Error,
+    error::{Effect, Unexpected},
+};
 
 /// Counters in the order of their names' bytes. A counter added while the list is read may be
 /// missed; none is told twice.
@@ -61,20 +64,35 @@ impl List {
                 page_size: 0, // the node's default
                 page_token: page_token.clone(),
             };
-            let answer = self
+            let page = self
                 .client
                 .call(
                     "list",
                     Effect::Reads,
                     message,
                     |mut stub, request| async move { stub.list_counters(request).await },
+                    |page| accept_page(page_token, page),
                 )
                 .await?;
-            self.page = answer.counters.into_iter();
-            self.rest = match answer.next_page_token {
+            self.page = page.counters.into_iter();
+            self.rest = match page.next_page_token {
                 end if end.is_empty() => Rest::Nothing,
                 next => Rest::PagesFrom(next),
             };
         }
     }
+}
+
+/// A page that is followed by itself would make a list without end.
+fn accept_page(
+    asked: &str,
+    page: ListCountersResponse,
+) -> Result<ListCountersResponse, Unexpected> {
+    if asked.is_empty() || page.next_page_token != asked {
+        return Ok(page);
+    }
+    Err(Unexpected {
+        expected: "another page's token".to_owned(),
+        found: format!("{asked:?} again"),
+    })
 }

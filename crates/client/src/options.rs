@@ -5,11 +5,23 @@
 
 use std::time::Duration;
 
+use crate::Error;
+
 /// Bytes of a counter's name, at most; set by the protocol.
 pub const COUNTER_NAME_BYTES_MAX: usize = 512;
 
 /// Items of a batch, added or read, at most; set by the protocol.
 pub const BATCH_ITEMS_MAX: usize = 10_000;
+
+/// Bytes of a message to a node, at most; set by the protocol. A batch of long names comes to it
+/// before it has [`BATCH_ITEMS_MAX`] items.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The shortest interval between the values of a watch; set by the protocol.
+pub const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// The longest one.
+pub const WATCH_INTERVAL_MAX: Duration = Duration::from_mins(1);
 
 /// Names that one ingest stream may introduce, at most; set by the protocol.
 pub const DICTIONARY_NAMES_MAX: usize = 1_048_576;
@@ -33,7 +45,8 @@ pub(crate) const INTRODUCED_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of an answer, at most: a page of 10,000 names of 512 bytes with their values is 5.3 MB.
 pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// How calls behave. The defaults suit applications; each field can be replaced.
+/// How calls behave. The defaults suit applications; each field can be replaced. Every duration is
+/// [`DURATION_MIN`](Options::DURATION_MIN) to [`DURATION_MAX`](Options::DURATION_MAX).
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,7 +57,9 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long a call may take, with all its attempts; 10 s by default.
+    /// How long a call may take, with all its attempts and the pauses before them; 10 s by default.
+    /// A call fails at once when no node may be asked before its deadline. On an ingest stream it is
+    /// how long a message may stay without an acknowledgement; see [`Ingest`](crate::Ingest).
     pub deadline: Duration,
     /// How long one attempt of a read may take before another node is asked; 3 s by default. An
     /// add gets all the time left: to give it up early would only make it indeterminate.
@@ -54,14 +69,46 @@ pub struct Options {
     /// Attempts of one call, at most, the first included; 8 by default, and never less than 1.
     pub attempts_max: u32,
     /// How long a node is left alone after its first failure; 50 ms by default. Every further
-    /// failure in a row doubles it. The real pause is random between half of it and all of it,
-    /// so that many clients do not come back at the same moment.
+    /// failure in a row doubles it, and calls that were under way together fail together: that
+    /// counts once. The real pause is random between half of it and all of it, so that many
+    /// clients do not come back at the same moment.
     pub backoff_min: Duration,
-    /// The longest such pause; 2 s by default.
+    /// The longest such pause; 2 s by default. A node that asks for a pause itself gets it, up to
+    /// this bound, and up to half of it again at random.
     pub backoff_max: Duration,
     /// How often an idle or silent connection is probed, and how long the answer may take; 5 s by
-    /// default. A node that vanished without a word is noticed after twice this time.
+    /// default. A node that vanished without a word is noticed after twice this time, so that an
+    /// add after a pause is not sent on a connection that died in it.
     pub keep_alive: Duration,
+}
+
+impl Options {
+    /// The shortest duration that an option may have: timers are no finer.
+    pub const DURATION_MIN: Duration = Duration::from_millis(1);
+
+    /// The longest one: who waits for an hour waits for ever.
+    pub const DURATION_MAX: Duration = Duration::from_hours(1);
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let durations = [
+            ("deadline", self.deadline),
+            ("read_attempt_deadline", self.read_attempt_deadline),
+            ("connect_deadline", self.connect_deadline),
+            ("backoff_min", self.backoff_min),
+            ("backoff_max", self.backoff_max),
+            ("keep_alive", self.keep_alive),
+        ];
+        for (name, duration) in durations {
+            if !(Self::DURATION_MIN..=Self::DURATION_MAX).contains(&duration) {
+                return Err(Error::argument(format!(
+                    "{name} is {:?} to {:?}, and {duration:?} was given",
+                    Self::DURATION_MIN,
+                    Self::DURATION_MAX
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for Options {
@@ -89,7 +136,9 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub struct IngestOptions {
     /// Messages sent and not yet acknowledged, at most; 16 by default, 1 to 1,024. It bounds both
-    /// the memory in use and how much can become indeterminate when the connection breaks.
+    /// the memory in use and how much can become indeterminate when the connection breaks. A large
+    /// window on a slow connection wants a long [`deadline`](Options::deadline): a message waits
+    /// for all before it.
     pub in_flight_max: usize,
     /// Entries that [`Ingest::add`](crate::Ingest::add) collects into one message; 4,000 by
     /// default, 1 to [`MESSAGE_AMOUNTS_MAX`].

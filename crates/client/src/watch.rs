@@ -8,7 +8,11 @@ use std::time::Duration;
 use tonic::Streaming;
 use wire::v1::{WatchRequest, WatchResponse};
 
-use crate::{Client, CounterValue, Error, arguments::check_name, error::Effect};
+use crate::{
+    Client, CounterValue, Error,
+    arguments::{check_interval, check_name},
+    error::{Effect, Unexpected},
+};
 
 /// The values of one counter as they change.
 ///
@@ -42,7 +46,7 @@ impl Watch {
     ///
     /// # Errors
     /// See [`Error`]: when no node could be reached for as long as the client's options allow, or
-    /// the watch was refused. The next call tries again.
+    /// the watch was refused; [`Error::is_invalid`] when the name or the interval is out of bounds. The next call tries again.
     pub async fn next(&mut self) -> Result<CounterValue, Error> {
         loop {
             let stream = match &mut self.stream {
@@ -53,7 +57,15 @@ impl Watch {
                 Ok(Some(WatchResponse {
                     counter: Some(value),
                 })) => return Ok(value.into()),
-                Ok(Some(WatchResponse { counter: None })) => {}
+                Ok(Some(WatchResponse { counter: None })) => {
+                    self.stream = None;
+                    let unexpected = Unexpected {
+                        expected: "a value".to_owned(),
+                        found: "none".to_owned(),
+                    };
+                    let effect = Effect::Reads;
+                    return Err(Error::unexpected("the node", "watch", effect, unexpected));
+                }
                 // The node is gone, or asks us to leave. Opening again has the client's patience
                 // and its errors.
                 Ok(None) => self.reopen_later().await,
@@ -85,7 +97,9 @@ async fn open(
     interval_min: Duration,
 ) -> Result<Streaming<WatchResponse>, Error> {
     check_name(counter)?;
-    let interval_ms_min = u32::try_from(interval_min.as_millis()).unwrap_or(u32::MAX);
+    check_interval(interval_min)?;
+    let interval_ms_min =
+        u32::try_from(interval_min.as_millis()).expect("a minute has fewer milliseconds");
     let message = WatchRequest {
         counter: counter.to_owned(),
         interval_ms_min,
@@ -101,6 +115,7 @@ async fn open(
                 request.metadata_mut().remove("grpc-timeout");
                 stub.watch(request).await
             },
+            Ok,
         )
         .await
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tally_client::{AddItem, Client, Options};
+use tally_client::{AddItem, Client, Options, Token};
 use tonic::{Code, Status};
 
 use crate::fake::{Fake, Fault, refusal};
@@ -213,4 +213,80 @@ async fn a_watch_outlives_the_streams_that_serve_it() {
         assert_eq!(watch.next().await.expect("the fake answers").value, value);
     }
     assert_eq!(fake.state().calls, 2);
+}
+
+#[tokio::test]
+async fn options_out_of_bounds_are_refused() {
+    let short = Duration::from_micros(999);
+    let long = Duration::from_secs(3_601);
+    let default = Options::default;
+    for wrong in [short, long, Duration::ZERO, Duration::MAX] {
+        let all = [
+            Options {
+                deadline: wrong,
+                ..default()
+            },
+            Options {
+                read_attempt_deadline: wrong,
+                ..default()
+            },
+            Options {
+                connect_deadline: wrong,
+                ..default()
+            },
+            Options {
+                backoff_min: wrong,
+                ..default()
+            },
+            Options {
+                backoff_max: wrong,
+                ..default()
+            },
+            Options {
+                keep_alive: wrong,
+                ..default()
+            },
+        ];
+        for options in all {
+            let shown = format!("{options:?}");
+            let error = Client::connect(["127.0.0.1:7071"], options).expect_err(&shown);
+            assert!(error.is_invalid(), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watch_interval_or_a_token_out_of_bounds_is_not_even_sent() {
+    let fake = Fake::start().await;
+    let client = client(&[&fake]);
+    for micros in [1, 9_999, 60_000_001] {
+        let mut watch = client.watch("a", Duration::from_micros(micros));
+        let error = watch.next().await.expect_err("out of bounds");
+        assert!(error.is_invalid(), "{error}");
+    }
+    let token = Token::from_bytes(vec![0; 4_097]);
+    let error = client
+        .get_after("a", &token)
+        .await
+        .expect_err("a long token");
+    assert!(error.is_invalid(), "{error}");
+    assert_eq!(fake.state().calls, 0);
+}
+
+#[tokio::test]
+async fn a_deadline_has_one_name_whichever_timer_comes_first() {
+    let fake = Fake::start().await;
+    let options = Options {
+        deadline: Duration::from_millis(20),
+        backoff_min: Options::DURATION_MIN,
+        backoff_max: Options::DURATION_MIN,
+        ..Options::default()
+    };
+    let client = Client::connect([fake.node()], options).expect("a valid address");
+    for _ in 0..20 {
+        fake.state().faults.push_back(Fault::Hang);
+        let error = client.add("a", 1).await.expect_err("no answer");
+        assert_eq!(error.label(), "DEADLINE", "{error}");
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
 }

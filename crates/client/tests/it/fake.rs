@@ -38,12 +38,27 @@ pub enum Stream {
     /// Every message is applied and acknowledged.
     #[default]
     Answers,
-    /// Messages are applied and not acknowledged.
-    Silent,
+    /// Messages are applied, and acknowledged up to this one.
+    SilentAfter(u64),
     /// This message is refused by name.
     RefusesAt(u64),
     /// This message is applied, and the stream then breaks without acknowledging it.
     BreaksAfter(u64),
+}
+
+/// How the server breaks the protocol, once it has done what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A read is answered with so many values.
+    Values(usize),
+    /// Every page of a list names this page as the next one.
+    NextPage(&'static str),
+    /// A watch tells of changes and gives no value.
+    ChangeWithoutValue,
+    /// An add is answered with a token of so many bytes.
+    TokenBytes(usize),
+    /// Ingest messages are acknowledged that were not sent.
+    AcknowledgesTooMuch,
 }
 
 /// What the server has taken and will do.
@@ -59,6 +74,8 @@ pub struct State {
     pub faults: VecDeque<Fault>,
     /// What happens to ingest streams.
     pub stream: Stream,
+    /// What is wrong with the answers.
+    pub flaw: Option<Flaw>,
 }
 
 /// A server on a port of its own, until it is dropped.
@@ -172,6 +189,15 @@ impl State {
             clamped: false,
         }
     }
+
+    /// The values of these counters, or as many as the flaw says.
+    fn answers(&self, counters: Vec<String>) -> Vec<CounterValue> {
+        let mut values: Vec<_> = counters.into_iter().map(|name| self.read(name)).collect();
+        if let Some(Flaw::Values(count)) = self.flaw {
+            values.resize(count, CounterValue::default());
+        }
+        values
+    }
 }
 
 #[tonic::async_trait]
@@ -183,7 +209,11 @@ impl CounterService for Service {
         let AddRequest { counter, amount } = request.into_inner();
         self.run(|state| {
             state.add(counter, amount);
-            AddResponse { token: vec![1, 2] }
+            let token = match state.flaw {
+                Some(Flaw::TokenBytes(bytes)) => vec![0; bytes],
+                _ => vec![1, 2],
+            };
+            AddResponse { token }
         })
         .await
     }
@@ -218,7 +248,7 @@ impl CounterService for Service {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let GetRequest { counter, .. } = request.into_inner();
         self.run(|state| GetResponse {
-            counter: Some(state.read(counter)),
+            counter: state.answers(vec![counter]).pop(),
         })
         .await
     }
@@ -229,10 +259,7 @@ impl CounterService for Service {
     ) -> Result<Response<BatchGetResponse>, Status> {
         let asked = request.into_inner().counters;
         self.run(|state| BatchGetResponse {
-            counters: asked
-                .into_iter()
-                .map(|counter| state.read(counter))
-                .collect(),
+            counters: state.answers(asked),
         })
         .await
     }
@@ -254,10 +281,10 @@ impl CounterService for Service {
                 .collect();
             let more = page.len() > 2;
             page.truncate(2);
-            let next_page_token = if more {
-                page.last().cloned().expect("two names")
-            } else {
-                String::new()
+            let next_page_token = match state.flaw {
+                Some(Flaw::NextPage(page)) => page.to_owned(),
+                _ if more => page.last().cloned().expect("two names"),
+                _ => String::new(),
             };
             let counters = page.into_iter().map(|name| state.read(name)).collect();
             ListCountersResponse {
@@ -275,10 +302,14 @@ impl CounterService for Service {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let WatchRequest { counter, .. } = request.into_inner();
         let (values, receiver) = mpsc::channel(3);
-        let value = self.run(|state| state.read(counter)).await?.into_inner();
+        let read = |state: &mut State| match state.flaw {
+            Some(Flaw::ChangeWithoutValue) => None,
+            _ => Some(state.read(counter)),
+        };
+        let value = self.run(read).await?.into_inner();
         for _ in 0..3 {
             let response = WatchResponse {
-                counter: Some(value.clone()),
+                counter: value.clone(),
             };
             values
                 .send(Ok(response))
@@ -306,12 +337,12 @@ async fn serve_ingest(
         names.extend(message.introduced);
         sums.clear();
         sums.resize(names.len(), 0);
-        let behaviour = {
+        let (behaviour, flaw) = {
             let mut state = state
                 .lock()
                 .expect("nothing panics while it holds the state");
             state.messages += 1;
-            state.stream
+            (state.stream, state.flaw)
         };
         if behaviour == Stream::RefusesAt(expected) {
             let status = refusal(Code::ResourceExhausted, "COUNTERS_EXHAUSTED");
@@ -346,10 +377,14 @@ async fn serve_ingest(
                     .await;
                 return;
             }
-            Stream::Silent => {}
-            Stream::Answers | Stream::RefusesAt(_) | Stream::BreaksAfter(_) => {
+            Stream::SilentAfter(last) if last < expected => {}
+            Stream::Answers
+            | Stream::SilentAfter(_)
+            | Stream::RefusesAt(_)
+            | Stream::BreaksAfter(_) => {
+                let too_much = u64::from(flaw == Some(Flaw::AcknowledgesTooMuch));
                 let answer = IngestResponse {
-                    acknowledged_sequence: expected,
+                    acknowledged_sequence: expected + too_much,
                 };
                 if answers.send(Ok(answer)).await.is_err() {
                     return;

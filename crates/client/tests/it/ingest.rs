@@ -63,7 +63,7 @@ async fn more_names_than_a_message_holds_go_ahead_in_messages_of_their_own() {
 #[tokio::test]
 async fn a_full_window_holds_back_the_sender() {
     let fake = Fake::start().await;
-    fake.state().stream = Stream::Silent;
+    fake.state().stream = Stream::SilentAfter(0);
     let mut stream = open(&fake, 3, 10);
     for _ in 0..3 {
         let like = one_like(&mut stream);

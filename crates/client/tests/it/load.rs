@@ -1,9 +1,12 @@
 //! `tally load`: its books against what the servers took.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
 
 use crate::fake::{Fake, Stream};
 
@@ -135,27 +138,30 @@ async fn a_node_that_cannot_be_reached_costs_nothing_but_its_own_share() {
 #[tokio::test]
 async fn an_interrupt_ends_the_run_with_a_result() {
     let fake = Fake::start().await;
-    let child = Command::new(env!("CARGO_BIN_EXE_tally"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tally"))
         .args(["load", "--node", &fake.node(), "--seconds", "60"])
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .expect("the program starts");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The first sample is printed once signals are heard.
+    let stdout = child.stdout.take().expect("its output is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    lines
+        .next_line()
+        .await
+        .expect("readable")
+        .expect("a sample");
     let pid = child.id().expect("it runs").to_string();
     Command::new("kill")
         .args(["-INT", &pid])
         .status()
         .await
         .expect("kill runs");
-    let output = child.wait_with_output().await.expect("it ends");
-    let lines = String::from_utf8(output.stdout).expect("output is UTF-8");
-    assert!(output.status.success());
-    assert!(
-        lines
-            .lines()
-            .last()
-            .is_some_and(|line| line.contains("\"result\"")),
-        "{lines}"
-    );
+    let mut last = String::new();
+    while let Some(line) = lines.next_line().await.expect("readable") {
+        last = line;
+    }
+    assert!(last.contains("\"result\""), "{last}");
+    assert!(child.wait().await.expect("it ends").success());
 }

@@ -1,0 +1,132 @@
+//! How a call finds its node, and what happens when that fails: the loop of all calls.
+//!
+//! What differs between calls is whether a failure may be repeated, and that is decided by
+//! [`Error::is_retryable`], which knows reads from adds.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use tonic::{Request, Response, Status, transport::Channel};
+use wire::v1::counter_service_client::CounterServiceClient;
+
+use crate::{
+    Client, Error,
+    client::Shared,
+    error::{Effect, Unexpected, is_expired},
+    nodes::{Node, Tried},
+    options::ANSWER_BYTES_MAX,
+};
+
+pub(crate) type Stub = CounterServiceClient<Channel>;
+
+impl Client {
+    /// The node at a place in the caller's list.
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        &self.shared.nodes.all()[index]
+    }
+
+    /// Leaves a node alone after a failure that speaks against it.
+    pub(crate) fn failed(&self, node: usize, error: &Error) {
+        let nodes = &self.shared.nodes;
+        nodes.failed(self.node(node), error, Instant::now());
+    }
+
+    /// One call with its retries. `accept` makes a value of a node's answer, or says what is
+    /// wrong with it.
+    pub(crate) async fn call<Q: Clone, A, V, F>(
+        &self,
+        call: &'static str,
+        effect: Effect,
+        message: Q,
+        send: impl Fn(Stub, Request<Q>) -> F,
+        accept: impl Fn(A) -> Result<V, Unexpected>,
+    ) -> Result<V, Error>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let Shared { nodes, options } = &*self.shared;
+        let deadline = Instant::now() + options.deadline;
+        let mut tried = Tried::default();
+        let mut attempts = 0;
+        loop {
+            let (node, pause) = nodes.choose(Instant::now(), &tried);
+            if deadline <= Instant::now() + pause {
+                return Err(tried
+                    .last_error
+                    .unwrap_or_else(|| Error::backoff(call, pause, options.deadline)));
+            }
+            wait(pause).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                continue; // the timer was late, and an attempt would be sent in vain
+            }
+            let patience = match effect {
+                Effect::Reads | Effect::ReadsAfterToken => left.min(options.read_attempt_deadline),
+                Effect::Adds => left,
+            };
+            let mut request = Request::new(message.clone());
+            request.set_timeout(patience);
+            let answer = attempt(node, call, effect, patience, send(stub(node), request)).await;
+            attempts += 1;
+            let accepted = answer.and_then(|answer| {
+                accept(answer)
+                    .map_err(|found| Error::unexpected(&node.address, call, effect, found))
+            });
+            let error = match accepted {
+                Ok(value) => {
+                    node.succeeded();
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            nodes.failed(node, &error, Instant::now());
+            if !(error.is_retryable() && attempts < options.attempts_max) {
+                return Err(error);
+            }
+            nodes.failed_here(node, error, &mut tried, Instant::now());
+        }
+    }
+}
+
+/// Waits, if there is anything to wait for: a timer takes a millisecond even for nothing.
+async fn wait(pause: Duration) {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+}
+
+pub(crate) fn stub(node: &Node) -> Stub {
+    CounterServiceClient::new(node.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+/// One attempt of a call, on one node.
+pub(crate) async fn attempt<A>(
+    node: &Node,
+    call: &'static str,
+    effect: Effect,
+    patience: Duration,
+    answer: impl Future<Output = Result<Response<A>, Status>>,
+) -> Result<A, Error> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) if !is_expired(&status) => {
+            Err(Error::from_status(&node.address, call, effect, status))
+        }
+        Ok(Err(_)) | Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, task::Context};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_is_well_is_asked_without_a_wait() {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(pin!(wait(Duration::ZERO)).poll(&mut context).is_ready());
+    }
+}

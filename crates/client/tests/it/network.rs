@@ -1,0 +1,97 @@
+//! Networks that misbehave: a host that never answers, and a cable that is pulled without a word.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
+
+/// Accepts connections, and never says anything on them.
+pub struct BlackHole {
+    pub address: SocketAddr,
+    server: AbortHandle,
+}
+
+impl BlackHole {
+    /// Starts one on a port of its own.
+    pub async fn start() -> Self {
+        let (listener, address) = listen().await;
+        let server = tokio::spawn(async move {
+            let mut connections = Vec::new();
+            loop {
+                connections.push(listener.accept().await);
+            }
+        });
+        Self {
+            address,
+            server: server.abort_handle(),
+        }
+    }
+}
+
+impl Drop for BlackHole {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Passes connections on to a server, until they are cut.
+pub struct Relay {
+    pub address: SocketAddr,
+    cut: watch::Sender<()>,
+    server: AbortHandle,
+}
+
+impl Relay {
+    /// Starts one on a port of its own.
+    pub async fn start(to: SocketAddr) -> Self {
+        let (listener, address) = listen().await;
+        let (cut, cuts) = watch::channel(());
+        let server = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                connections.spawn(pass_on(client, to, cuts.clone()));
+            }
+        });
+        Self {
+            address,
+            cut,
+            server: server.abort_handle(),
+        }
+    }
+
+    /// Nothing more arrives on the connections that exist, and neither end is told.
+    pub fn cut(&self) {
+        self.cut.send_replace(());
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn pass_on(mut client: TcpStream, to: SocketAddr, mut cuts: watch::Receiver<()>) {
+    let Ok(mut server) = TcpStream::connect(to).await else {
+        return;
+    };
+    cuts.mark_unchanged();
+    tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut server) => {}
+        _ = cuts.changed() => std::future::pending().await,
+    }
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a loopback port");
+    let address = listener
+        .local_addr()
+        .expect("a bound socket has an address");
+    (listener, address)
+}
