@@ -87,11 +87,9 @@ fn block_on<E: Into<Box<dyn Error>>>(
 async fn unless_interrupted<E: Error + 'static>(
     verb: impl Future<Output = Result<(), E>>,
 ) -> Result<(), Box<dyn Error>> {
+    let interrupted = processes::interrupted()?;
     tokio::select! {
         outcome = verb => outcome.map_err(Box::from),
-        interrupted = processes::interrupted() => {
-            interrupted?;
-            Err("interrupted; every process that was started is stopped".into())
-        }
+        () = interrupted => Err("interrupted; every process that was started is stopped".into()),
     }
 }

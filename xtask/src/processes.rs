@@ -168,14 +168,18 @@ impl RunDir {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, either of which ends a verb.
-pub(crate) async fn interrupted() -> Result<(), ProcessError> {
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(ProcessError::io("waiting for SIGTERM"))?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.map_err(ProcessError::io("waiting for Ctrl-C")),
-        _terminated = terminate.recv() => Ok(()),
-    }
+/// Ends at Ctrl-C or SIGTERM, either of which ends a verb. Both are caught from this call on, not
+/// only once the future is polled.
+pub(crate) fn interrupted() -> Result<impl Future<Output = ()>, ProcessError> {
+    let catch = |kind| signal(kind).map_err(ProcessError::io("waiting for a signal"));
+    let mut pressed = catch(SignalKind::interrupt())?;
+    let mut terminated = catch(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _pressed = pressed.recv() => {}
+            _terminated = terminated.recv() => {}
+        }
+    })
 }
 
 /// What to start. Starting it again with the same specification is a restart: same ports, same
