@@ -20,6 +20,7 @@ use steps::{Action, STEPS, Step};
 use tools::ToolError;
 pub(crate) use tools::search_path;
 
+use crate::launch;
 use crate::tidy::root;
 
 /// How to run the checks.
@@ -197,7 +198,7 @@ fn perform(action: &Action) -> Result<Outcome, StepError> {
                 command: action.to_string(),
                 source,
             })?;
-            let mut command = command(&this);
+            let mut command = at_root(launch::command(&this));
             command.args(*words);
             succeed(&mut command, action)
         }
@@ -207,7 +208,11 @@ fn perform(action: &Action) -> Result<Outcome, StepError> {
 
 /// A command at the root of the repository, with our tools in its path.
 fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
+    at_root(Command::new(program))
+}
+
+/// The command, at the root of the repository, with our tools in its path.
+fn at_root(mut command: Command) -> Command {
     command.current_dir(root()).env("PATH", search_path());
     command
 }

@@ -4,13 +4,15 @@
 //! as real processes and speak to them through the `tally` command, so that what is measured is
 //! what a user would run. Each verb is one file with its arguments, its `run` and its error.
 //!
-//! On Ctrl-C and on SIGTERM the running verb is dropped, and with it every process it started.
+//! On Ctrl-C and on SIGTERM the running verb is dropped, and with it every process it started; when
+//! xtask itself is killed, the kernel kills what it has started ([`launch`]).
 
 mod chaos;
 mod ci;
 mod client;
 mod demo;
 mod deployment;
+mod launch;
 mod loadtest;
 mod model;
 mod ports;
@@ -52,6 +54,9 @@ enum Verb {
     Model(model::Args),
     /// Play seeded schedules of requests and faults on the real replicas.
     Sim(sim::Args),
+    /// Become a program that is killed when its parent ends.
+    #[command(hide = true)]
+    Launch(launch::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +70,9 @@ fn main() -> ExitCode {
         Verb::Python => block_on(unless_interrupted(python::run())),
         Verb::Model(args) => model::run(&args).map_err(Into::into),
         Verb::Sim(args) => sim::run(&args).map_err(Into::into),
+        Verb::Launch(args) => launch::run(args)
+            .map(|never| match never {})
+            .map_err(Into::into),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

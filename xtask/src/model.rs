@@ -7,8 +7,9 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 
+use crate::launch;
 use crate::processes::{ProcessError, results_dir};
 
 /// Check every world, and put every proof to z3.
@@ -37,7 +38,7 @@ pub(crate) enum ModelError {
 /// Builds the checker and runs it.
 pub(crate) fn run(args: &Args) -> Result<(), ModelError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = launch::command(cargo)
         .args(["run", "--release", "--quiet"])
         .args(["-p", "model-checker", "--bin", "model", "--"])
         .arg("--report")

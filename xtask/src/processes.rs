@@ -2,9 +2,9 @@
 //!
 //! Every server writes its output to a log file of its own, and works in a directory of this run
 //! under `target/tally/run-PID/`. A [`Server`] that is dropped is killed by its process id, so no
-//! way out of xtask (an error, a panic, Ctrl-C) leaves one behind; only a SIGKILL of xtask itself
-//! can. Servers are their own process groups: Ctrl-C in the terminal reaches xtask alone, which
-//! then decides in which order they end.
+//! way out of xtask (an error, a panic, Ctrl-C) leaves one behind; of a SIGKILL of xtask itself
+//! [`launch`] takes care. Servers are their own process groups: Ctrl-C in the terminal reaches xtask
+//! alone, which then decides in which order they end.
 //!
 //! What the programs are and how they fit together is said in `deployment.rs`.
 
@@ -19,6 +19,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::launch;
 
 /// How much of a log an error shows: the lines that explain an exit are the last ones.
 const LOG_TAIL_LINES: usize = 15;
@@ -289,7 +291,7 @@ fn spawn(spec: &ServerSpec) -> Result<Child, ProcessError> {
     };
     let (out, err) =
         open(&spec.log).map_err(ProcessError::io(format!("opening {}", spec.log.display())))?;
-    Command::new(&spec.program)
+    Command::from(launch::command(&spec.program))
         .args(&spec.arguments)
         .stdin(Stdio::null())
         .stdout(out)

@@ -6,8 +6,9 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 
+use crate::launch;
 use crate::processes::{ProcessError, results_dir};
 
 /// Play seeded schedules of requests and faults on the real replicas.
@@ -36,7 +37,7 @@ pub(crate) enum SimError {
 /// Builds the simulator and runs it.
 pub(crate) fn run(args: &Args) -> Result<(), SimError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = launch::command(cargo)
         .args(["run", "--release", "--quiet"])
         .args(["-p", "model-checker", "--bin", "sim", "--"])
         .arg("--report")
