@@ -15,11 +15,13 @@ mod deployment;
 mod launch;
 mod loadtest;
 mod model;
+mod paths;
 mod ports;
 mod processes;
 mod python;
 mod sim;
 mod tidy;
+mod tools;
 mod verify;
 mod wan;
 

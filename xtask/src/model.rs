@@ -6,11 +6,12 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
 use std::process::ExitStatus;
 
 use crate::launch;
+use crate::paths::root;
 use crate::processes::{ProcessError, results_dir};
+use crate::tools::search_path;
 
 /// Check every world, and put every proof to z3.
 #[derive(clap::Args)]
@@ -45,8 +46,8 @@ pub(crate) fn run(args: &Args) -> Result<(), ModelError> {
         .arg(results_dir()?.join("model.json"))
         .args(&args.checker)
         // z3 may be where the checks have installed it.
-        .env("PATH", crate::ci::search_path())
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .env("PATH", search_path())
+        .current_dir(root())
         .status()?;
     if status.success() {
         Ok(())

@@ -21,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::launch;
+use crate::paths::{root, target_dir};
 
 /// How much of a log an error shows: the lines that explain an exit are the last ones.
 const LOG_TAIL_LINES: usize = 15;
@@ -77,18 +78,6 @@ impl ProcessError {
     }
 }
 
-/// Cargo's target directory of this workspace.
-pub(crate) fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || {
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("..")
-                .join("target")
-        },
-        PathBuf::from,
-    )
-}
-
 /// Where the measuring verbs write their results: `target/tally/`.
 pub(crate) fn results_dir() -> Result<PathBuf, ProcessError> {
     let path = target_dir().join("tally");
@@ -121,7 +110,7 @@ pub(crate) async fn build() -> Result<Programs, ProcessError> {
             "-p",
             "tally-client",
         ])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .current_dir(root())
         .kill_on_drop(true)
         .status()
         .await

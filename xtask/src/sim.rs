@@ -5,10 +5,10 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
 use std::process::ExitStatus;
 
 use crate::launch;
+use crate::paths::root;
 use crate::processes::{ProcessError, results_dir};
 
 /// Play seeded schedules of requests and faults on the real replicas.
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<(), SimError> {
         .arg("--report")
         .arg(results_dir()?.join("sim.json"))
         .args(&args.simulator)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .current_dir(root())
         .status()?;
     if status.success() {
         Ok(())

@@ -6,7 +6,7 @@
 //! `none: ` and why. A row of worlds says after the word "broken" where the guarantee does not
 //! hold. Whether a check passes is for the checks to say.
 
-use super::Finding;
+use super::finding::Finding;
 use super::tree::Tree;
 
 /// The matrix.

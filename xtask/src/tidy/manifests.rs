@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Finding;
+use super::finding::Finding;
 use super::tree::{Dependency, File, Tree};
 
 /// For each crate: which of ours it may link, and which more its tests may.

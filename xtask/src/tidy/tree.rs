@@ -9,6 +9,8 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use crate::paths::root;
+
 /// The repository as the rules see it.
 pub(super) struct Tree {
     /// All paths, relative to the root, with `/` between their parts.
@@ -143,13 +145,6 @@ impl Tree {
             .find(|file| file.path == path)
             .map(|file| file.text.as_str())
     }
-}
-
-/// The root of the repository that this program was built from.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask is a directory of the repository")
 }
 
 /// The workspace's crates, without asking the registry for anything.
