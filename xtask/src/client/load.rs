@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
-use super::{Client, ClientError, PATIENCE, parse, url};
+use super::command::{Client, ClientError, PATIENCE, parse, url};
 use crate::launch;
 
 /// What became of the likes of each counter, by counter name.
