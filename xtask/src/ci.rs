@@ -1,26 +1,23 @@
 //! `cargo xtask ci`: everything that a machine can check, cheapest first.
 //!
 //! A step is a command that anyone can run alone; it is printed before it runs, so that what
-//! failed can be repeated by hand. What the steps are is data, in [`steps`]; which tools they need
-//! and how to get them, in [`tools`]. This file runs them, stops at the first failure (or at the
+//! failed can be repeated by hand. What a step can be says [`step`]; which there are, [`steps`]. This
+//! file runs them, stops at the first failure (or at the
 //! end, with `--keep-going`), and says where the time went.
 //!
 //! Nothing is left out silently: a tool that is missing and cannot be installed is a failure that
 //! says how to get it, and the one step that needs the outside world (the advisory database) says
 //! "not run" and why. Not checked here: anything that needs hours, or more than one machine.
 
+mod step;
 mod steps;
-mod tools;
 
-use std::fmt;
-use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use steps::{Action, STEPS, Step};
-use tools::ToolError;
-pub(crate) use tools::search_path;
+use step::{Outcome, Step};
+use steps::STEPS;
 
-use crate::tidy::root;
+use crate::tools::{ToolError, install_missing};
 
 /// How to run the checks.
 #[derive(clap::Args)]
@@ -53,54 +50,6 @@ pub(crate) enum CiError {
     },
 }
 
-/// Why a step failed.
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    /// A tool is missing.
-    #[error(transparent)]
-    Tool(#[from] ToolError),
-    /// The command could not be started.
-    #[error("cannot start `{command}`: {source}")]
-    Start {
-        /// The command.
-        command: String,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The command says that something is wrong.
-    #[error("`{command}` ended with {status}, expected success")]
-    Status {
-        /// The command.
-        command: String,
-        /// How it ended.
-        status: ExitStatus,
-    },
-}
-
-/// What became of a step.
-enum Outcome {
-    /// It found nothing wrong.
-    Passed,
-    /// It could not run, for a reason outside of this machine.
-    NotRun(String),
-    /// It found something, or could not run for a reason that can be mended here.
-    Failed,
-    /// An earlier step failed.
-    Skipped,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `pad`, not `write_str`: the table's columns ask for a width.
-        f.pad(match self {
-            Self::Passed => "passed",
-            Self::NotRun(_) => "NOT RUN",
-            Self::Failed => "FAILED",
-            Self::Skipped => "skipped",
-        })
-    }
-}
-
 /// A line of the closing table.
 struct Line {
     step: &'static Step,
@@ -121,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CiError> {
         return Ok(());
     }
     if !args.no_install {
-        tools::install_missing(&selected)?;
+        install_missing(selected.iter().flat_map(|step| step.tools).copied())?;
     }
     let lines = run_steps(&selected, args.keep_going);
     print_table(&lines);
@@ -161,12 +110,7 @@ fn run_steps(steps: &[&'static Step], keeps_going: bool) -> Vec<Line> {
 fn run_step(step: &'static Step) -> Line {
     println!("\n=== {}: {}", step.name, step.action);
     let start = Instant::now();
-    let result = step
-        .tools
-        .iter()
-        .try_for_each(|tool| tool.check())
-        .map_err(StepError::from)
-        .and_then(|()| perform(&step.action));
+    let result = step.perform();
     let took = start.elapsed();
     let outcome = result.unwrap_or_else(|error| {
         println!("error: {error}");
@@ -181,50 +125,6 @@ fn run_step(step: &'static Step) -> Line {
         step,
         outcome,
         took,
-    }
-}
-
-/// Does what a step says.
-fn perform(action: &Action) -> Result<Outcome, StepError> {
-    match action {
-        Action::Run(words) => {
-            let mut command = command(words[0]);
-            command.args(&words[1..]);
-            succeed(&mut command, action)
-        }
-        Action::Xtask(words) => {
-            let this = std::env::current_exe().map_err(|source| StepError::Start {
-                command: action.to_string(),
-                source,
-            })?;
-            let mut command = command(&this);
-            command.args(*words);
-            succeed(&mut command, action)
-        }
-        Action::Call(_, function) => function(),
-    }
-}
-
-/// A command at the root of the repository, with our tools in its path.
-fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(root()).env("PATH", search_path());
-    command
-}
-
-/// Runs a command to its end; anything but success is an error. `shown` is how to repeat it.
-fn succeed(command: &mut Command, shown: impl fmt::Display) -> Result<Outcome, StepError> {
-    let shown = shown.to_string();
-    match command.status() {
-        Ok(status) if status.success() => Ok(Outcome::Passed),
-        Ok(status) => Err(StepError::Status {
-            command: shown,
-            status,
-        }),
-        Err(source) => Err(StepError::Start {
-            command: shown,
-            source,
-        }),
     }
 }
 
@@ -275,6 +175,7 @@ fn names() -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::step::Action;
     use super::*;
 
     static PASSES: Step = step(Action::Run(&["true"]));

@@ -1,79 +1,27 @@
 //! The `tally` command, used as a user would: every question to a node and every like sent to one
 //! goes through a process of its own that speaks gRPC.
 //!
-//! This file asks questions, `load` runs the load generator. Both know the command's arguments and
-//! its JSON output, and nothing about what is counted or why.
+//! `command` is the program, this file asks questions, `load` runs the load generator. Both know the
+//! command's arguments and its JSON output, and nothing about what is counted or why.
 
+mod command;
 mod load;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+pub(crate) use command::{Client, ClientError, url};
+use command::{PATIENCE, parse};
 pub(crate) use load::{Counts, LoadOutcome, LoadPlan, Mode, Sample, Tried};
 
 /// How long one question to a node may take, as the command's own deadline. Answers come in
 /// milliseconds, or in a few round trips from a baseline; a dead node should not be waited for.
 const DEADLINE_MS: u64 = 2_000;
-/// When a process of the command is given up: its own deadline should always come first.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// The command could not be run, failed, or answered something unexpected.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    /// The operating system refused.
-    #[error("running `{command}`: {source}")]
-    Io {
-        /// What was run.
-        command: String,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// The command failed.
-    #[error("`{command}` ended with {status}: {stderr}")]
-    Failed {
-        /// What was run.
-        command: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// What it said.
-        stderr: String,
-    },
-    /// The command never ended.
-    #[error("`{command}` did not end within {patience:?} and was killed")]
-    Stuck {
-        /// What was run.
-        command: String,
-        /// How long xtask waited.
-        patience: Duration,
-    },
-    /// The output is not what this file expects.
-    #[error("`{command}` answered what xtask does not understand ({source}): {output}")]
-    Output {
-        /// What was run.
-        command: String,
-        /// What is wrong.
-        source: serde_json::Error,
-        /// The output, or the line of it.
-        output: String,
-    },
-    /// The load generator ended well without samples or without its result.
-    #[error("`{command}` ended without telling its result")]
-    NoResult {
-        /// What was run.
-        command: String,
-    },
-}
-
 /// Values by counter name.
 pub(crate) type Values = BTreeMap<String, i64>;
 
@@ -88,23 +36,7 @@ struct Status {
     counters: u64,
 }
 
-/// The URL of a node.
-pub(crate) fn url(node: SocketAddr) -> String {
-    format!("http://{node}")
-}
-
-/// The `tally` program.
-#[derive(Clone, Debug)]
-pub(crate) struct Client {
-    program: PathBuf,
-}
-
 impl Client {
-    /// Uses the program at this path.
-    pub(crate) fn new(program: PathBuf) -> Self {
-        Self { program }
-    }
-
     /// Whether the node answers reads: the test of readiness for every kind of server.
     pub(crate) async fn answers(&self, node: SocketAddr) -> bool {
         self.ask(node, &["get", "ready"]).await.is_ok()
@@ -158,18 +90,6 @@ impl Client {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
-
-    fn shown<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> String {
-        let mut shown = self
-            .program
-            .file_name()
-            .map_or_else(OsString::new, OsString::from);
-        for argument in arguments {
-            shown.push(" ");
-            shown.push(argument);
-        }
-        shown.to_string_lossy().into_owned()
-    }
 }
 
 /// One counter a line.
@@ -179,14 +99,6 @@ fn parse_values(command: &str, text: &str) -> Result<Values, ClientError> {
             parse::<ListedCounter>(command, line).map(|listed| (listed.counter, listed.value))
         })
         .collect()
-}
-
-fn parse<T: DeserializeOwned>(command: &str, text: &str) -> Result<T, ClientError> {
-    serde_json::from_str(text).map_err(|source| ClientError::Output {
-        command: command.into(),
-        source,
-        output: text.chars().take(400).collect(),
-    })
 }
 
 #[cfg(test)]

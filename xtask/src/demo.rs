@@ -39,7 +39,7 @@ impl From<ProcessError> for DemoError {
 
 /// Starts the nodes, tells what to try, and waits.
 pub(crate) async fn run(args: Args) -> Result<(), DemoError> {
-    let mut interrupted = pin!(interrupted());
+    let mut interrupted = pin!(interrupted()?);
     let programs = build().await?;
     let run_dir = RunDir::create()?;
     let starting = Deployment::tally(Geography {
@@ -50,11 +50,11 @@ pub(crate) async fn run(args: Args) -> Result<(), DemoError> {
     });
     let deployment = tokio::select! {
         deployment = starting => deployment?,
-        early = &mut interrupted => return Ok(early?),
+        () = &mut interrupted => return Ok(()),
     };
     println!("{}", tour(&programs.tally, &deployment.addresses(), &args));
     tokio::select! {
-        ended = &mut interrupted => ended?,
+        () = &mut interrupted => {}
         () = until(args.seconds) => {}
     }
     println!("Stopping the nodes.");

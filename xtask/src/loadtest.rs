@@ -11,6 +11,7 @@ mod checks;
 mod console;
 mod machine;
 mod numbers;
+mod plan;
 mod report;
 mod restart;
 mod results;
@@ -27,10 +28,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::client::ClientError;
-use crate::deployment::{DeploymentError, Geography};
-use crate::processes::{ProcessError, Programs, RunDir, build, results_dir};
+use crate::processes::{RunDir, build, results_dir};
 use crate::wan::RoundTrip;
+pub(crate) use plan::LoadtestError;
+use plan::Plan;
 use results::{Results, Row, RowId};
 
 /// Three data centres, as in the story that the project tells.
@@ -66,72 +67,6 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
         Ok(seconds)
     } else {
         Err("must be 0.5 to 600".into())
-    }
-}
-
-/// The test could not be run, or a total was wrong.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadtestError {
-    /// About the servers.
-    #[error(transparent)]
-    Deployment(#[from] DeploymentError),
-    /// About the load generator.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// About building or starting.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
-    /// A file of results could not be written or read.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file of results is not one.
-    #[error("{} is not the result of a load test: {source}", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
-    /// A restarted node lacks counters.
-    #[error(
-        "{liked} counters were liked before kill -9, and {counters} are there after the restart"
-    )]
-    RestartLost {
-        /// Counters with acknowledged likes.
-        liked: u64,
-        /// What the node says that it holds.
-        counters: u64,
-    },
-    /// Totals that must be right are wrong, or the other way round.
-    #[error(
-        "the totals are not what they must be:\n{0}\nThe figures are in target/tally/loadtest.json"
-    )]
-    Totals(String),
-}
-
-/// What all measurements of a run share.
-#[derive(Clone, Copy)]
-struct Plan<'a> {
-    programs: &'a Programs,
-    run_dir: &'a RunDir,
-    sites: usize,
-    round_trip: RoundTrip,
-    seconds: f64,
-}
-
-impl<'a> Plan<'a> {
-    fn geography(&self, sites: usize, round_trip: RoundTrip) -> Geography<'a> {
-        Geography {
-            programs: self.programs,
-            run_dir: self.run_dir,
-            sites,
-            round_trip,
-        }
     }
 }
 

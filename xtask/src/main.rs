@@ -4,20 +4,26 @@
 //! as real processes and speak to them through the `tally` command, so that what is measured is
 //! what a user would run. Each verb is one file with its arguments, its `run` and its error.
 //!
-//! On Ctrl-C and on SIGTERM the running verb is dropped, and with it every process it started.
+//! On Ctrl-C and on SIGTERM the running verb is dropped, and with it every process it started; when
+//! xtask itself is killed, the kernel kills what it has started ([`launch`]).
 
 mod chaos;
 mod ci;
 mod client;
 mod demo;
 mod deployment;
+mod git;
+mod launch;
 mod loadtest;
 mod model;
+mod mutants;
+mod paths;
 mod ports;
 mod processes;
 mod python;
 mod sim;
 mod tidy;
+mod tools;
 mod verify;
 mod wan;
 
@@ -52,6 +58,11 @@ enum Verb {
     Model(model::Args),
     /// Play seeded schedules of requests and faults on the real replicas.
     Sim(sim::Args),
+    /// Break the code in small ways, and see whether a test fails.
+    Mutants(mutants::Args),
+    /// Become a program that is killed when its parent ends.
+    #[command(hide = true)]
+    Launch(launch::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +76,10 @@ fn main() -> ExitCode {
         Verb::Python => block_on(unless_interrupted(python::run())),
         Verb::Model(args) => model::run(&args).map_err(Into::into),
         Verb::Sim(args) => sim::run(&args).map_err(Into::into),
+        Verb::Mutants(args) => mutants::run(&args).map_err(Into::into),
+        Verb::Launch(args) => launch::run(args)
+            .map(|never| match never {})
+            .map_err(Into::into),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,11 +102,9 @@ fn block_on<E: Into<Box<dyn Error>>>(
 async fn unless_interrupted<E: Error + 'static>(
     verb: impl Future<Output = Result<(), E>>,
 ) -> Result<(), Box<dyn Error>> {
+    let interrupted = processes::interrupted()?;
     tokio::select! {
         outcome = verb => outcome.map_err(Box::from),
-        interrupted = processes::interrupted() => {
-            interrupted?;
-            Err("interrupted; every process that was started is stopped".into())
-        }
+        () = interrupted => Err("interrupted; every process that was started is stopped".into()),
     }
 }

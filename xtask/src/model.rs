@@ -6,10 +6,12 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 
+use crate::launch;
+use crate::paths::root;
 use crate::processes::{ProcessError, results_dir};
+use crate::tools::search_path;
 
 /// Check every world, and put every proof to z3.
 #[derive(clap::Args)]
@@ -37,15 +39,15 @@ pub(crate) enum ModelError {
 /// Builds the checker and runs it.
 pub(crate) fn run(args: &Args) -> Result<(), ModelError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = launch::command(cargo)
         .args(["run", "--release", "--quiet"])
         .args(["-p", "model-checker", "--bin", "model", "--"])
         .arg("--report")
         .arg(results_dir()?.join("model.json"))
         .args(&args.checker)
         // z3 may be where the checks have installed it.
-        .env("PATH", crate::ci::search_path())
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .env("PATH", search_path())
+        .current_dir(root())
         .status()?;
     if status.success() {
         Ok(())

@@ -2,9 +2,9 @@
 //!
 //! Every server writes its output to a log file of its own, and works in a directory of this run
 //! under `target/tally/run-PID/`. A [`Server`] that is dropped is killed by its process id, so no
-//! way out of xtask (an error, a panic, Ctrl-C) leaves one behind; only a SIGKILL of xtask itself
-//! can. Servers are their own process groups: Ctrl-C in the terminal reaches xtask alone, which
-//! then decides in which order they end.
+//! way out of xtask (an error, a panic, Ctrl-C) leaves one behind; of a SIGKILL of xtask itself
+//! [`launch`] takes care. Servers are their own process groups: Ctrl-C in the terminal reaches xtask
+//! alone, which then decides in which order they end.
 //!
 //! What the programs are and how they fit together is said in `deployment.rs`.
 
@@ -19,6 +19,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::launch;
+use crate::paths::{root, target_dir};
 
 /// How much of a log an error shows: the lines that explain an exit are the last ones.
 const LOG_TAIL_LINES: usize = 15;
@@ -75,18 +78,6 @@ impl ProcessError {
     }
 }
 
-/// Cargo's target directory of this workspace.
-pub(crate) fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || {
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("..")
-                .join("target")
-        },
-        PathBuf::from,
-    )
-}
-
 /// Where the measuring verbs write their results: `target/tally/`.
 pub(crate) fn results_dir() -> Result<PathBuf, ProcessError> {
     let path = target_dir().join("tally");
@@ -119,7 +110,7 @@ pub(crate) async fn build() -> Result<Programs, ProcessError> {
             "-p",
             "tally-client",
         ])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .current_dir(root())
         .kill_on_drop(true)
         .status()
         .await
@@ -168,14 +159,18 @@ impl RunDir {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, either of which ends a verb.
-pub(crate) async fn interrupted() -> Result<(), ProcessError> {
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(ProcessError::io("waiting for SIGTERM"))?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.map_err(ProcessError::io("waiting for Ctrl-C")),
-        _terminated = terminate.recv() => Ok(()),
-    }
+/// Ends at Ctrl-C or SIGTERM, either of which ends a verb. Both are caught from this call on, not
+/// only once the future is polled.
+pub(crate) fn interrupted() -> Result<impl Future<Output = ()>, ProcessError> {
+    let catch = |kind| signal(kind).map_err(ProcessError::io("waiting for a signal"));
+    let mut pressed = catch(SignalKind::interrupt())?;
+    let mut terminated = catch(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _pressed = pressed.recv() => {}
+            _terminated = terminated.recv() => {}
+        }
+    })
 }
 
 /// What to start. Starting it again with the same specification is a restart: same ports, same
@@ -285,7 +280,7 @@ fn spawn(spec: &ServerSpec) -> Result<Child, ProcessError> {
     };
     let (out, err) =
         open(&spec.log).map_err(ProcessError::io(format!("opening {}", spec.log.display())))?;
-    Command::new(&spec.program)
+    Command::from(launch::command(&spec.program))
         .args(&spec.arguments)
         .stdin(Stdio::null())
         .stdout(out)

@@ -7,10 +7,10 @@ use std::process::ExitStatus;
 
 use tokio::process::Command;
 
-use crate::ci::search_path;
 use crate::deployment::{Deployment, DeploymentError, Geography};
+use crate::paths::root;
 use crate::processes::{ProcessError, RunDir, build};
-use crate::tidy::root;
+use crate::tools::search_path;
 use crate::wan::RoundTrip;
 
 /// The example takes three nodes.

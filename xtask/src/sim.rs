@@ -5,9 +5,10 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 
+use crate::launch;
+use crate::paths::root;
 use crate::processes::{ProcessError, results_dir};
 
 /// Play seeded schedules of requests and faults on the real replicas.
@@ -36,13 +37,13 @@ pub(crate) enum SimError {
 /// Builds the simulator and runs it.
 pub(crate) fn run(args: &Args) -> Result<(), SimError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = launch::command(cargo)
         .args(["run", "--release", "--quiet"])
         .args(["-p", "model-checker", "--bin", "sim", "--"])
         .arg("--report")
         .arg(results_dir()?.join("sim.json"))
         .args(&args.simulator)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .current_dir(root())
         .status()?;
     if status.success() {
         Ok(())

@@ -10,15 +10,14 @@
 //! licences and sources to cargo-deny, schemas to buf. `cargo xtask ci` runs them all.
 
 mod documents;
+mod finding;
 mod guarantees;
 mod manifests;
 mod sources;
 mod tree;
 
-use std::fmt;
-
-use tree::Tree;
-pub(crate) use tree::{TreeError, root};
+use finding::Finding;
+use tree::{Tree, TreeError};
 
 /// Finds what breaks one rule.
 type Rule = fn(&Tree) -> Vec<Finding>;
@@ -58,48 +57,6 @@ const RULES: &[(&str, Rule)] = &[
         guarantees::matrix,
     ),
 ];
-
-/// One thing that breaks a rule, or is about to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Finding {
-    /// The file, with the line where there is one.
-    place: String,
-    /// What is wrong and what to do about it.
-    problem: String,
-    /// Whether it is only about to break the rule.
-    is_warning: bool,
-}
-
-impl Finding {
-    /// Something in a line of a file, counted from 1.
-    fn at_line(path: &str, line: usize, problem: impl Into<String>) -> Self {
-        Self::in_file(&format!("{path}:{line}"), problem)
-    }
-
-    /// Something about a file as a whole.
-    fn in_file(path: &str, problem: impl Into<String>) -> Self {
-        Self {
-            place: path.to_owned(),
-            problem: problem.into(),
-            is_warning: false,
-        }
-    }
-
-    /// The same, as a warning.
-    fn warning(self) -> Self {
-        Self {
-            is_warning: true,
-            ..self
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.is_warning { "warning" } else { "error" };
-        write!(f, "{kind}: {}: {}", self.place, self.problem)
-    }
-}
 
 /// Why the tree is not tidy.
 #[derive(Debug, thiserror::Error)]

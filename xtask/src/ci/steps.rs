@@ -3,38 +3,15 @@
 //! A new check is one line in [`STEPS`]. A step that is more than a command is a function of this
 //! file.
 
-use std::fmt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::tools::{BUF, CARGO_DENY, GRPCIO, Tool, Z3};
-use super::{Outcome, StepError, command, succeed};
+use super::step::{Action, Outcome, Step, StepError, command, succeed};
+use crate::tools::{BUF, CARGO_DENY, GRPCIO, Tool, Z3};
 
 /// How long fetching the advisory database may take: it is a few megabytes, and where there is no
 /// network the answer can take minutes to not arrive.
 const ADVISORY_FETCH_MAX: Duration = Duration::from_mins(1);
-
-/// One check.
-pub(super) struct Step {
-    /// Its name, for `--only`.
-    pub(super) name: &'static str,
-    /// What holds when it passes.
-    pub(super) checks: &'static str,
-    /// What it needs beyond Rust and git.
-    pub(super) tools: &'static [&'static Tool],
-    /// What it does.
-    pub(super) action: Action,
-}
-
-/// What a step does.
-pub(super) enum Action {
-    /// Runs a program.
-    Run(&'static [&'static str]),
-    /// Runs a verb of `cargo xtask`.
-    Xtask(&'static [&'static str]),
-    /// Does what one command cannot say; the text describes it.
-    Call(&'static str, fn() -> Result<Outcome, StepError>),
-}
 
 /// All steps.
 #[rustfmt::skip] // One line a step.
@@ -68,29 +45,6 @@ const fn step(
         tools,
         action,
     }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Run(words) => write_words(f, words),
-            Self::Xtask(words) => {
-                write!(f, "cargo xtask ")?;
-                write_words(f, words)
-            }
-            Self::Call(description, _) => write!(f, "{description}"),
-        }
-    }
-}
-
-/// Writes a command so that a shell reads the same words.
-fn write_words(f: &mut fmt::Formatter<'_>, words: &[&str]) -> fmt::Result {
-    for (index, word) in words.iter().enumerate() {
-        let space = if index == 0 { "" } else { " " };
-        let quote = if word.contains(' ') { "'" } else { "" };
-        write!(f, "{space}{quote}{word}{quote}")?;
-    }
-    Ok(())
 }
 
 /// Looks up the dependencies in the database of advisories, where it can be reached.
@@ -147,12 +101,5 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), STEPS.len());
-    }
-
-    #[test]
-    fn a_step_is_shown_as_a_shell_would_read_it() {
-        let action = Action::Run(&["env", "A=b c", "cargo"]);
-        assert_eq!(action.to_string(), "env 'A=b c' cargo");
-        assert_eq!(Action::Xtask(&["sim"]).to_string(), "cargo xtask sim");
     }
 }

@@ -16,7 +16,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
-use super::{Client, ClientError, PATIENCE, parse, url};
+use super::command::{Client, ClientError, PATIENCE, parse, url};
+use crate::launch;
 
 /// What became of the likes of each counter, by counter name.
 pub(crate) type Counts = BTreeMap<String, Tried>;
@@ -143,7 +144,7 @@ impl Client {
             command: command.clone(),
             source,
         };
-        let mut child = Command::new(&self.program)
+        let mut child = Command::from(launch::command(&self.program))
             .args(&arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

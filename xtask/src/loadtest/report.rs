@@ -5,6 +5,7 @@
 //! tables in `tables`, the prose in `text`, the looks in `report/style.css`. It is drawn from [`Results`] alone, so an earlier run's JSON can be
 //! drawn again.
 
+mod approach;
 mod charts;
 mod tables;
 mod text;
@@ -13,6 +14,7 @@ use std::fmt::Write;
 
 use super::numbers::{figure, float, short, whole};
 use super::results::{Results, Row, RowId, Timelines};
+use approach::{class_of, title};
 use charts::{Bar, LineChart, Mark, Scale, Series, bar_chart, escape, line_chart};
 use tables::{goals, tables};
 
@@ -57,24 +59,6 @@ pub(super) fn html(results: &Results) -> String {
         results.nodes,
         sections.join("\n")
     )
-}
-
-/// The approach in plain words.
-fn title(id: RowId) -> &'static str {
-    match id {
-        RowId::Naive => "Shared counter, no lock",
-        RowId::Lock => "Distributed lock",
-        RowId::LockSeparateRoundTrips => "Lock, separate round trips",
-        RowId::LockBatch => "Lock per batch",
-        RowId::DatabaseIncrement => "One database, counter + 1",
-        RowId::CrdtUnary => "Tally, one call a like",
-        RowId::CrdtBatch => "Tally, likes in batches",
-        RowId::CrdtIngest => "Tally, streamed likes",
-    }
-}
-
-fn is_tally(id: RowId) -> bool {
-    matches!(id, RowId::CrdtUnary | RowId::CrdtBatch | RowId::CrdtIngest)
 }
 
 fn header(results: &Results) -> String {
@@ -160,14 +144,6 @@ fn rates(results: &Results) -> String {
             "likes a second, all servers together (each grid line is ten times more)"
         )
     )
-}
-
-fn class_of(row: &Row) -> &'static str {
-    match (row.is_exact(), is_tally(row.id)) {
-        (false, _) => "wrong",
-        (true, true) => "ours",
-        (true, false) => "other",
-    }
 }
 
 fn sweep_section(heading: &str, words: &str, chart: &str) -> String {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
+use super::plan::{LoadtestError, Plan};
 use super::results::Restart;
-use super::{LoadtestError, Plan};
 use crate::client::{LoadPlan, Mode};
 use crate::deployment::Deployment;
 use crate::wan::RoundTrip;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
+use super::plan::{LoadtestError, Plan};
 use super::results::{Row, RowId};
-use super::{LoadtestError, Plan};
 use crate::client::{LoadPlan, Mode};
 use crate::deployment::{Baseline, Deployment, Geography, Keeps, Strategy};
 use crate::verify::wait_for_rest;

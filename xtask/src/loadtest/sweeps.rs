@@ -3,8 +3,8 @@
 
 use indicatif::ProgressBar;
 
+use super::plan::{LoadtestError, Plan};
 use super::results::{Row, RowId, Sweeps};
-use super::{LoadtestError, Plan};
 use crate::loadtest::rows::measure;
 use crate::wan::RoundTrip;
 

@@ -9,9 +9,9 @@ use indicatif::ProgressBar;
 use tokio::time::{Instant, sleep};
 
 use super::numbers::float;
+use super::plan::{LoadtestError, Plan};
 use super::results::{Rate, RowId, Timeline, Timelines};
 use super::rows::{deploy, load_plan};
-use super::{LoadtestError, Plan};
 use crate::client::Sample;
 use crate::deployment::{Deployment, Keeps};
 

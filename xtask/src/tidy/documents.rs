@@ -4,7 +4,7 @@
 //! removed option breaks the build and not a reader's first day. What a command then does is for
 //! tests to say.
 
-use super::Finding;
+use super::finding::Finding;
 use super::tree::{File, Tree};
 
 /// What may lie at the top. A new entry there needs a reason that its reader sees at once.

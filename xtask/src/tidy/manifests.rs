@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Finding;
+use super::finding::Finding;
 use super::tree::{Dependency, File, Tree};
 
 /// For each crate: which of ours it may link, and which more its tests may.
@@ -14,12 +14,16 @@ const DIRECTIONS: &[(&str, &[&str], &[&str])] = &[
     ("crdt-core", &[], &[]),
     ("lock-core", &[], &[]),
     ("protocol", &["crdt-core"], &[]),
-    ("model-checker", &["crdt-core", "lock-core"], &[]),
-    ("wire", &["crdt-core"], &[]),
+    (
+        "model-checker",
+        &["commit-log", "crdt-core", "lock-core", "protocol", "wire"],
+        &[],
+    ),
+    ("wire", &["crdt-core", "protocol"], &[]),
     (
         "tally-server",
-        &["commit-log", "crdt-core", "wire"],
-        &["tally-client"],
+        &["commit-log", "crdt-core", "protocol", "wire"],
+        &["model-checker", "tally-client"],
     ),
     ("tally-client", &["wire"], &[]),
     ("tally-baseline", &["lock-core", "wire"], &["tally-client"]),

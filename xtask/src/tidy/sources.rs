@@ -3,7 +3,7 @@
 //! These rules look at lines of text, not at syntax. That is enough for what they forbid, and it
 //! lets them look at every language in the tree.
 
-use super::Finding;
+use super::finding::Finding;
 use super::tree::{File, Tree};
 
 /// A file this long is split before it grows on: what fits here can be read in one sitting.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use super::approach::{class_of, title};
 use super::charts::escape;
-use super::{class_of, text, title};
+use super::text;
 use crate::loadtest::console::verdict;
 use crate::loadtest::numbers::{figure, optional, whole};
 use crate::loadtest::results::{Results, Row};

@@ -1,4 +1,4 @@
-//! The tools that the steps need beyond Rust and git: how to see whether one is there, and how to
+//! The tools that the checks need beyond Rust and git: how to see whether one is there, and how to
 //! get it.
 //!
 //! Versions are fixed, so that a new release of a tool does not fail an old commit. What can be
@@ -8,11 +8,10 @@
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
-use super::steps::Step;
-use crate::tidy::root;
+use crate::paths::root;
 
 /// The linter of protobuf schemas.
-pub(super) const BUF: Tool = Tool {
+pub(crate) const BUF: Tool = Tool {
     name: "buf",
     probe: &["buf", "--version"],
     install: &[&[
@@ -27,7 +26,7 @@ pub(super) const BUF: Tool = Tool {
 };
 
 /// The linter of dependencies. The debug build takes a third of the time and is fast enough.
-pub(super) const CARGO_DENY: Tool = Tool {
+pub(crate) const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     probe: &["cargo", "deny", "--version"],
     install: &[&[
@@ -41,8 +40,28 @@ pub(super) const CARGO_DENY: Tool = Tool {
     ]],
 };
 
+/// Changes code, to see whether a test fails. Another version makes other changes, so only this one
+/// will do.
+pub(crate) const CARGO_MUTANTS: Tool = Tool {
+    name: "cargo-mutants",
+    probe: &[
+        "sh",
+        "-c",
+        "cargo mutants --version | grep -Fx 'cargo-mutants 27.1.0'",
+    ],
+    install: &[&[
+        "cargo",
+        "install",
+        "--locked",
+        "--debug",
+        "--root",
+        "target/tools",
+        "cargo-mutants@27.1.0",
+    ]],
+};
+
 /// gRPC for Python.
-pub(super) const GRPCIO: Tool = Tool {
+pub(crate) const GRPCIO: Tool = Tool {
     name: "grpcio-tools",
     probe: &["python3", "-c", "import grpc_tools"],
     install: &[
@@ -61,7 +80,7 @@ pub(super) const GRPCIO: Tool = Tool {
 
 /// The solver of the proofs. Of the versions tried, 4.8.12 to 4.15.8 answer all questions; 5.4.1 gives
 /// one up.
-pub(super) const Z3: Tool = Tool {
+pub(crate) const Z3: Tool = Tool {
     name: "z3",
     probe: &["z3", "--version"],
     install: &[
@@ -84,8 +103,8 @@ const DIRECTORIES: &[&str] = &[
     "target/tools/python/bin",
 ];
 
-/// A program that a step needs.
-pub(super) struct Tool {
+/// A program that a check needs.
+pub(crate) struct Tool {
     name: &'static str,
     /// Succeeds where the tool is there.
     probe: &'static [&'static str],
@@ -118,7 +137,7 @@ pub(crate) enum ToolError {
 
 impl Tool {
     /// Fails where the tool is not there.
-    pub(super) fn check(&self) -> Result<(), ToolError> {
+    pub(crate) fn check(&self) -> Result<(), ToolError> {
         let status = Command::new(self.probe[0])
             .args(&self.probe[1..])
             .current_dir(root())
@@ -160,9 +179,11 @@ impl Tool {
     }
 }
 
-/// Installs what the steps need and do not find.
-pub(super) fn install_missing(steps: &[&Step]) -> Result<(), ToolError> {
-    for tool in steps.iter().flat_map(|step| step.tools) {
+/// Installs those of the tools that are not found.
+pub(crate) fn install_missing<'a>(
+    tools: impl IntoIterator<Item = &'a Tool>,
+) -> Result<(), ToolError> {
+    for tool in tools {
         if tool.check().is_err() {
             tool.install()?;
         }
