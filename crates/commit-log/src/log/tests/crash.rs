@@ -3,9 +3,9 @@
 use super::*;
 
 /// Damages what was not synced: cuts it, and flips and zeroes bytes of what is left.
-fn tear(image: &mut Image, written: &Written, keep: usize, flips: &[(usize, u8)]) {
+fn tear(image: &mut Contents, written: &Written, keep: usize, flips: &[(usize, u8)]) {
     let bytes = image
-        .get_mut(&written.active_name())
+        .get_mut(&written.active())
         .expect("the active segment");
     let synced = written.last_group.end;
     let unsynced = bytes.len() - synced;
@@ -20,7 +20,7 @@ fn tear(image: &mut Image, written: &Written, keep: usize, flips: &[(usize, u8)]
     }
 }
 
-fn assert_nothing_synced_is_lost(image: &Image, written: &Written) {
+fn assert_nothing_synced_is_lost(image: &Contents, written: &Written) {
     let found = recover(image).expect("a crash is no reason to refuse");
     assert!(
         found.len() >= written.synced,
@@ -35,7 +35,7 @@ fn assert_nothing_synced_is_lost(image: &Image, written: &Written) {
 fn a_torn_tail_is_cut_wherever_it_tears() {
     let written = three_segments();
     let whole = written.image();
-    let unsynced = whole[&written.active_name()].len() - written.last_group.end;
+    let unsynced = whole[&written.active()].len() - written.last_group.end;
     for at in 0..=unsynced {
         let mut image = whole.clone();
         tear(&mut image, &written, at, &[]);
@@ -64,22 +64,25 @@ fn a_crash_at_any_step_of_a_snapshot_loses_nothing() {
     let before = written.image();
     written.snapshot();
     let after = written.image();
-    let all = |image: &Image| {
+    let all = |image: &Contents| {
         assert_eq!(recover(image).expect("opened"), written.payloads);
     };
     all(&before);
     all(&after);
 
-    let is_new = |name: &String| !before.contains_key(name);
+    let is_new = |name: &PathBuf| !before.contains_key(name);
     let name = after
         .keys()
         .find(|name| is_new(name))
         .expect("a snapshot")
         .clone();
-    assert!(name.starts_with("snapshot-"));
+    assert!(begins(&name, "snapshot-"));
     for length in 0..=after[&name].len() {
         let mut image = before.clone();
-        image.insert(format!("{name}.tmp"), after[&name][..length].to_vec());
+        image.insert(
+            name.with_extension("snap.tmp"),
+            after[&name][..length].to_vec(),
+        );
         all(&image);
     }
     // Named, and then what it stands for removed, file by file, in any order.
@@ -111,10 +114,10 @@ fn what_a_crash_left_over_is_removed() {
     written.snapshot();
     let clean = written.image();
     left_over.extend(clean.clone());
-    left_over.insert(segment_name(99) + ".tmp", b"half".to_vec());
-    let directory = restore(&left_over);
-    drop(open(directory.path()).expect("opened"));
-    assert_eq!(image(directory.path()), clean);
+    left_over.insert(segment(99).with_extension("log.tmp"), b"half".to_vec());
+    let disk = restore(&left_over);
+    drop(open(&disk).expect("opened"));
+    assert_eq!(image(&disk), clean);
 }
 
 prop_compose! {
@@ -133,7 +136,7 @@ proptest! {
         flips in prop::collection::vec((any::<usize>(), any::<u8>()), 0..4),
         zeroed in 0..60_usize,
     ) {
-        let mut written = Written::new();
+        let mut written = Written::new(1);
         for (group, then) in &groups {
             written.group(group);
             match then {
