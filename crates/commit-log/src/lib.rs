@@ -60,6 +60,8 @@ mod frame_reader;
 mod header;
 mod identity;
 mod log;
+#[cfg(any(test, feature = "memory"))]
+pub mod memory;
 mod read_back;
 mod recovery;
 mod segment;

@@ -85,14 +85,3 @@ impl<F: FileSystem> Segment<F> {
         self.bytes
     }
 }
-
-#[cfg(test)]
-impl Segment<crate::OsFiles> {
-    /// Makes every further write fail as if the disk were full.
-    pub(crate) fn break_for_test(&mut self) {
-        self.file = std::fs::OpenOptions::new()
-            .write(true)
-            .open("/dev/full")
-            .expect("Linux has it");
-    }
-}

@@ -1,77 +1,97 @@
 //! What a log promises, checked on images of a directory as a crash or a failing disk leaves them.
 //!
-//! An image is the directory's files in memory. A test builds one, damages a copy, and opens that.
+//! An image is the directory's files. A test builds one in memory, damages a copy, and opens that.
 //! A log's content is compared as the list of all payloads ever read back; a snapshot in these
 //! tests holds all payloads that it stands for, so the list is the same with and without it.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use super::*;
 use crate::error::LogError;
+use crate::memory::{Contents, MemoryDisk, MemoryFiles};
 use crate::{DirectoryError, ExpectedIdentity, FRAME_BYTES_MAX, header};
 
 mod crash;
 mod damage;
+mod schedules;
 
 type Payload = Vec<u8>;
-type Image = BTreeMap<String, Vec<u8>>;
 
-fn open_directory(path: &Path) -> DataDirectory {
+const DIRECTORY: &str = "/data";
+
+/// Small, so that small logs have several.
+const PAGE_BYTES: usize = 64;
+
+fn try_directory(disk: &MemoryDisk) -> Result<DataDirectory<MemoryFiles>, DirectoryError> {
     let expected = ExpectedIdentity {
         cluster: "likes".to_owned(),
         shard_count: 16,
     };
-    DataDirectory::open_or_create(path, &expected).expect("the identity is right")
+    DataDirectory::open_or_create_in(disk.files(), Path::new(DIRECTORY), &expected)
 }
 
-fn open(path: &Path) -> Result<(Log, Vec<Payload>), LogError> {
-    let mut payloads = Vec::new();
-    let opened = Log::open(open_directory(path), |_, payload| {
-        payloads.push(payload.to_vec());
-        Ok::<(), std::convert::Infallible>(())
-    });
-    match opened {
-        Ok(log) => Ok((log, payloads)),
+fn open_directory(disk: &MemoryDisk) -> DataDirectory<MemoryFiles> {
+    try_directory(disk).expect("the identity is right")
+}
+
+fn open(disk: &MemoryDisk) -> Result<(Log<MemoryFiles>, Vec<Payload>), LogError> {
+    match open_in(open_directory(disk)) {
+        Ok(opened) => Ok(opened),
         Err(OpenError::Log(error)) => Err(error),
         Err(error @ (OpenError::Frame { .. } | OpenError::File(_))) => panic!("{error}"),
     }
 }
 
+/// Opens a log. Only the operating system may be in the way.
+fn try_open(disk: &MemoryDisk) -> Result<(Log<MemoryFiles>, Vec<Payload>), FileError> {
+    let directory = try_directory(disk).map_err(|error| match error {
+        DirectoryError::File(error) => error,
+        other => panic!("{other}"),
+    })?;
+    open_in(directory).map_err(|error| match error {
+        OpenError::File(error) => error,
+        other @ (OpenError::Log(_) | OpenError::Frame { .. }) => panic!("{other}"),
+    })
+}
+
+fn open_in(
+    directory: DataDirectory<MemoryFiles>,
+) -> Result<(Log<MemoryFiles>, Vec<Payload>), OpenError<std::convert::Infallible>> {
+    let mut payloads = Vec::new();
+    let log = Log::open(directory, |_, payload| {
+        payloads.push(payload.to_vec());
+        Ok(())
+    })?;
+    Ok((log, payloads))
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
+}
+
 /// The files of a directory, but for the lock, which is empty.
-fn image(directory: &Path) -> Image {
-    let entries = fs::read_dir(directory)
-        .expect("listed")
-        .map(|entry| entry.expect("listed"));
-    let name = |entry: &fs::DirEntry| entry.file_name().into_string().expect("ASCII");
-    let mut image: Image = entries
-        .map(|entry| (name(&entry), fs::read(entry.path()).expect("read")))
-        .collect();
-    image.remove("lock");
+fn image(disk: &MemoryDisk) -> Contents {
+    let mut image = disk.cached();
+    image.remove(&path("lock"));
     image
 }
 
-fn restore(image: &Image) -> TempDir {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    for (name, bytes) in image {
-        fs::write(directory.path().join(name), bytes).expect("written");
-    }
-    directory
+fn restore(image: &Contents) -> MemoryDisk {
+    let disk = MemoryDisk::new(PAGE_BYTES, 2);
+    disk.restore(image);
+    disk
 }
 
 /// What opening an image gives. An error must leave the image as it is; a log that opened must
 /// take frames, and give everything back once more.
-fn recover(image: &Image) -> Result<Vec<Payload>, LogError> {
-    let directory = restore(image);
-    let path = directory.path();
-    match open(path) {
+fn recover(image: &Contents) -> Result<Vec<Payload>, LogError> {
+    let disk = restore(image);
+    match open(&disk) {
         Err(error) => {
-            assert_eq!(&self::image(path), image, "an error changes nothing");
+            assert_eq!(&self::image(&disk), image, "an error changes nothing");
             Err(error)
         }
         Ok((mut log, mut payloads)) => {
@@ -80,20 +100,26 @@ fn recover(image: &Image) -> Result<Vec<Payload>, LogError> {
             log.sync().expect("synced");
             payloads.push(b"after".to_vec());
             drop(log);
-            assert_eq!(open(path).expect("opened again").1, payloads);
+            assert_eq!(open(&disk).expect("opened again").1, payloads);
             Ok(found)
         }
     }
 }
 
-fn segment_name(first: u64) -> String {
-    format!("segment-{first:020}.log")
+fn segment(first: u64) -> PathBuf {
+    path(&format!("segment-{first:020}.log"))
+}
+
+/// Whether a file's name begins so.
+fn begins(path: &Path, prefix: &str) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(prefix))
 }
 
 /// A log that was written group by group.
 struct Written {
-    _directory: TempDir,
-    log: Log,
+    disk: MemoryDisk,
+    log: Log<MemoryFiles>,
     payloads: Vec<Payload>,
     /// How many payloads were synced before the last synced group, and with it.
     synced_before: usize,
@@ -103,11 +129,12 @@ struct Written {
 }
 
 impl Written {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let (log, payloads) = open(directory.path()).expect("created");
+    /// Each seed makes another replica.
+    fn new(seed: u64) -> Self {
+        let disk = MemoryDisk::new(PAGE_BYTES, seed);
+        let (log, payloads) = open(&disk).expect("created");
         Self {
-            _directory: directory,
+            disk,
             log,
             payloads,
             synced_before: 0,
@@ -116,16 +143,12 @@ impl Written {
         }
     }
 
-    fn path(&self) -> &Path {
-        self.log.directory.path()
-    }
-
     fn active_bytes(&self) -> usize {
         usize::try_from(self.log.segment.bytes()).expect("small")
     }
 
-    fn active_name(&self) -> String {
-        segment_name(self.log.segment.first.get())
+    fn active(&self) -> PathBuf {
+        segment(self.log.segment.first.get())
     }
 
     fn append(&mut self, group: &[Payload]) {
@@ -166,8 +189,8 @@ impl Written {
         snapshot.finish().expect("finished");
     }
 
-    fn image(&self) -> Image {
-        image(self.path())
+    fn image(&self) -> Contents {
+        image(&self.disk)
     }
 }
 
@@ -177,7 +200,7 @@ fn payloads(texts: &[&str]) -> Vec<Payload> {
 
 /// Three segments: of two groups, of one, and an active one of two groups and an unsynced one.
 fn three_segments() -> Written {
-    let mut written = Written::new();
+    let mut written = Written::new(1);
     written.group(&payloads(&["a", "bb"]));
     written.group(&payloads(&["ccc"]));
     written.rotate();
@@ -193,14 +216,10 @@ fn three_segments() -> Written {
 fn what_was_synced_is_read_back_in_order_with_its_source() {
     let mut written = three_segments();
     written.log.sync().expect("synced");
-    let Written {
-        _directory: directory,
-        log,
-        ..
-    } = written;
+    let Written { disk, log, .. } = written;
     drop(log);
     let mut sources = Vec::new();
-    let log = Log::open(open_directory(directory.path()), |source, payload| {
+    let log = Log::open(open_directory(&disk), |source, payload| {
         sources.push((source, payload.to_vec()));
         Ok::<(), std::convert::Infallible>(())
     });
@@ -208,8 +227,8 @@ fn what_was_synced_is_read_back_in_order_with_its_source() {
     let texts = [
         "a", "bb", "ccc", "", "eeeee", "f", "g", "h", "i", "jj", "kk",
     ];
-    let segment = |first| FrameSource::Segment(Sequence::new(first));
-    let expected = firsts.map(segment).into_iter().zip(payloads(&texts));
+    let source = |first| FrameSource::Segment(Sequence::new(first));
+    let expected = firsts.map(source).into_iter().zip(payloads(&texts));
     assert_eq!(sources, expected.collect::<Vec<_>>());
     assert_eq!(log.expect("opened").next, Sequence::new(12));
 }
@@ -218,14 +237,10 @@ fn what_was_synced_is_read_back_in_order_with_its_source() {
 fn restarts_that_write_nothing_create_no_segments() {
     let mut written = three_segments();
     written.log.sync().expect("synced");
-    let Written {
-        _directory: directory,
-        log,
-        ..
-    } = written;
+    let Written { disk, log, .. } = written;
     drop(log);
     for _ in 0..3 {
-        let (log, payloads) = open(directory.path()).expect("opened");
+        let (log, payloads) = open(&disk).expect("opened");
         assert_eq!(payloads.len(), 11);
         assert_eq!(log.watcher().status().segment_count, 4);
     }
@@ -233,9 +248,9 @@ fn restarts_that_write_nothing_create_no_segments() {
 
 #[test]
 fn a_failed_write_poisons_the_log() {
-    let mut written = Written::new();
+    let mut written = Written::new(1);
     written.group(&payloads(&["a"]));
-    written.log.segment.break_for_test();
+    written.disk.limit_bytes(Some(0));
     let log = &mut written.log;
     log.append(b"b").expect("only buffered");
     assert!(matches!(log.sync(), Err(WriteError::File(_))));
@@ -247,7 +262,7 @@ fn a_failed_write_poisons_the_log() {
 
 #[test]
 fn a_frame_over_its_bound_is_refused_and_nothing_changes() {
-    let mut written = Written::new();
+    let mut written = Written::new(1);
     let bytes = vec![7; FRAME_BYTES_MAX];
     let mut over = bytes.clone();
     over.push(7);
@@ -265,7 +280,7 @@ fn the_status_counts_what_is_on_disk() {
         let files = written
             .image()
             .into_iter()
-            .filter(|(name, _)| name.starts_with(prefix));
+            .filter(|(path, _)| begins(path, prefix));
         files.map(|(_, bytes)| bytes.len() as u64).sum::<u64>()
     };
     let watcher = written.log.watcher();
@@ -286,7 +301,7 @@ fn the_status_counts_what_is_on_disk() {
 
 #[test]
 fn the_directory_stays_locked_while_a_snapshot_is_written() {
-    let mut written = Written::new();
+    let mut written = Written::new(1);
     written.group(&payloads(&["a"]));
     let below = written.rotate();
     let snapshot = written.log.snapshot(below).expect("created");
@@ -294,23 +309,13 @@ fn the_directory_stays_locked_while_a_snapshot_is_written() {
         written.log.snapshot(below),
         Err(WriteError::SnapshotRunning)
     ));
-    let Written {
-        _directory: directory,
-        log,
-        ..
-    } = written;
+    let Written { disk, log, .. } = written;
     drop(log);
-    let expected = ExpectedIdentity {
-        cluster: "likes".to_owned(),
-        shard_count: 16,
-    };
-    let open = || DataDirectory::open_or_create(directory.path(), &expected);
-    assert!(matches!(open(), Err(DirectoryError::InUse { .. })));
+    assert!(matches!(
+        try_directory(&disk),
+        Err(DirectoryError::InUse { .. })
+    ));
     drop(snapshot);
-    open().expect("opened");
-    assert!(
-        !image(directory.path())
-            .keys()
-            .any(|name| name.contains("snapshot"))
-    );
+    open_directory(&disk);
+    assert!(!image(&disk).keys().any(|path| begins(path, "snapshot")));
 }

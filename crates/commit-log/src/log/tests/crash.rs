@@ -1,11 +1,12 @@
 //! Crashes: whatever they leave of an unsynced group is cut, and nothing that was synced is lost.
 
 use super::*;
+use crate::memory::random::SplitMix;
 
 /// Damages what was not synced: cuts it, and flips and zeroes bytes of what is left.
-fn tear(image: &mut Image, written: &Written, keep: usize, flips: &[(usize, u8)]) {
+fn tear(image: &mut Contents, written: &Written, keep: usize, flips: &[(usize, u8)]) {
     let bytes = image
-        .get_mut(&written.active_name())
+        .get_mut(&written.active())
         .expect("the active segment");
     let synced = written.last_group.end;
     let unsynced = bytes.len() - synced;
@@ -20,7 +21,7 @@ fn tear(image: &mut Image, written: &Written, keep: usize, flips: &[(usize, u8)]
     }
 }
 
-fn assert_nothing_synced_is_lost(image: &Image, written: &Written) {
+fn assert_nothing_synced_is_lost(image: &Contents, written: &Written) {
     let found = recover(image).expect("a crash is no reason to refuse");
     assert!(
         found.len() >= written.synced,
@@ -35,7 +36,7 @@ fn assert_nothing_synced_is_lost(image: &Image, written: &Written) {
 fn a_torn_tail_is_cut_wherever_it_tears() {
     let written = three_segments();
     let whole = written.image();
-    let unsynced = whole[&written.active_name()].len() - written.last_group.end;
+    let unsynced = whole[&written.active()].len() - written.last_group.end;
     for at in 0..=unsynced {
         let mut image = whole.clone();
         tear(&mut image, &written, at, &[]);
@@ -64,22 +65,25 @@ fn a_crash_at_any_step_of_a_snapshot_loses_nothing() {
     let before = written.image();
     written.snapshot();
     let after = written.image();
-    let all = |image: &Image| {
+    let all = |image: &Contents| {
         assert_eq!(recover(image).expect("opened"), written.payloads);
     };
     all(&before);
     all(&after);
 
-    let is_new = |name: &String| !before.contains_key(name);
+    let is_new = |name: &PathBuf| !before.contains_key(name);
     let name = after
         .keys()
         .find(|name| is_new(name))
         .expect("a snapshot")
         .clone();
-    assert!(name.starts_with("snapshot-"));
+    assert!(begins(&name, "snapshot-"));
     for length in 0..=after[&name].len() {
         let mut image = before.clone();
-        image.insert(format!("{name}.tmp"), after[&name][..length].to_vec());
+        image.insert(
+            name.with_extension("snap.tmp"),
+            after[&name][..length].to_vec(),
+        );
         all(&image);
     }
     // Named, and then what it stands for removed, file by file, in any order.
@@ -111,10 +115,10 @@ fn what_a_crash_left_over_is_removed() {
     written.snapshot();
     let clean = written.image();
     left_over.extend(clean.clone());
-    left_over.insert(segment_name(99) + ".tmp", b"half".to_vec());
-    let directory = restore(&left_over);
-    drop(open(directory.path()).expect("opened"));
-    assert_eq!(image(directory.path()), clean);
+    left_over.insert(segment(99).with_extension("log.tmp"), b"half".to_vec());
+    let disk = restore(&left_over);
+    drop(open(&disk).expect("opened"));
+    assert_eq!(image(&disk), clean);
 }
 
 prop_compose! {
@@ -133,7 +137,7 @@ proptest! {
         flips in prop::collection::vec((any::<usize>(), any::<u8>()), 0..4),
         zeroed in 0..60_usize,
     ) {
-        let mut written = Written::new();
+        let mut written = Written::new(1);
         for (group, then) in &groups {
             written.group(group);
             match then {
@@ -148,5 +152,49 @@ proptest! {
         let flips: Vec<_> = flips.into_iter().chain(zeroes).collect();
         tear(&mut image, &written, keep, &flips);
         assert_nothing_synced_is_lost(&image, &written);
+    }
+}
+
+/// Runs a process that dies within the file operation after so many, if there is one.
+fn dies_after(operations: u64, disk: &MemoryDisk, process: impl FnOnce()) -> bool {
+    let deaths = disk.effects().deaths_within;
+    disk.kill_after(operations);
+    process();
+    disk.kill();
+    disk.effects().deaths_within > deaths
+}
+
+#[test]
+fn a_death_within_a_snapshot_one_within_recovery_and_a_power_loss_lose_nothing() {
+    let mut written = three_segments();
+    written.log.sync().expect("synced");
+    let (image, payloads) = (written.image(), written.payloads);
+    let snapshot = |disk: &MemoryDisk| -> Result<(), Box<dyn std::error::Error>> {
+        let (mut log, _) = try_open(disk)?;
+        let below = log.rotate()?;
+        let mut snapshot = log.snapshot(below)?;
+        for payload in &payloads {
+            snapshot.append(payload)?;
+        }
+        Ok(snapshot.finish()?)
+    };
+    let deaths = |first: u64, second: u64, seed: u64| {
+        let disk = restore(&image);
+        let first = dies_after(first, &disk, || drop(snapshot(&disk)));
+        let second = dies_after(second, &disk, || drop(try_open(&disk)));
+        let mut random = SplitMix::new(seed);
+        disk.lose_power(&mut || random.next());
+        let (_, found) = open(&disk).expect("nobody damaged it");
+        assert_eq!(found, payloads);
+        (first, second)
+    };
+    let firsts = (0..).take_while(|first| deaths(*first, 0, 0).0);
+    for first in firsts {
+        let seconds = (0..).take_while(|second| deaths(first, *second, 0).1);
+        for second in seconds {
+            for seed in 1..50 {
+                deaths(first, second, seed);
+            }
+        }
     }
 }

@@ -6,17 +6,18 @@ use crate::{frame, snapshot};
 
 /// Whether a byte of a file is in the one place where damage looks like a torn write: the groups
 /// that no later group, segment or footer proves to be synced.
-fn is_unproven(written: &Written, name: &str, at: usize) -> bool {
-    name == written.active_name() && at >= written.last_group.start
+fn is_unproven(written: &Written, file: &Path, at: usize) -> bool {
+    file == written.active() && at >= written.last_group.start
 }
 
 /// Damage at a place must be refused, or, where nothing proves it, cut to what was proven.
-fn assert_no_silent_loss(image: &Image, written: &Written, name: &str, at: usize) {
+fn assert_no_silent_loss(image: &Contents, written: &Written, file: &Path, at: usize) {
     match recover(image) {
         Ok(found) => {
             assert!(
-                is_unproven(written, name, at),
-                "{name} at {at} was not refused"
+                is_unproven(written, file, at),
+                "{} at {at} was not refused",
+                file.display()
             );
             assert!(found.len() >= written.synced_before);
             assert_eq!(found, written.payloads[..found.len()], "a prefix");
@@ -28,12 +29,9 @@ fn assert_no_silent_loss(image: &Image, written: &Written, name: &str, at: usize
     }
 }
 
-fn log_files(image: &Image) -> Vec<String> {
-    image
-        .keys()
-        .filter(|name| *name != "identity")
-        .cloned()
-        .collect()
+fn log_files(image: &Contents) -> Vec<PathBuf> {
+    let is_log_file = |path: &&PathBuf| **path != self::path("identity");
+    image.keys().filter(is_log_file).cloned().collect()
 }
 
 /// Segments, a snapshot, and an active segment whose last group was synced.
@@ -67,7 +65,7 @@ fn a_file_that_lost_its_end_is_refused_wherever_it_is_proven_to_be_no_torn_write
     for name in log_files(&whole) {
         for length in 0..whole[&name].len() {
             // A segment that ends with a whole group looks like one that was never longer.
-            if name == written.active_name() && length >= header::FILE_HEADER_BYTES {
+            if name == written.active() && length >= header::FILE_HEADER_BYTES {
                 continue;
             }
             let mut image = whole.clone();
@@ -83,7 +81,7 @@ fn a_bad_frame_that_a_later_group_proves_to_be_synced_is_refused_with_the_place(
     let mut image = written.image();
     // The length of the last synced frame's group: what follows cannot be found by it.
     let at = written.last_group.start;
-    image.get_mut(&written.active_name()).expect("there")[at] ^= 0xff;
+    image.get_mut(&written.active()).expect("there")[at] ^= 0xff;
     let error = recover(&image).expect_err("an unsynced group follows");
     let LogError::Damaged {
         path,
@@ -94,7 +92,7 @@ fn a_bad_frame_that_a_later_group_proves_to_be_synced_is_refused_with_the_place(
     else {
         panic!("{error}")
     };
-    assert!(path.ends_with(written.active_name()));
+    assert_eq!(path, written.active());
     assert_eq!(offset, at as u64);
     assert!(expected.contains("synced") && found.contains("later frame"));
 }
@@ -102,12 +100,12 @@ fn a_bad_frame_that_a_later_group_proves_to_be_synced_is_refused_with_the_place(
 #[test]
 fn damage_in_a_closed_segment_is_refused_with_the_place() {
     let mut image = three_segments().image();
-    image.get_mut(&segment_name(4)).expect("there")[72] ^= 1;
+    image.get_mut(&segment(4)).expect("there")[72] ^= 1;
     let error = recover(&image).expect_err("a segment follows");
     let LogError::Damaged { path, offset, .. } = error else {
         panic!("{error}")
     };
-    assert!(path.ends_with(segment_name(4)));
+    assert_eq!(path, segment(4));
     assert_eq!(offset, 72);
 }
 
@@ -117,7 +115,7 @@ fn a_file_that_lost_a_whole_frame_is_refused() {
     let mut written = three_segments();
     let mut image = written.image();
     image
-        .get_mut(&written.active_name())
+        .get_mut(&written.active())
         .expect("there")
         .drain(48..48 + 25);
     let error = recover(&image).expect_err("frame 6 is gone");
@@ -131,7 +129,7 @@ fn a_file_that_lost_a_whole_frame_is_refused() {
     let mut image = written.image();
     let name = image
         .keys()
-        .find(|name| name.starts_with("snapshot-"))
+        .find(|name| begins(name, "snapshot-"))
         .expect("there")
         .clone();
     let snapshot = image.get_mut(&name).expect("there");
@@ -146,26 +144,26 @@ fn a_file_that_lost_a_whole_frame_is_refused() {
 
 #[test]
 fn a_proof_is_found_across_the_windows_of_the_search() {
-    let mut written = Written::new();
+    let mut written = Written::new(1);
     let at = written.active_bytes();
     // The next group's header begins at the last byte of a window, counted from the bad frame.
     let window = 256 * 1024;
     written.group(&[vec![0; window - 1 - frame::FRAME_HEADER_BYTES]]);
     written.group(&payloads(&["proof"]));
     let mut image = written.image();
-    image.get_mut(&written.active_name()).expect("there")[at] ^= 1;
+    image.get_mut(&written.active()).expect("there")[at] ^= 1;
     assert!(matches!(recover(&image), Err(LogError::Damaged { .. })));
 }
 
 #[test]
 fn a_payload_that_looks_like_a_later_frame_proves_nothing() {
-    let mut written = Written::new();
+    let mut written = Written::new(1);
     written.group(&payloads(&["a"]));
     let forged = FrameHeader::new(frame::Seed(0), Sequence::new(3), Sequence::new(3), b"");
     let payload = [[0; 64].as_slice(), &forged.encode()].concat();
     written.unsynced_group(&[payload]);
     let mut image = written.image();
-    image.get_mut(&written.active_name()).expect("there")[written.last_group.end] ^= 1;
+    image.get_mut(&written.active()).expect("there")[written.last_group.end] ^= 1;
     assert_eq!(recover(&image).expect("torn"), payloads(&["a"]));
 }
 
@@ -174,22 +172,22 @@ fn a_missing_segment_is_refused_with_its_name() {
     let whole = three_segments().image();
     for missing in [1, 4] {
         let mut image = whole.clone();
-        image.remove(&segment_name(missing)).expect("there");
+        image.remove(&segment(missing)).expect("there");
         let error = recover(&image).expect_err("a gap");
         let LogError::SegmentMissing { path, sequence, .. } = error else {
             panic!("{error}")
         };
-        assert!(path.ends_with(segment_name(missing)));
+        assert_eq!(path, segment(missing));
         assert_eq!(sequence, Sequence::new(missing));
     }
 }
 
 #[test]
 fn an_identity_without_any_segment_is_refused() {
-    for (mut written, next) in [(Written::new(), 1), (everything_synced(), 12)] {
+    for (mut written, next) in [(Written::new(1), 1), (everything_synced(), 12)] {
         written.log.sync().expect("synced");
         let mut image = written.image();
-        image.retain(|name, _| !name.starts_with("segment-"));
+        image.retain(|name, _| !begins(name, "segment-"));
         let error = recover(&image).expect_err("the log is gone");
         assert!(
             matches!(error, LogError::SegmentMissing { sequence, .. } if sequence.get() == next),
@@ -201,7 +199,7 @@ fn an_identity_without_any_segment_is_refused() {
 #[test]
 fn a_lost_snapshot_is_refused() {
     let mut image = everything_synced().image();
-    image.retain(|name, _| !name.starts_with("snapshot-"));
+    image.retain(|name, _| !begins(name, "snapshot-"));
     let error = recover(&image).expect_err("its segments are gone");
     assert!(matches!(
         error,
@@ -215,15 +213,18 @@ fn a_lost_snapshot_is_refused() {
 #[test]
 fn a_segment_of_another_replica_is_refused() {
     let mut image = three_segments().image();
-    image.extend(three_segments().image().split_off(&segment_name(4)));
+    let mut other = Written::new(7);
+    other.group(&payloads(&["a", "bb", "ccc"]));
+    other.rotate();
+    image.insert(segment(4), other.image()[&segment(4)].clone());
     assert!(matches!(recover(&image), Err(LogError::Replica { .. })));
 }
 
 #[test]
 fn a_segment_under_another_ones_name_is_refused() {
     let mut image = three_segments().image();
-    let second = image[&segment_name(4)].clone();
-    image.insert(segment_name(6), second);
+    let second = image[&segment(4)].clone();
+    image.insert(segment(6), second);
     assert!(matches!(
         recover(&image),
         Err(LogError::Damaged { offset: 28, .. })
@@ -233,7 +234,7 @@ fn a_segment_under_another_ones_name_is_refused() {
 #[test]
 fn an_unknown_version_is_refused() {
     let mut image = three_segments().image();
-    image.get_mut(&segment_name(4)).expect("there")[8] = 2;
+    image.get_mut(&segment(4)).expect("there")[8] = 2;
     assert!(matches!(
         recover(&image),
         Err(LogError::FormatVersion { found: 2, .. })
@@ -243,8 +244,8 @@ fn an_unknown_version_is_refused() {
 #[test]
 fn a_frame_that_the_caller_refuses_is_named_and_nothing_changes() {
     let whole = three_segments().image();
-    let directory = restore(&whole);
-    let opened = Log::open(open_directory(directory.path()), |_, payload| {
+    let disk = restore(&whole);
+    let opened = Log::open(open_directory(&disk), |_, payload| {
         if payload == b"eeeee" {
             Err("unknown counter")
         } else {
@@ -260,9 +261,9 @@ fn a_frame_that_the_caller_refuses_is_named_and_nothing_changes() {
     else {
         panic!("{error}")
     };
-    assert!(path.ends_with(segment_name(4)));
+    assert_eq!(path, segment(4));
     assert_eq!((offset, source), (72, "unknown counter"));
-    assert_eq!(image(directory.path()), whole);
+    assert_eq!(self::image(&disk), whole);
 }
 
 proptest! {
@@ -275,7 +276,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         mask in 1..=u8::MAX,
     ) {
-        let mut written = Written::new();
+        let mut written = Written::new(1);
         for (index, (group, then)) in sizes.iter().enumerate() {
             let fill = u8::try_from(index).expect("few");
             written.group(&group.iter().map(|size| vec![fill; *size]).collect::<Vec<_>>());
