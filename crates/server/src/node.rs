@@ -24,7 +24,6 @@ use crdt_core::{
     StartId, Sum,
 };
 use tokio::sync::watch;
-use xxhash_rust::xxh3::xxh3_64;
 
 pub use refusal::{AddRefusal, Refusing};
 pub use rounds::Round;
@@ -255,11 +254,10 @@ impl Node {
         self.each_shard(|replica| replica.counters() as u64).sum()
     }
 
-    /// The shard that a name hashes to: XXH3 of its bytes, stable across versions and machines.
+    /// The shard that a name belongs to.
     #[must_use]
     pub fn shard_of(&self, name: &CounterName) -> ShardIndex {
-        let shard = xxh3_64(name.as_str().as_bytes()) % u64::from(self.identity.shard_count);
-        ShardIndex::try_from(shard).expect("less than the shard count")
+        wire::shard_of(name, self.identity.shard_count)
     }
 
     // Lanes, for replication and status.

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use crdt_core::{Fork, Mark};
 use prost::Message as _;
 use tokio::sync::oneshot;
-use wire::IntervalEncoder;
+use wire::{IntervalEncoder, PartsOf};
 
 use super::{Node, Round, ShardIndex, locked};
 use crate::log::{Log, LogWatcher, Sequence, Snapshot, Store, WriteError};
@@ -114,8 +114,9 @@ impl<'a> CommitLoop<'a> {
             written.push(index);
             for interval in group.iter() {
                 let shard_index = ShardIndex::try_from(index).expect("at most 256 shards");
-                let name = |counter| shard.replica.name(counter);
-                for part in self.encoder.encode(shard_index, interval, name) {
+                let name = |counter| shard.replica.name(counter).clone();
+                let mut parts = PartsOf::interval(shard_index, interval);
+                while let Some(part) = parts.next(&mut self.encoder, name) {
                     self.log.append(&part.encode_to_vec())?;
                 }
             }
@@ -168,7 +169,7 @@ fn copy_shards(node: &Node, mut snapshot: impl Snapshot) -> Result<(), SnapshotE
         node.with_shard(shard, |replica| -> Result<(), Fork> {
             for (lane, _) in replica.digest().iter() {
                 if let Some(interval) = replica.interval(lane, Mark::ZERO)? {
-                    let name = |counter| replica.name(counter);
+                    let name = |counter| replica.name(counter).clone();
                     parts.extend(encoder.encode(shard, &interval, name));
                 }
             }

@@ -4,7 +4,7 @@
 
 use crdt_core::{ReceiveError, Replica, ReplicaId, StartId};
 use prost::Message as _;
-use wire::{DecodeError, IntervalDecoder, v1::IntervalPart};
+use wire::{DecodeError, DecodeLimits, IntervalDecoder, v1::IntervalPart};
 
 use super::{Node, NodeIdentity};
 use crate::log::{DataDirectory, FrameSource, Log, OpenError};
@@ -46,12 +46,12 @@ pub fn open(directory: DataDirectory, counters_max: u64) -> Result<(Node, Log), 
     let replica = |_| Replica::new(identity.replica, identity.start);
     let mut replicas: Vec<_> = (0..identity.shard_count).map(replica).collect();
     let mut source = None;
-    let mut decoder = IntervalDecoder::new(identity.shard_count);
+    let mut decoder = IntervalDecoder::new(identity.shard_count, DecodeLimits::FILE);
     let log = Log::open(directory, |frame_source: FrameSource, payload| {
         if source != Some(frame_source) {
             // Every file has a dictionary of its own.
             source = Some(frame_source);
-            decoder = IntervalDecoder::new(identity.shard_count);
+            decoder = IntervalDecoder::new(identity.shard_count, DecodeLimits::FILE);
         }
         apply_frame(&mut replicas, &mut decoder, payload)
     })?;

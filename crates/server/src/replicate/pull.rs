@@ -18,9 +18,9 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use wire::IntervalDecoder;
 use wire::v1::replication_service_client::ReplicationServiceClient;
 use wire::v1::{HeldLane, IntervalPart, PullRequest, PullResponse};
+use wire::{DecodeLimits, IntervalDecoder};
 
 use super::{HEARTBEAT_INTERVAL, HelloError, REPORT_INTERVAL, check_hello, hello};
 use crate::node::{Node, Round, ShardIndex};
@@ -149,7 +149,7 @@ impl<'a> Puller<'a> {
         Self {
             node,
             state,
-            decoder: IntervalDecoder::new(shard_count),
+            decoder: IntervalDecoder::new(shard_count, DecodeLimits::STREAM),
             reported: vec![Digest::default(); shard_count as usize],
             forked: BTreeSet::new(),
         }

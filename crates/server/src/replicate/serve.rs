@@ -237,7 +237,7 @@ impl Sender {
                 return Ok(());
             };
             sent.note(lane, interval.to);
-            let name = |counter| replica.name(counter);
+            let name = |counter| replica.name(counter).clone();
             message.add(encoder.encode(shard, &interval, name), &interval);
             Ok(())
         })

@@ -1,0 +1,180 @@
+//! The writing end: intervals, whole or in pieces, as parts.
+//!
+//! Parts are made one at a time, so that whoever needs a lock to look names up holds it for one
+//! part only, and whoever writes them keeps one in memory.
+
+use crdt_core::{
+    CounterIndex, CounterName, Interval, IntervalPiece, Mark, ReplicaId, StartId, SumRecord,
+    Version,
+};
+
+use super::PART_BYTES_TARGET;
+use crate::v1;
+
+/// A record's columns, at their longest: an index, a version, two sums.
+const RECORD_BYTES_MAX: usize = 5 + 10 + 10 + 10;
+
+/// The writing end of a stream of intervals.
+#[derive(Debug)]
+pub struct IntervalEncoder {
+    /// For each shard, whether a counter was introduced.
+    introduced: Vec<Vec<bool>>,
+}
+
+impl IntervalEncoder {
+    /// For a new stream: no name has been introduced.
+    #[must_use]
+    pub fn new(shard_count: u32) -> Self {
+        Self {
+            introduced: vec![Vec::new(); shard_count as usize],
+        }
+    }
+
+    /// All parts of an interval. They must be written in this order with nothing in between.
+    /// `name` tells the name behind an index of the replica that made the interval.
+    ///
+    /// # Panics
+    ///
+    /// When the shard does not exist.
+    pub fn encode(
+        &mut self,
+        shard: u32,
+        interval: &Interval,
+        name: impl FnMut(CounterIndex) -> CounterName,
+    ) -> Vec<v1::IntervalPart> {
+        PartsOf::interval(shard, interval).collect(self, name)
+    }
+
+    /// All parts of a piece of an interval; those of its other pieces go before and after, with
+    /// nothing in between. A piece without records that neither begins nor ends has none.
+    ///
+    /// # Panics
+    ///
+    /// When the shard does not exist.
+    pub fn encode_piece(
+        &mut self,
+        shard: u32,
+        piece: &IntervalPiece,
+        name: impl FnMut(CounterIndex) -> CounterName,
+    ) -> Vec<v1::IntervalPart> {
+        PartsOf::piece(shard, piece).collect(self, name)
+    }
+
+    /// Notes that the counter is used; whether that is the first time.
+    fn introduce(&mut self, shard: u32, counter: CounterIndex) -> bool {
+        let introduced = &mut self.introduced[shard as usize];
+        if counter.as_usize() >= introduced.len() {
+            introduced.resize(counter.as_usize() + 1, false);
+        }
+        !std::mem::replace(&mut introduced[counter.as_usize()], true)
+    }
+}
+
+/// The parts of an interval, or of a piece of one, one at a time.
+#[derive(Debug)]
+pub struct PartsOf<'a> {
+    shard: u32,
+    after: Mark,
+    /// The lane, until the interval's first part is made.
+    begin: Option<ReplicaId>,
+    /// What no part has yet.
+    sums: &'a [SumRecord],
+    /// Where the interval ends, until its last part is made.
+    end: Option<(Mark, &'a [(Version, StartId)])>,
+}
+
+impl<'a> PartsOf<'a> {
+    /// The parts of a whole interval.
+    #[must_use]
+    pub fn interval(shard: u32, interval: &'a Interval) -> Self {
+        Self {
+            shard,
+            after: interval.after,
+            begin: Some(interval.lane),
+            sums: &interval.sums,
+            end: Some((interval.to, &interval.starts)),
+        }
+    }
+
+    /// The parts of a piece.
+    #[must_use]
+    pub fn piece(shard: u32, piece: &'a IntervalPiece) -> Self {
+        Self {
+            shard,
+            after: piece.after,
+            begin: piece.is_first.then_some(piece.lane),
+            sums: &piece.sums,
+            end: piece.end.as_ref().map(|end| (end.to, &*end.starts)),
+        }
+    }
+
+    /// The next part, if there is one. `name` tells the name behind an index of the replica that
+    /// made the interval.
+    ///
+    /// # Panics
+    ///
+    /// When the shard does not exist.
+    pub fn next(
+        &mut self,
+        encoder: &mut IntervalEncoder,
+        mut name: impl FnMut(CounterIndex) -> CounterName,
+    ) -> Option<v1::IntervalPart> {
+        if self.begin.is_none() && self.sums.is_empty() && self.end.is_none() {
+            return None;
+        }
+        let mut part = v1::IntervalPart::default();
+        if let Some(lane) = self.begin.take() {
+            part.shard = self.shard;
+            part.lane = crate::replica_id_to_bytes(lane);
+            part.after = Some(self.after.into());
+        }
+        let mut part_bytes = 0;
+        while let Some((record, rest)) = self.sums.split_first() {
+            if part_bytes >= PART_BYTES_TARGET {
+                return Some(part);
+            }
+            if encoder.introduce(self.shard, record.counter) {
+                let name = name(record.counter).as_str().to_owned();
+                part_bytes += name.len() + RECORD_BYTES_MAX;
+                let index = record.counter.get();
+                part.introduced.push(v1::IntroducedCounter { index, name });
+            }
+            part_bytes += RECORD_BYTES_MAX;
+            push_record(&mut part, self.after.version, record);
+            self.sums = rest;
+        }
+        if let Some((to, starts)) = self.end.take() {
+            part.to = Some(to.into());
+            part.starts = starts.iter().map(lane_start).collect();
+            part.last = true;
+        }
+        Some(part)
+    }
+
+    fn collect(
+        mut self,
+        encoder: &mut IntervalEncoder,
+        mut name: impl FnMut(CounterIndex) -> CounterName,
+    ) -> Vec<v1::IntervalPart> {
+        std::iter::from_fn(|| self.next(encoder, &mut name)).collect()
+    }
+}
+
+fn lane_start(&(version, start): &(Version, StartId)) -> v1::LaneStart {
+    v1::LaneStart {
+        version: version.get(),
+        start: start.get(),
+    }
+}
+
+fn push_record(part: &mut v1::IntervalPart, after: Version, record: &SumRecord) {
+    part.counters.push(record.counter.get());
+    part.version_offsets
+        .push(record.version.get() - after.get());
+    part.incremented.push(record.sum.incremented);
+    // The column of decrements is written from its first entry that is not 0 on, zeros before it.
+    if record.sum.decremented != 0 || !part.decremented.is_empty() {
+        part.decremented.resize(part.counters.len() - 1, 0);
+        part.decremented.push(record.sum.decremented);
+    }
+}
