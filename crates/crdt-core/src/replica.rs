@@ -20,7 +20,11 @@ use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use crate::{
     AddError, CounterIndex, CounterName, Digest, Fork, Interval, Mark, ReceiveError, ReplicaId,
-    StartId, SumRecord, catalogue::Catalogue, history::History, lane::Lane, record::Sum,
+    StartId, SumRecord,
+    catalogue::Catalogue,
+    history::{History, UNWRITTEN},
+    lane::Lane,
+    record::Sum,
 };
 pub use reading::IntervalReader;
 
@@ -177,12 +181,14 @@ impl Replica {
             self.admits(lane, interval.to)?;
             return Ok(Received::Known);
         }
-        let mut history = self.expected(lane);
-        if !history.continues(&interval)? {
+        if !self.expected(lane).continues(&interval)? {
             return Ok(Received::Known);
         }
-        history.advance(&interval);
-        self.pending.insert(lane, history);
+        let held = || self.lanes.get(&lane).map(|held| held.history.clone());
+        let pending = self.pending.entry(lane);
+        pending
+            .or_insert_with(|| held().unwrap_or_default())
+            .advance(&interval);
         self.received.push(interval);
         Ok(Received::Taken)
     }
@@ -364,13 +370,10 @@ impl Replica {
     }
 
     /// The lane's history as it will be once everything received is held.
-    fn expected(&self, lane: ReplicaId) -> History {
+    fn expected(&self, lane: ReplicaId) -> &History {
         let held = || self.lanes.get(&lane).map(|lane| &lane.history);
-        self.pending
-            .get(&lane)
-            .or_else(held)
-            .cloned()
-            .unwrap_or_default()
+        let expected = self.pending.get(&lane).or_else(held);
+        expected.unwrap_or(&UNWRITTEN)
     }
 
     /// Applies an interval that is durable and continues its lane.
