@@ -20,11 +20,10 @@ use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use crate::{
     AddError, CounterIndex, CounterName, Digest, Fork, Interval, Mark, ReceiveError, ReplicaId,
-    StartId, SumRecord,
+    StartId, Sum, SumRecord, Total,
     catalogue::Catalogue,
     history::{History, UNWRITTEN},
     lane::Lane,
-    record::Sum,
 };
 pub use reading::IntervalReader;
 
@@ -41,11 +40,14 @@ pub enum Received {
     Known,
 }
 
+/// The own total of a counter to which nothing was added.
+static NOTHING: Total = Total::ZERO;
+
 /// The own total of one counter, with everything taken.
 #[derive(Clone, Debug, Default)]
 struct Head {
-    sum: Sum,
-    /// Whether the sum has changed since the last commit.
+    total: Total,
+    /// Whether the total has changed since the last commit.
     dirty: bool,
 }
 
@@ -142,13 +144,13 @@ impl Replica {
     ///
     /// # Errors
     ///
-    /// When the value, or the own total, would leave its range. Nothing has changed then.
+    /// When the value would leave its range. Nothing has changed then.
     ///
     /// # Panics
     ///
     /// When this replica did not give the index.
     pub fn add(&mut self, counter: CounterIndex, amount: Sum) -> Result<Mark, AddError> {
-        let sum = self.head_after(counter, amount)?;
+        let total = self.head_after(counter, amount)?;
         assert!(
             counter.as_usize() < self.catalogue.len(),
             "an index that this replica gave"
@@ -157,7 +159,7 @@ impl Replica {
             self.heads.resize(counter.as_usize() + 1, Head::default());
         }
         let head = &mut self.heads[counter.as_usize()];
-        head.sum = sum;
+        head.total = total;
         if !head.dirty {
             head.dirty = true;
             self.dirty.push(counter);
@@ -229,18 +231,16 @@ impl Replica {
     /// The counter's value: the sum over all lanes. 0 for a counter nobody added to.
     #[must_use]
     pub fn value(&self, counter: CounterIndex) -> i128 {
-        self.lanes
-            .values()
-            .map(|lane| lane.sum(counter).value())
-            .sum()
+        // No adds come near the end of i128; what a peer made up must not stop the process.
+        let values = self.lanes.values().map(|lane| lane.value(counter));
+        values.fold(0, i128::saturating_add)
     }
 
     /// What `lane` says of the counter.
     #[must_use]
-    pub fn sum_of(&self, lane: ReplicaId, counter: CounterIndex) -> Sum {
-        self.lanes
-            .get(&lane)
-            .map_or_else(Sum::default, |lane| lane.sum(counter))
+    pub fn sum_of(&self, lane: ReplicaId, counter: CounterIndex) -> Total {
+        let record = self.lanes.get(&lane).and_then(|lane| lane.record(counter));
+        record.map_or(Total::ZERO, |(_, total)| total.clone())
     }
 
     /// Counters that some lane has a record of, from the name `from` on, in the order of their
@@ -296,29 +296,23 @@ impl Replica {
 
     // Helpers.
 
-    /// The own total after an add, if it and the value stay in range.
-    fn head_after(&self, counter: CounterIndex, amount: Sum) -> Result<Sum, AddError> {
-        let head = self
-            .heads
-            .get(counter.as_usize())
-            .map_or_else(Sum::default, |head| head.sum);
-        let lane_full = |taken: u64, amount: u64| AddError::LaneFull { taken, amount };
-        let sum = head.checked_add(amount).ok_or_else(|| {
-            if head.incremented.checked_add(amount.incremented).is_none() {
-                lane_full(head.incremented, amount.incremented)
-            } else {
-                lane_full(head.decremented, amount.decremented)
-            }
-        })?;
-        let not_held = head.value() - self.sum_of(self.id, counter).value();
-        let value = self.value(counter) + not_held;
-        let would_be = value + amount.value();
-        let moves_out = (would_be > i128::from(i64::MAX) && would_be > value)
-            || (would_be < i128::from(i64::MIN) && would_be < value);
+    /// The own total after an add, if the value stays in range.
+    fn head_after(&self, counter: CounterIndex, amount: Sum) -> Result<Total, AddError> {
+        let head = self.heads.get(counter.as_usize());
+        let taken = head.map_or(&NOTHING, |head| &head.total);
+        let value = self.value(counter);
+        let pending = taken.value() - self.lanes[&self.id].value(counter);
+        let would_be = value.saturating_add(pending).saturating_add(amount.value());
+        let moves_out = (would_be > i128::from(i64::MAX) && amount.value() > 0)
+            || (would_be < i128::from(i64::MIN) && amount.value() < 0);
         if moves_out {
-            return Err(AddError::ValueOutOfRange { value, would_be });
+            return Err(AddError::ValueOutOfRange {
+                value,
+                pending,
+                would_be,
+            });
         }
-        Ok(sum)
+        Ok(taken.plus(amount))
     }
 
     /// The mark of the own lane's next commit.
@@ -357,7 +351,7 @@ impl Replica {
             sums.push(SumRecord {
                 counter,
                 version: to.version,
-                sum: head.sum,
+                total: head.total.clone(),
             });
         }
         Some(Interval {
@@ -387,7 +381,7 @@ impl Replica {
         self.heads
             .resize(self.catalogue.len().max(self.heads.len()), Head::default());
         for record in &interval.sums {
-            self.heads[record.counter.as_usize()].sum = record.sum;
+            self.heads[record.counter.as_usize()].total = record.total.clone();
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::node::Node;
 
 /// The version of the replication protocol: changes whenever an older node would misread a newer
 /// one, such as with a new kind of record.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// How often a receiver tells what it holds. Relays wait for it, and so does the detection of a
 /// peer that was rolled back; both can wait.

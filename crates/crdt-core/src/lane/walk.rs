@@ -76,7 +76,7 @@ impl Walk {
             sums.push(SumRecord {
                 counter: CounterIndex::new(at),
                 version: slot.version,
-                sum: slot.sum,
+                total: slot.total.clone(),
             });
             at = slot.newer;
         }

@@ -4,7 +4,7 @@
 //! its steps too tame. So each rule of the design has a world that breaks just that rule, around
 //! the real [`Replica`], and the checker must find it. Nothing here is in `crdt-core`.
 
-use crdt_core::{Interval, Replica};
+use crdt_core::{Interval, Replica, Total};
 
 /// Which rule a world breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -76,9 +76,11 @@ impl Mutation {
         let held = receiver.held(interval.lane);
         if self == Self::AdditiveMerge {
             for record in &mut interval.sums {
-                let sum = receiver.sum_of(interval.lane, record.counter);
-                let total = record.sum.checked_add(sum);
-                record.sum = total.expect("a world's amounts are small");
+                let held = receiver.sum_of(interval.lane, record.counter);
+                let incremented = held.incremented() + record.total.incremented();
+                let decremented = held.decremented() + record.total.decremented();
+                let total = Total::new(incremented, decremented);
+                record.total = total.expect("a world's amounts are few");
             }
         }
         if self == Self::DeltaDroppedOnSend && interval.after.version > held.version {

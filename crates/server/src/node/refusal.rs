@@ -5,7 +5,7 @@ use crdt_core::{AddError, CounterName, Fork};
 /// Why adds were refused. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AddRefusal {
-    /// A value or an own total would leave its range.
+    /// The value would leave its range.
     #[error("counter {counter:?}: {reason}")]
     OutOfRange {
         /// The counter.
