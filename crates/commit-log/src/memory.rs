@@ -23,6 +23,7 @@
 mod files;
 mod inode;
 mod names;
+pub(crate) mod random;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use inode::Inode;
 use names::Names;
+use random::SplitMix;
 
 pub use files::{MemoryFile, MemoryFiles, MemoryLock};
 
@@ -136,7 +138,7 @@ impl MemoryDisk {
             operations_left: None,
             next_sync_failure: None,
             bytes_max: None,
-            random: SplitMix(seed),
+            random: SplitMix::new(seed),
             effects: FaultEffects::default(),
         })))
     }
@@ -293,24 +295,5 @@ impl State {
         let files = self.names.current().values();
         let used: usize = files.map(|inode| self.inodes[inode].cached().len()).sum();
         bytes_max.saturating_sub(used)
-    }
-}
-
-/// The generator `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014).
-#[derive(Debug)]
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// A generator of its own.
-    fn fork(&mut self) -> Self {
-        Self(self.next())
     }
 }

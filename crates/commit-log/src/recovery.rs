@@ -58,11 +58,13 @@ pub(crate) fn recover<F: FileSystem, E>(
     };
 
     make_durable(folder, LogFile::Segment(last_first), &last)?;
+    // An earlier process may have died before it synced the snapshot's name. Without it, a power
+    // loss could take the snapshot and leave what it stands for removed.
+    folder.sync()?;
     for temporary in &listing.temporary {
         folder.remove(temporary)?;
     }
     folder.remove_covered(&listing, start)?;
-    folder.sync()?;
     let active = if next == last_first {
         segments.remove(&last_first);
         Segment::open_empty(folder, last_first, last.seed)?

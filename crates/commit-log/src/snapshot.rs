@@ -137,8 +137,8 @@ impl<F: FileSystem> SnapshotWriter<F> {
             inventory.segments = inventory.segments.split_off(&self.below);
         }
         let folder = self.directory.folder();
+        // What a power loss brings back is removed again when the log is next opened.
         folder.remove_covered(&folder.listing()?, self.below)?;
-        folder.sync()?;
         Ok(())
     }
 

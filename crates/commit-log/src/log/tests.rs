@@ -16,6 +16,7 @@ use crate::{DirectoryError, ExpectedIdentity, FRAME_BYTES_MAX, header};
 
 mod crash;
 mod damage;
+mod schedules;
 
 type Payload = Vec<u8>;
 
@@ -37,16 +38,34 @@ fn open_directory(disk: &MemoryDisk) -> DataDirectory<MemoryFiles> {
 }
 
 fn open(disk: &MemoryDisk) -> Result<(Log<MemoryFiles>, Vec<Payload>), LogError> {
-    let mut payloads = Vec::new();
-    let opened = Log::open(open_directory(disk), |_, payload| {
-        payloads.push(payload.to_vec());
-        Ok::<(), std::convert::Infallible>(())
-    });
-    match opened {
-        Ok(log) => Ok((log, payloads)),
+    match open_in(open_directory(disk)) {
+        Ok(opened) => Ok(opened),
         Err(OpenError::Log(error)) => Err(error),
         Err(error @ (OpenError::Frame { .. } | OpenError::File(_))) => panic!("{error}"),
     }
+}
+
+/// Opens a log. Only the operating system may be in the way.
+fn try_open(disk: &MemoryDisk) -> Result<(Log<MemoryFiles>, Vec<Payload>), FileError> {
+    let directory = match try_directory(disk) {
+        Err(DirectoryError::File(error)) => return Err(error),
+        directory => directory.expect("the identity is right"),
+    };
+    match open_in(directory) {
+        Err(OpenError::File(error)) => Err(error),
+        opened => Ok(opened.expect("nobody damaged it")),
+    }
+}
+
+fn open_in(
+    directory: DataDirectory<MemoryFiles>,
+) -> Result<(Log<MemoryFiles>, Vec<Payload>), OpenError<std::convert::Infallible>> {
+    let mut payloads = Vec::new();
+    let log = Log::open(directory, |_, payload| {
+        payloads.push(payload.to_vec());
+        Ok(())
+    })?;
+    Ok((log, payloads))
 }
 
 fn path(name: &str) -> PathBuf {

@@ -40,7 +40,7 @@ fn text(disk: &MemoryDisk, name: &str) -> Option<String> {
 }
 
 fn lose_power(disk: &MemoryDisk, seed: u64) {
-    let mut random = SplitMix(seed);
+    let mut random = SplitMix::new(seed);
     disk.lose_power(&mut || random.next());
 }
 

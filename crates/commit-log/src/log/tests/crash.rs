@@ -1,6 +1,7 @@
 //! Crashes: whatever they leave of an unsynced group is cut, and nothing that was synced is lost.
 
 use super::*;
+use crate::memory::random::SplitMix;
 
 /// Damages what was not synced: cuts it, and flips and zeroes bytes of what is left.
 fn tear(image: &mut Contents, written: &Written, keep: usize, flips: &[(usize, u8)]) {
@@ -151,5 +152,49 @@ proptest! {
         let flips: Vec<_> = flips.into_iter().chain(zeroes).collect();
         tear(&mut image, &written, keep, &flips);
         assert_nothing_synced_is_lost(&image, &written);
+    }
+}
+
+/// Runs a process that dies within the file operation after so many, if there is one.
+fn dies_after(operations: u64, disk: &MemoryDisk, process: impl FnOnce()) -> bool {
+    let deaths = disk.effects().deaths_within;
+    disk.kill_after(operations);
+    process();
+    disk.kill();
+    disk.effects().deaths_within > deaths
+}
+
+#[test]
+fn a_death_within_a_snapshot_one_within_recovery_and_a_power_loss_lose_nothing() {
+    let mut written = three_segments();
+    written.log.sync().expect("synced");
+    let (image, payloads) = (written.image(), written.payloads);
+    let snapshot = |disk: &MemoryDisk| -> Result<(), Box<dyn std::error::Error>> {
+        let (mut log, _) = try_open(disk)?;
+        let below = log.rotate()?;
+        let mut snapshot = log.snapshot(below)?;
+        for payload in &payloads {
+            snapshot.append(payload)?;
+        }
+        Ok(snapshot.finish()?)
+    };
+    let deaths = |first: u64, second: u64, seed: u64| {
+        let disk = restore(&image);
+        let first = dies_after(first, &disk, || drop(snapshot(&disk)));
+        let second = dies_after(second, &disk, || drop(try_open(&disk)));
+        let mut random = SplitMix::new(seed);
+        disk.lose_power(&mut || random.next());
+        let (_, found) = open(&disk).expect("nobody damaged it");
+        assert_eq!(found, payloads);
+        (first, second)
+    };
+    let firsts = (0..).take_while(|first| deaths(*first, 0, 0).0);
+    for first in firsts {
+        let seconds = (0..).take_while(|second| deaths(first, *second, 0).1);
+        for second in seconds {
+            for seed in 1..50 {
+                deaths(first, second, seed);
+            }
+        }
     }
 }
