@@ -13,11 +13,12 @@
 mod error;
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use crate::file_system::{File as _, FileSystem, OsFiles};
 use crate::folder::{FileContext as _, FileError, Folder, LogFile};
 use crate::frame::Sequence;
-use crate::header::FILE_HEADER_BYTES;
+use crate::header::{FILE_HEADER_BYTES, FORMAT_VERSION};
 use crate::identity::{self, Identity, IdentityError};
 use crate::segment::Segment;
 
@@ -40,6 +41,8 @@ pub struct ExpectedIdentity {
 pub struct DataDirectory<F: FileSystem = OsFiles> {
     folder: Folder<F>,
     identity: Identity,
+    /// The version in the identity file.
+    version: Mutex<u32>,
     /// Locked for as long as it lives; the operating system unlocks it when the process dies.
     _lock: F::Lock,
 }
@@ -94,15 +97,16 @@ impl<F: FileSystem> DataDirectory<F> {
             let path = path.to_owned();
             return Err(DirectoryError::InUse { path });
         };
-        let identity = if let Some(text) = folder.read_text(IDENTITY_NAME)? {
+        let (identity, version) = if let Some(text) = folder.read_text(IDENTITY_NAME)? {
             parse_identity(&folder, &text, expected)?
         } else {
             ensure_no_orphaned_log(&folder)?;
-            create(&folder, expected)?
+            (create(&folder, expected)?, FORMAT_VERSION)
         };
         Ok(Self {
             folder,
             identity,
+            version: Mutex::new(version),
             _lock: lock,
         })
     }
@@ -122,15 +126,32 @@ impl<F: FileSystem> DataDirectory<F> {
     pub(crate) fn folder(&self) -> &Folder<F> {
         &self.folder
     }
+
+    /// Makes a directory of an older format one of this program's, before anything is written that
+    /// older programs would misread: from here on they refuse it.
+    pub(crate) fn convert(&self) -> Result<(), FileError> {
+        let mut version = self.version.lock().expect("nobody panics while holding it");
+        if *version < FORMAT_VERSION {
+            self.folder
+                .write_text(IDENTITY_NAME, &self.identity.render(FORMAT_VERSION))?;
+            tracing::info!(
+                from = *version,
+                to = FORMAT_VERSION,
+                "converted the data directory"
+            );
+            *version = FORMAT_VERSION;
+        }
+        Ok(())
+    }
 }
 
 fn parse_identity<F: FileSystem>(
     folder: &Folder<F>,
     text: &str,
     expected: &ExpectedIdentity,
-) -> Result<Identity, DirectoryError> {
+) -> Result<(Identity, u32), DirectoryError> {
     let path = folder.path().to_owned();
-    let found = match Identity::parse(text) {
+    let (found, version) = match Identity::parse(text) {
         Ok(found) => found,
         Err(IdentityError::Version(found)) => {
             return Err(DirectoryError::FormatVersion { path, found });
@@ -160,7 +181,7 @@ fn parse_identity<F: FileSystem>(
             found,
         });
     }
-    Ok(found)
+    Ok((found, version))
 }
 
 /// Without an identity, only what a crash during creation leaves is accepted: a first segment
@@ -196,8 +217,7 @@ fn create<F: FileSystem>(
         replica,
     };
     Segment::create(folder, replica, Sequence::FIRST)?;
-    let file = folder.create_temporary(IDENTITY_NAME, identity.render().as_bytes())?;
-    folder.publish(&file, IDENTITY_NAME)?;
+    folder.write_text(IDENTITY_NAME, &identity.render(FORMAT_VERSION))?;
     Ok(identity)
 }
 

@@ -198,6 +198,12 @@ impl<F: FileSystem> Folder<F> {
         self.sync()
     }
 
+    /// Writes a small file of text, durably, in place of one of its name.
+    pub(crate) fn write_text(&self, name: &str, text: &str) -> Result<(), FileError> {
+        let file = self.create_temporary(name, text.as_bytes())?;
+        self.publish(&file, name)
+    }
+
     /// Removes a file that was not published.
     pub(crate) fn discard(&self, name: &str) {
         // If this fails too, the file is removed when the log is next opened.

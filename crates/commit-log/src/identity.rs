@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # Whose data this directory holds. Never edit it, never run two copies of it.
-//! format = 1
+//! format = 2
 //! cluster = "likes"
 //! shards = 16
 //! replica = "c0ffee00c0ffee00c0ffee00c0ffee00"
@@ -11,7 +11,7 @@
 //!
 //! The last line is the checksum of all bytes before it. Any other text is refused.
 
-use crate::header::FORMAT_VERSION;
+use crate::header;
 
 /// The longest name of a cluster, in bytes: room for a host name and some more.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 64;
@@ -41,25 +41,26 @@ pub(crate) enum IdentityError {
 }
 
 impl Identity {
-    pub(crate) fn render(&self) -> String {
+    /// The text of the file, for a directory of a format version.
+    pub(crate) fn render(&self, version: u32) -> String {
         let Self {
             cluster,
             shard_count,
             replica,
         } = self;
         let text = format!(
-            "{COMMENT}\nformat = {FORMAT_VERSION}\ncluster = \"{cluster}\"\n\
+            "{COMMENT}\nformat = {version}\ncluster = \"{cluster}\"\n\
              shards = {shard_count}\nreplica = \"{replica:032x}\"\n"
         );
         let checksum = crc32c::crc32c(text.as_bytes());
         format!("{text}{CHECKSUM_KEY}\"{checksum:08x}\"\n")
     }
 
-    /// Reads what [`render`](Self::render) wrote. The version is judged first, since another
-    /// version may look different from there on.
-    pub(crate) fn parse(text: &str) -> Result<Self, IdentityError> {
+    /// Reads what [`render`](Self::render) wrote, with its version. The version is judged first,
+    /// since another version may look different from there on.
+    pub(crate) fn parse(text: &str) -> Result<(Self, u32), IdentityError> {
         let version = number(text, "format")?;
-        if version != FORMAT_VERSION {
+        if !header::is_known(version) {
             return Err(IdentityError::Version(version));
         }
         let replica = quoted(text, "replica")?;
@@ -69,7 +70,7 @@ impl Identity {
             replica: u128::from_str_radix(replica, 16)
                 .map_err(|_| damaged("a replica id of 32 hexadecimal digits", replica))?,
         };
-        let expected = identity.render();
+        let expected = identity.render(version);
         if expected != text {
             let checksum = |text: &str| quoted(text, "crc32c").unwrap_or("other text").to_owned();
             let (expected, found) = (checksum(&expected), checksum(text));
@@ -78,7 +79,7 @@ impl Identity {
                 &found,
             ));
         }
-        Ok(identity)
+        Ok((identity, version))
     }
 }
 
@@ -129,6 +130,9 @@ mod tests {
             shard_count: 16,
             replica: 7,
         };
-        assert_eq!(Identity::parse(&identity.render()), Ok(identity));
+        for version in [1, 2] {
+            let text = identity.render(version);
+            assert_eq!(Identity::parse(&text), Ok((identity.clone(), version)));
+        }
     }
 }

@@ -29,7 +29,7 @@
 //! | at | bytes | is |
 //! | --- | --- | --- |
 //! | 0 | 8 | `TALLYSEG` or `TALLYSNP` |
-//! | 8 | 4 | format version, 1 |
+//! | 8 | 4 | format version, 2 |
 //! | 12 | 16 | replica id, big-endian, as in `identity` |
 //! | 28 | 8 | N, as in the file's name |
 //! | 36 | 8 | salt, random |
@@ -45,11 +45,15 @@
 //! | 16 | 8 | durable below: frames below this number were synced before this one was written, so it is the number of the first frame of this frame's group |
 //! | 24 | length | payload |
 //!
+//! A frame without payload is a *seal*: it says "durable below" of all frames before it, and
+//! nothing else. In format version 1 there are none; a directory of that version is converted when
+//! its log is opened, by its identity file, and its segments stay as they are.
+//!
 //! In a snapshot frames are numbered from 1, "durable below" is 0, and a *footer* of 20 bytes ends
 //! the file: `TALLYEND`, the number of frames (8 bytes), and the CRC-32C of these 16, continued
 //! from the seed.
 //!
-//! How a torn tail is told from damage, and why it has to be: see `log/tail.rs`.
+//! How a torn tail is told from damage, and why it has to be: see `tail.rs`.
 
 mod directory;
 mod error;

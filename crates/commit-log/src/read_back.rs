@@ -30,6 +30,7 @@ struct OpenedFile<File> {
     file: File,
     path: PathBuf,
     bytes: u64,
+    version: u32,
     seed: Seed,
 }
 
@@ -111,6 +112,7 @@ fn open<F: FileSystem, E>(
         file,
         path,
         bytes,
+        version: header.version,
         seed: header.seed(),
     })
 }
@@ -204,6 +206,7 @@ fn check_sequence(offset: u64, expected: Sequence, header: &FrameHeader) -> Resu
 
 /// What reading a segment found.
 pub(crate) struct ReadSegment {
+    pub(crate) version: u32,
     pub(crate) seed: Seed,
     /// The frame after its last one.
     pub(crate) next: Sequence,
@@ -241,8 +244,11 @@ pub(crate) fn read_segment<F: FileSystem, E>(
                 if header.durable_below == next {
                     last_group = offset;
                 }
-                on_frame(FrameSource::Segment(first), payload)
-                    .map_err(|source| frame_error(&opened.path, offset, source))?;
+                let is_seal = payload.is_empty() && opened.version >= 2;
+                if !is_seal {
+                    on_frame(FrameSource::Segment(first), payload)
+                        .map_err(|source| frame_error(&opened.path, offset, source))?;
+                }
                 next = next.next();
             }
             Step::End => break opened.bytes,
@@ -261,6 +267,7 @@ pub(crate) fn read_segment<F: FileSystem, E>(
         }
     };
     Ok(ReadSegment {
+        version: opened.version,
         seed: opened.seed,
         next,
         end,

@@ -6,10 +6,10 @@
 //! in the last segment and no frame that follows them, at any byte, says that n was synced; then
 //! the file is cut there. Otherwise they are *damage*, and refused.
 //!
-//! What this leaves out: damage to the last synced group before a crash looks like a torn write, as
-//! nothing was written after it that could say otherwise, and a last segment that somebody removed
-//! leaves no trace. The core finds both out when a peer knows more of this replica's lane than the
-//! replica does.
+//! What this leaves out: damage to the last synced group before a crash looks like a torn write
+//! until that group is [sealed](crate::Log::seal), as nothing was written after it that could say
+//! otherwise; and a last segment that somebody removed leaves no trace. The core finds both out
+//! when a peer knows more of this replica's lane than the replica does.
 //!
 //! **Synced again.** What is read may be in the page cache only, even if an earlier process tried
 //! to sync it and failed: the kernel reports such a failure once, and a later sync succeeds

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::IDENTITY_NAME;
 use crate::folder::FileError;
-use crate::header::FORMAT_VERSION;
+use crate::header::{FORMAT_VERSION, FORMAT_VERSION_MIN};
 use crate::identity::CLUSTER_NAME_BYTES_MAX;
 
 /// Why a directory cannot be used. Nothing in it was changed, except that a `lock` file may have
@@ -50,8 +50,9 @@ pub enum DirectoryError {
     },
     /// It was written by another version of this program.
     #[error(
-        "data directory {} has format version {found}, expected {FORMAT_VERSION}; run the version \
-         of tallyd that wrote it, or start with an empty directory as a new replica",
+        "data directory {} has format version {found}, expected {FORMAT_VERSION_MIN} to \
+         {FORMAT_VERSION}; run the version of tallyd that wrote it, or start with an empty \
+         directory as a new replica",
         path.display()
     )]
     FormatVersion {

@@ -81,14 +81,19 @@ fn another_cluster_shard_count_or_format_is_refused_and_nothing_changes() {
     ));
     assert_eq!(contents(path), before);
 
-    let text = identity.render().replace("format = 1", "format = 2");
+    let text = identity.render(FORMAT_VERSION + 1);
     fs::write(path.join(IDENTITY_NAME), text).expect("written");
     let before = contents(path);
     let error = open(&expected());
     assert!(matches!(
         error,
-        DirectoryError::FormatVersion { found: 2, .. }
+        DirectoryError::FormatVersion { found: 3, .. }
     ));
+    let message = error.to_string();
+    assert!(
+        message.contains("version 3") && message.contains("expected 1 to 2"),
+        "{message}"
+    );
     assert_eq!(contents(path), before);
 }
 

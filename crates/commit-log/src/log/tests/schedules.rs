@@ -9,6 +9,7 @@ use crate::memory::random::SplitMix;
 enum Step {
     Append(usize),
     Sync,
+    Seal,
     Rotate,
     BeginSnapshot,
     WriteSnapshot,
@@ -30,7 +31,8 @@ impl Step {
     fn new((kind, detail): (u8, u16)) -> Self {
         match kind {
             0..12 => Self::Append(usize::from(detail % 100)),
-            12..20 => Self::Sync,
+            12..18 => Self::Sync,
+            18..20 => Self::Seal,
             20..22 => Self::Rotate,
             22..26 => Self::BeginSnapshot,
             26..30 => Self::WriteSnapshot,
@@ -94,6 +96,8 @@ impl Run {
             _ if self.process.is_none() => self.start(),
             Step::Append(bytes) => self.append(bytes),
             Step::Sync => self.sync(Log::sync),
+            // One that does not fit is written with the next group.
+            Step::Seal => drop(self.process().log.seal()),
             Step::Rotate => self.sync(|log| log.rotate().map(drop)),
             Step::BeginSnapshot => self.begin_snapshot(),
             Step::WriteSnapshot => self.with_snapshot(|mut snapshot| {
