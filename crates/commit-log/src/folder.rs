@@ -10,6 +10,15 @@ use std::path::{Path, PathBuf};
 use crate::file_system::{File as _, FileSystem};
 use crate::frame::Sequence;
 
+/// Is locked.
+pub(crate) const LOCK_NAME: &str = "lock";
+
+/// Says whose data a directory holds.
+pub(crate) const IDENTITY_NAME: &str = "identity";
+
+/// Says that a lane has two histories.
+pub(crate) const FORK_NOTE_NAME: &str = "forked";
+
 /// Ends the name of a file that is being written. Leftovers are removed when the log is opened.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
@@ -86,7 +95,7 @@ impl LogFile {
 pub(crate) struct Listing {
     pub(crate) segments: Vec<Sequence>,
     pub(crate) snapshots: Vec<Sequence>,
-    /// Names of segments and snapshots that a crash left half-written.
+    /// Names of files that a crash left half-written.
     pub(crate) temporary: Vec<String>,
 }
 
@@ -140,7 +149,11 @@ impl<F: FileSystem> Folder<F> {
                 Some(LogFile::Snapshot(below)) => listing.snapshots.push(below),
                 None => {
                     let stem = name.strip_suffix(TEMPORARY_SUFFIX);
-                    if stem.and_then(LogFile::parse).is_some() {
+                    let is_ours = |stem: &str| {
+                        [IDENTITY_NAME, FORK_NOTE_NAME].contains(&stem)
+                            || LogFile::parse(stem).is_some()
+                    };
+                    if stem.is_some_and(is_ours) {
                         listing.temporary.push(name);
                     }
                 }

@@ -14,6 +14,7 @@
 //! | --- | --- |
 //! | `lock` | empty; locked (`flock`) by the process that uses the directory |
 //! | `identity` | cluster, number of shards, replica id: a few lines of text |
+//! | `forked` | there once a lane has two histories, with the evidence: a few lines of text |
 //! | `segment-N.log` | the frames from number N to the next segment's |
 //! | `snapshot-N.snap` | stands for all frames below N; `segment-N.log` is there too |
 //! | `*.tmp` | a file that a crash left half-written; removed when the log is opened |
@@ -59,6 +60,7 @@ mod directory;
 mod error;
 mod file_system;
 mod folder;
+mod fork_note;
 mod frame;
 mod frame_reader;
 mod header;
@@ -72,11 +74,13 @@ mod segment;
 mod snapshot;
 mod status;
 mod tail;
+mod text;
 
 pub use directory::{DataDirectory, DirectoryError, ExpectedIdentity};
 pub use error::{LogError, OpenError, WriteError};
 pub use file_system::{File, FileSystem, OsFiles};
 pub use folder::FileError;
+pub use fork_note::{ForkMark, ForkNote};
 pub use frame::{FRAME_BYTES_MAX, Sequence};
 pub use identity::{CLUSTER_NAME_BYTES_MAX, Identity, is_cluster_name};
 pub use log::Log;

@@ -203,6 +203,12 @@ impl<F: FileSystem> Log<F> {
         SnapshotWriter::create(directory, inventory, below)
     }
 
+    /// The directory, which stays locked until the last who has it is gone.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<DataDirectory<F>> {
+        &self.directory
+    }
+
     /// A view of the log's status for other threads.
     #[must_use]
     pub fn watcher(&self) -> LogWatcher {

@@ -58,11 +58,12 @@ pub(crate) fn recover<F: FileSystem, E>(
         return Err(missing(folder, start, "no segment").into());
     };
 
-    directory.convert()?;
+    directory.ensure_current_format()?;
     make_durable(folder, LogFile::Segment(last_first), &last)?;
     // An earlier process may have died before it synced the snapshot's name. Without it, a power
     // loss could take the snapshot and leave what it stands for removed.
     folder.sync()?;
+    let listing = folder.listing()?;
     for temporary in &listing.temporary {
         folder.remove(temporary)?;
     }

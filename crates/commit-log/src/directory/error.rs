@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::IDENTITY_NAME;
-use crate::folder::FileError;
+use crate::folder::{FileError, IDENTITY_NAME};
 use crate::header::{FORMAT_VERSION, FORMAT_VERSION_MIN};
 use crate::identity::CLUSTER_NAME_BYTES_MAX;
 
@@ -44,6 +43,21 @@ pub enum DirectoryError {
         /// The identity file.
         path: PathBuf,
         /// What an identity file has there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The note of a fork is not as it was written.
+    #[error(
+        "{} is damaged: expected {expected}, found {found}; it says that a lane of this directory \
+         has two histories, and not which. Restore the file, or keep the directory for inspection \
+         and start with an empty one as a new replica",
+        path.display()
+    )]
+    ForkNoteDamaged {
+        /// The note.
+        path: PathBuf,
+        /// What a note has there.
         expected: String,
         /// What is there.
         found: String,

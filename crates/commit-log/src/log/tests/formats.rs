@@ -19,13 +19,16 @@ fn old(name: &str) -> Contents {
 /// The name of the directory, and how many frames are in it.
 const DIRECTORIES: [(&str, usize); 3] = [("stopped", 4), ("killed", 3), ("snapshot", 17)];
 
-fn try_open_old(disk: &MemoryDisk) -> Result<(Log<MemoryFiles>, Vec<Payload>), FileError> {
+fn old_directory(disk: &MemoryDisk) -> Result<DataDirectory<MemoryFiles>, DirectoryError> {
     let expected = ExpectedIdentity {
         cluster: "likes".to_owned(),
         shard_count: 4,
     };
-    let directory = DataDirectory::open_or_create_in(disk.files(), Path::new(DIRECTORY), &expected);
-    let directory = match directory {
+    DataDirectory::open_or_create_in(disk.files(), Path::new(DIRECTORY), &expected)
+}
+
+fn try_open_old(disk: &MemoryDisk) -> Result<(Log<MemoryFiles>, Vec<Payload>), FileError> {
+    let directory = match old_directory(disk) {
         Err(DirectoryError::File(error)) => return Err(error),
         directory => directory.expect("the identity is right"),
     };
@@ -100,16 +103,33 @@ fn nothing_of_format_2_is_durable_before_the_identity_says_so() {
 }
 
 #[test]
+fn a_note_of_a_fork_converts_a_directory_that_is_not_opened_as_a_log() {
+    let disk = restore(&old("killed"));
+    let mark = crate::ForkMark {
+        version: 1,
+        start: 1,
+    };
+    let note = crate::ForkNote {
+        lane: 1,
+        held: mark,
+        seen: mark,
+    };
+    old_directory(&disk)
+        .expect("opened")
+        .note_fork(note)
+        .expect("written");
+    assert_eq!(version(&disk.durable()[&path("identity")]), 2);
+    disk.kill();
+    let (log, _) = open_old(&disk);
+    assert_eq!(log.directory().forked(), Some(note));
+}
+
+#[test]
 fn a_damaged_directory_of_format_1_is_not_converted() {
     let mut image = old("stopped");
     image.get_mut(&segment(1)).expect("there")[60] ^= 1;
     let disk = restore(&image);
-    let expected = ExpectedIdentity {
-        cluster: "likes".to_owned(),
-        shard_count: 4,
-    };
-    let directory = DataDirectory::open_or_create_in(disk.files(), Path::new(DIRECTORY), &expected);
-    let opened = open_in(directory.expect("opened"));
+    let opened = open_in(old_directory(&disk).expect("opened"));
     assert!(matches!(
         opened,
         Err(OpenError::Log(LogError::Damaged { .. }))
