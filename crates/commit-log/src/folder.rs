@@ -190,7 +190,7 @@ impl<F: FileSystem> Folder<F> {
         }
     }
 
-    /// Starts a file under its temporary name.
+    /// Starts a file under its temporary name. If that fails, nothing is left behind.
     pub(crate) fn create_temporary(
         &self,
         name: &str,
@@ -198,7 +198,8 @@ impl<F: FileSystem> Folder<F> {
     ) -> Result<F::File, FileError> {
         let path = self.temporary_path(name);
         let file = self.files.create(&path).on("create", &path)?;
-        file.write_all_at(first_bytes, 0).on("write", &path)?;
+        let written = file.write_all_at(first_bytes, 0).on("write", &path);
+        written.inspect_err(|_| self.discard(name))?;
         Ok(file)
     }
 
@@ -215,6 +216,7 @@ impl<F: FileSystem> Folder<F> {
     pub(crate) fn write_text(&self, name: &str, text: &str) -> Result<(), FileError> {
         let file = self.create_temporary(name, text.as_bytes())?;
         self.publish(&file, name)
+            .inspect_err(|_| self.discard(name))
     }
 
     /// Removes a file that was not published.

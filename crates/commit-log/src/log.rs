@@ -189,15 +189,30 @@ impl<F: FileSystem> Log<F> {
         })
     }
 
-    /// Starts a snapshot that will stand for all frames below `below`, a number that
-    /// [`rotate`](Self::rotate) gave since the last finished snapshot.
+    /// The first frame of the segment that is being appended to.
+    #[must_use]
+    pub fn active_segment(&self) -> Sequence {
+        self.segment.first
+    }
+
+    /// Starts a snapshot that will stand for all frames below `below`, where a segment begins: a
+    /// number that [`rotate`](Self::rotate) gave since the last finished snapshot, or the
+    /// [active segment](Self::active_segment).
     ///
     /// Its frames must hold the effect of every frame below that, and may hold more that is
     /// durable, if replaying a frame twice is harmless.
     ///
+    /// A snapshot that failed, here or later, may be tried again with the same number, without
+    /// another rotation.
+    ///
     /// # Errors
     ///
-    /// If another is being written, or the file cannot be created. The log itself goes on.
+    /// If another is being written, or the file cannot be created. The log goes on, and nothing is
+    /// left behind.
+    ///
+    /// # Panics
+    ///
+    /// If no segment begins with `below`.
     pub fn snapshot(&self, below: Sequence) -> Result<SnapshotWriter<F>, WriteError> {
         let (directory, inventory) = (Arc::clone(&self.directory), Arc::clone(&self.inventory));
         SnapshotWriter::create(directory, inventory, below)

@@ -19,6 +19,7 @@ mod damage;
 mod formats;
 mod schedules;
 mod seals;
+mod snapshots;
 
 type Payload = Vec<u8>;
 

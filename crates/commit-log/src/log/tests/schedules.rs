@@ -20,7 +20,8 @@ enum Step {
     /// The process dies within the operation after so many.
     KillAfter(u64),
     LosePower(u64),
-    FailNextSync(SyncFailure),
+    /// The sync after so many fails.
+    FailSync(u64, SyncFailure),
     /// So many bytes fit on the disk.
     Limit(usize),
     Unlimit,
@@ -41,8 +42,8 @@ impl Step {
             35..38 => Self::Kill,
             38..44 => Self::KillAfter(u64::from(detail % 16)),
             44..48 => Self::LosePower(u64::from(detail)),
-            48 => Self::FailNextSync(SyncFailure::Dropped),
-            49 => Self::FailNextSync(SyncFailure::MarkedClean),
+            48 => Self::FailSync(u64::from(detail % 8), SyncFailure::Dropped),
+            49 => Self::FailSync(u64::from(detail % 8), SyncFailure::MarkedClean),
             50 => Self::Limit(usize::from(detail % 3_000)),
             _ => Self::Unlimit,
         }
@@ -90,7 +91,7 @@ impl Run {
             Step::Kill => self.kill(),
             Step::KillAfter(operations) => self.disk.kill_after(operations),
             Step::LosePower(seed) => self.lose_power(seed),
-            Step::FailNextSync(failure) => self.disk.fail_next_sync(failure),
+            Step::FailSync(syncs, failure) => self.disk.fail_sync_after(syncs, failure),
             Step::Limit(bytes) => self.disk.limit_bytes(Some(bytes)),
             Step::Unlimit => self.disk.limit_bytes(None),
             _ if self.process.is_none() => self.start(),
