@@ -54,7 +54,7 @@
 //! the file: `TALLYEND`, the number of frames (8 bytes), and the CRC-32C of these 16, continued
 //! from the seed.
 //!
-//! How a torn tail is told from damage, and why it has to be: see `tail.rs`.
+//! How a torn tail is told from damage, and why it has to be: see `proof.rs`.
 
 mod directory;
 mod error;
@@ -68,6 +68,7 @@ mod identity;
 mod log;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
+mod proof;
 mod read_back;
 mod recovery;
 mod segment;

@@ -1,6 +1,6 @@
 //! The files of a log, read back frame by frame and judged; nothing is changed here.
 //!
-//! Whether bytes that are no frame are a torn write or damage is judged with `tail`; errors are in
+//! Whether bytes that are no frame are a torn write or damage is judged with `proof`; errors are in
 //! `error`.
 
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::folder::{FileContext as _, LogFile};
 use crate::frame::{FrameHeader, Seed, Sequence};
 use crate::frame_reader::{FrameError, FrameReader, Step};
 use crate::header::{FILE_HEADER_BYTES, FileHeader, FileKind, HeaderError};
+use crate::proof::proof_of_sync;
 use crate::snapshot::{FOOTER_BYTES, Footer};
-use crate::tail::proof_of_sync;
 
 /// The file that a frame was read from. A decoder with state, such as a dictionary of names,
 /// starts anew with each.
