@@ -5,8 +5,11 @@
 //! state back. A [snapshot](Log::snapshot) of the state replaces the frames before it, which bounds
 //! the disk and the start-up time.
 //!
-//! What it leaves out: what a frame says, and when to sync or to snapshot; its callers know. It
-//! runs on Unix: directories are synced.
+//! What it leaves out: what a frame says, and when to sync, to seal or to snapshot; its callers
+//! know. It runs on Unix: directories are synced.
+//!
+//! Every file operation goes through a [`FileSystem`]: the operating system's, or, with the feature
+//! `memory`, one in memory that fails as disks and kernels do.
 //!
 //! # The directory
 //!
@@ -54,7 +57,8 @@
 //! the file: `TALLYEND`, the number of frames (8 bytes), and the CRC-32C of these 16, continued
 //! from the seed.
 //!
-//! How a torn tail is told from damage, and why it has to be: see `proof.rs`.
+//! How a torn tail is told from damage, and why it has to be: see `proof.rs`. What is written again
+//! before it is trusted: see `tail.rs`.
 
 mod directory;
 mod error;

@@ -2,10 +2,10 @@
 //!
 //! Whether it was torn or damaged is judged before, in `read_back` with `proof`.
 //!
-//! What is read may be in the page cache only, even if an earlier process tried
-//! to sync it and failed: the kernel reports such a failure once, and a later sync succeeds
-//! (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). So the last
-//! group, the one whose sync nothing proves, is written again in place before it is synced.
+//! What is read may be in the page cache only, even if an earlier process tried to sync it and
+//! failed: the kernel reports such a failure once, and a later sync succeeds (Rebello et al., "Can
+//! Applications Recover from fsync Failures?", USENIX ATC 2020). So the last group, the one whose
+//! sync nothing proves, is written again in place before it is synced.
 
 use crate::file_system::{File as _, FileSystem};
 use crate::folder::{FileContext as _, FileError, Folder, LogFile};
