@@ -61,7 +61,11 @@ impl World<'_> {
                     }
                 }
                 CommitEffect::BeginSnapshot { below } => self.begin_snapshot(node, below),
-                CommitEffect::Seal => {}
+                CommitEffect::Seal => {
+                    if process.log.seal().is_err() {
+                        self.log_failed(node);
+                    }
+                }
                 CommitEffect::Wait { until } => {
                     self.plan_commit(
                         node,

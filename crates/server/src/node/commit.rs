@@ -115,7 +115,7 @@ impl CommitLoop {
                     self.machine.cut(below.get());
                 }
                 CommitEffect::BeginSnapshot { below } => self.begin_snapshot(below),
-                CommitEffect::Seal => {}
+                CommitEffect::Seal => self.log.seal()?,
                 CommitEffect::Wait { until } => {
                     let until = until.map(|until| self.node.clock.instant(until).into_std());
                     self.node.rounds.sleep(until);
