@@ -3,11 +3,11 @@
 //! the bug that this prevents).
 
 use std::fs;
-use std::path::Path;
 
 use tempfile::TempDir;
 use tonic::Code;
 
+use super::disk::copy_directory;
 use super::node::{Node, eventually, reason};
 use super::refusals::check;
 
@@ -38,14 +38,6 @@ impl Pair {
     fn roll_back(&self) {
         fs::remove_dir_all(&self.a.data).expect("it exists");
         copy_directory(&self.place.path().join("backup"), &self.a.data);
-    }
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("it does not exist");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        fs::copy(entry.path(), to.join(entry.file_name())).expect("a file");
     }
 }
 
