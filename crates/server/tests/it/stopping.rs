@@ -1,6 +1,7 @@
 //! Starting and stopping in order: what probes are told, and how streams end.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
@@ -82,8 +83,15 @@ async fn open_streams_end_with_the_reason_when_the_node_stops() {
     assert!(node.ended().await.success());
 }
 
-/// The identity file is replaced by a pipe, so that the node waits for it as it would for a long
-/// log, until the test lets it go on.
+/// The lock file is replaced by a pipe, which the node cannot open to write until somebody reads
+/// it: so it recovers, as it would with a long log, until the test lets it go on.
+fn hold_recovery(node: &Node) -> PathBuf {
+    let lock = node.data.join("lock");
+    fs::remove_file(&lock).expect("it exists");
+    mkfifoat(CWD, &lock, Mode::RUSR | Mode::WUSR).expect("a pipe");
+    lock
+}
+
 #[tokio::test]
 async fn a_node_that_recovers_says_so_until_it_serves() {
     let place = tempfile::tempdir().expect("a temporary directory");
@@ -91,11 +99,7 @@ async fn a_node_that_recovers_says_so_until_it_serves() {
     node.serve().await;
     node.add("likes", 1).await.expect("an add");
     node.kill();
-    let identity = node.data.join("identity");
-    let text = fs::read(&identity).expect("an identity");
-    fs::remove_file(&identity).expect("it exists");
-    mkfifoat(CWD, &identity, Mode::RUSR | Mode::WUSR).expect("a pipe");
-
+    let lock = hold_recovery(&node);
     node.start();
     eventually("probes are answered", async || {
         node.health().await.is_some()
@@ -111,7 +115,7 @@ async fn a_node_that_recovers_says_so_until_it_serves() {
     let retry = details.retry_info().and_then(|info| info.retry_delay);
     assert!(retry.is_some(), "it says when to retry");
 
-    fs::write(&identity, text).expect("the node reads it");
+    let _reader = File::open(&lock).expect("the node waits for it");
     eventually("the node serves", async || {
         node.health().await == Some(ServingStatus::Serving)
     })
