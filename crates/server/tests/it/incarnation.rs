@@ -110,6 +110,25 @@ async fn a_rolled_back_directory_that_was_written_on_is_noticed() {
     pair.b.add("likes", 1).await.expect("B is well");
 }
 
+/// The peer, which does not dial it, tells it how far it holds its lane.
+#[tokio::test]
+async fn a_rolled_back_node_that_nobody_can_dial_is_told_by_those_it_dials() {
+    let mut pair = Pair::with_backup().await;
+    pair.a.serve().await;
+    let token = pair.a.add("likes", 10).await.expect("an add");
+    assert_eq!(pair.b.value_after("likes", token).await, 15);
+    pair.a.kill();
+    pair.b.kill();
+    pair.roll_back();
+    let mut without_peers = Node::new(pair.place.path(), "b, which dials nobody");
+    without_peers.data.clone_from(&pair.b.data);
+    without_peers.serve().await;
+    let mut a = pair.a.with_peers(&[&without_peers.address]);
+    a.serve().await;
+    adds_are_refused(&a, &without_peers, 15).await;
+    without_peers.add("likes", 1).await.expect("B is well");
+}
+
 #[tokio::test]
 async fn a_copy_that_runs_as_another_node_is_noticed() {
     let Pair { mut a, b, place } = Pair::with_backup().await;

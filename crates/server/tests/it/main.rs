@@ -17,4 +17,5 @@ mod recovery;
 mod refusals;
 mod startup;
 mod stopping;
+mod strangers;
 mod tokens;

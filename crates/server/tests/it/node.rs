@@ -138,6 +138,16 @@ impl Node {
         status.expect("it was awaited")
     }
 
+    /// Bytes of memory that the process has had at most.
+    pub(crate) fn memory_peak_bytes(&self) -> u64 {
+        let child = self.process.as_ref().expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.expect("a size").parse::<u64>().expect("a number") << 10
+    }
+
     /// What the health service says; nothing while nobody listens.
     pub(crate) async fn health(&self) -> Option<ServingStatus> {
         let mut health = HealthClient::new(self.channel.clone());
