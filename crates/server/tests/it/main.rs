@@ -12,6 +12,7 @@ mod disk;
 mod incarnation;
 mod ingest_refusals;
 mod load;
+mod memory;
 mod node;
 mod recovery;
 mod refusals;
