@@ -16,6 +16,7 @@ use tokio::time;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic_health::server::HealthReporter;
+use tower_layer::{Identity, Stack};
 use wire::stream::{REPORT_BYTES_MAX, RESPONSE_BYTES_MAX};
 use wire::v1::cluster_service_server::ClusterServiceServer;
 use wire::v1::counter_service_server::CounterServiceServer;
@@ -23,6 +24,8 @@ use wire::v1::replication_service_server::ReplicationServiceServer;
 
 use crate::config::Config;
 use crate::connections;
+use crate::connections::calls::CountCalls;
+use crate::connections::roster::RosterLimits;
 use crate::node::commit::Committer;
 use crate::node::recovery::{self, RecoveryError};
 use crate::node::{Node, NodeLimits};
@@ -41,9 +44,12 @@ const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// this lets 20 MB a second through.
 pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 
-/// Connections open at a time. Well below the 1,024 files that a process may usually have open:
-/// the log needs some too.
-const CONNECTIONS_MAX: usize = 768;
+/// Well below the 1,024 files that a process may usually have open: the log needs some too. An
+/// answer has arrived within a second, or its client is hardly there any more.
+const CONNECTIONS: RosterLimits = RosterLimits {
+    connections_max: 768,
+    linger: Duration::from_secs(1),
+};
 
 /// Calls and streams under way on one connection. tonic's default is no limit.
 const CONCURRENT_STREAMS_MAX: u32 = 4_096;
@@ -115,7 +121,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let router = router(&parts)?.add_service(health_service);
     let (end_serving, serving_ended) = oneshot::channel::<()>();
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(
-        connections::accept(listener, CONNECTIONS_MAX),
+        connections::accept(listener, CONNECTIONS),
         async {
             // Also when the sender is dropped.
             let _ = serving_ended.await;
@@ -211,7 +217,7 @@ async fn recover(
     Ok((node, committer, pulls))
 }
 
-fn router(parts: &Parts) -> Result<Router, ServerError> {
+fn router(parts: &Parts) -> Result<Router<Stack<CountCalls, Identity>>, ServerError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -226,6 +232,7 @@ fn router(parts: &Parts) -> Result<Router, ServerError> {
         .max_decoding_message_size(REPORT_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     Ok(Server::builder()
+        .layer(CountCalls)
         .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
         .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
         .http2_max_local_error_reset_streams(Some(RESET_STREAMS_MAX))

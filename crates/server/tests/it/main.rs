@@ -6,6 +6,7 @@
 
 mod availability;
 mod cluster;
+mod connections;
 mod counting;
 mod crash;
 mod disk;
