@@ -38,70 +38,85 @@ const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Closes a connection when it is dropped.
 type Handle = oneshot::Sender<Infallible>;
 
+/// All connections of a process. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Connections(Arc<Shared>);
+
 #[derive(Debug)]
 struct Shared {
     clock: Clock,
     roster: Mutex<Roster<Handle>>,
 }
 
-impl Shared {
+impl Connections {
+    /// None yet.
+    #[must_use]
+    pub fn new(limits: RosterLimits) -> Self {
+        Self(Arc::new(Shared {
+            clock: Clock::start(),
+            roster: Mutex::new(Roster::new(limits)),
+        }))
+    }
+
+    fn now(&self) -> Time {
+        self.0.clock.now()
+    }
+
     fn roster(&self) -> MutexGuard<'_, Roster<Handle>> {
-        let roster = self.roster.lock();
+        let roster = self.0.roster.lock();
         roster.expect("nobody panics while holding the roster")
     }
-}
 
-/// Connections as they are accepted, within the limits.
-pub fn accept(
-    listener: TcpListener,
-    limits: RosterLimits,
-) -> impl Stream<Item = Result<Connection, Infallible>> {
-    let shared = Arc::new(Shared {
-        clock: Clock::start(),
-        roster: Mutex::new(Roster::new(limits)),
-    });
-    let door = Arc::new((listener, shared));
-    tokio_stream::iter(std::iter::repeat(())).then(move |()| {
-        let door = Arc::clone(&door);
-        async move { Ok(accept_one(&door.0, &door.1).await) }
-    })
-}
+    /// Closes the connections on which no call is under way: the process is about to end.
+    pub fn close_idle(&self) {
+        let idle = self.roster().evict_idle(self.now());
+        drop(idle);
+    }
 
-/// The next connection that gets a place.
-async fn accept_one(listener: &TcpListener, shared: &Arc<Shared>) -> Connection {
-    let mut said_at: Option<Time> = None;
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_RETRY).await;
+    /// Connections as they are accepted, within the limits.
+    pub fn accept(
+        &self,
+        listener: TcpListener,
+    ) -> impl Stream<Item = Result<Connection, Infallible>> + use<> {
+        let (listener, connections) = (Arc::new(listener), self.clone());
+        tokio_stream::iter(std::iter::repeat(())).then(move |()| {
+            let (listener, connections) = (Arc::clone(&listener), connections.clone());
+            async move { Ok(connections.accept_one(&listener).await) }
+        })
+    }
+
+    /// The next connection that gets a place.
+    async fn accept_one(&self, listener: &TcpListener) -> Connection {
+        let mut said_at: Option<Time> = None;
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            };
+            let (handle, evicted) = oneshot::channel();
+            let now = self.now();
+            // Dropping a handle closes its connection.
+            let arrival = self.roster().arrive(now, handle);
+            let (Arrival::Admitted(id) | Arrival::InPlaceOf(id, _)) = arrival else {
+                if said_at.is_none_or(|said_at| now.since(said_at) > REFUSAL_LOG_INTERVAL) {
+                    tracing::warn!("connections are refused: every one that is open has a call");
+                    said_at = Some(now);
+                }
                 continue;
-            }
-        };
-        let (handle, evicted) = oneshot::channel();
-        let now = shared.clock.now();
-        // Dropping a handle closes its connection.
-        let arrival = shared.roster().arrive(now, handle);
-        let (Arrival::Admitted(id) | Arrival::InPlaceOf(id, _)) = arrival else {
-            if said_at.is_none_or(|said_at| now.since(said_at) > REFUSAL_LOG_INTERVAL) {
-                tracing::warn!("connections are refused: every one that is open has a call");
-                said_at = Some(now);
-            }
-            continue;
-        };
-        let place = Place {
-            shared: Arc::clone(shared),
-            id,
-        };
-        let connection = Connection {
-            stream,
-            place,
-            evicted,
-        };
-        // It fails when the client is gone already, which reading will tell.
-        let _ = connection.stream.set_nodelay(true);
-        return connection;
+            };
+            // It fails when the client is gone already, which reading will tell.
+            let _ = stream.set_nodelay(true);
+            let connections = self.clone();
+            return Connection {
+                stream,
+                place: Place { connections, id },
+                evicted,
+            };
+        }
     }
 }
 
@@ -116,7 +131,7 @@ pub struct Connection {
 /// The place of a connection, known to each of its requests.
 #[derive(Clone, Debug)]
 pub struct Place {
-    shared: Arc<Shared>,
+    connections: Connections,
     id: ConnectionId,
 }
 
@@ -127,23 +142,23 @@ pub struct Call(Place);
 impl Place {
     /// A call begins; `None` when another connection has the place by now.
     fn begin_call(&self) -> Option<Call> {
-        let begun = self.shared.roster().begin_call(self.id);
+        let begun = self.connections.roster().begin_call(self.id);
         begun.then(|| Call(self.clone()))
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let Self(Place { shared, id }) = self;
-        let now = shared.clock.now();
-        shared.roster().end_call(now, *id);
+        let Self(Place { connections, id }) = self;
+        let now = connections.now();
+        connections.roster().end_call(now, *id);
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Place { shared, id } = &self.place;
-        shared.roster().leave(*id);
+        let Place { connections, id } = &self.place;
+        connections.roster().leave(*id);
     }
 }
 
@@ -230,7 +245,7 @@ mod tests {
     async fn a_connection_over_the_bound_closes_an_idle_one_and_no_busy_one() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let mut accepted = std::pin::pin!(accept(listener, LIMITS));
+        let mut accepted = std::pin::pin!(Connections::new(LIMITS).accept(listener));
         let connect = async || {
             TcpStream::connect(address)
                 .await

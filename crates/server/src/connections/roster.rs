@@ -52,6 +52,12 @@ struct Open<H> {
     keeps_until: Time,
 }
 
+impl<H> Open<H> {
+    fn is_idle(&self, now: Time) -> bool {
+        self.calls == 0 && self.keeps_until <= now
+    }
+}
+
 impl<H> Roster<H> {
     /// No connection is open.
     #[must_use]
@@ -90,10 +96,15 @@ impl<H> Roster<H> {
     }
 
     fn idle_longest(&self, now: Time) -> Option<ConnectionId> {
-        let idle = self.open.iter();
-        let idle = idle.filter(|(_, open)| open.calls == 0 && open.keeps_until <= now);
+        let idle = self.open.iter().filter(|(_, open)| open.is_idle(now));
         let longest = idle.min_by_key(|(_, open)| open.idle_since);
         longest.map(|(&id, _)| id)
+    }
+
+    /// The process is about to end: idle connections lose their places, and are to be closed.
+    pub fn evict_idle(&mut self, now: Time) -> Vec<H> {
+        let idle = self.open.extract_if(.., |_, open| open.is_idle(now));
+        idle.map(|(_, open)| open.handle).collect()
     }
 
     /// A call begins; false when the connection has no place any more, so the call must not be
@@ -191,6 +202,22 @@ mod tests {
         let mut roster = roster(1);
         admit(&mut roster, at_s(5), "a");
         assert_eq!(evicted(&mut roster, at_s(5)), "a");
+    }
+
+    #[test]
+    fn at_the_end_idle_connections_go_and_others_when_they_are() {
+        let mut roster = roster(3);
+        let busy = admit(&mut roster, at_s(0), "busy");
+        let lingering = admit(&mut roster, at_s(0), "lingering");
+        let idle = admit(&mut roster, at_s(0), "idle");
+        assert!(roster.begin_call(busy));
+        assert!(roster.begin_call(lingering));
+        roster.end_call(at_s(0), lingering);
+        assert_eq!(roster.evict_idle(at_s(0)), ["idle"]);
+        assert!(!roster.begin_call(idle));
+        assert_eq!(roster.evict_idle(at_s(1)), ["lingering"]);
+        roster.end_call(at_s(1), busy);
+        assert_eq!(roster.evict_idle(at_s(2)), ["busy"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const IDLE: usize = 900;
 const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How a client of HTTP/2 begins: the preface, and empty settings.
-const HTTP2_BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(crate) const HTTP2_BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// Opens connections that say this, and then nothing.
 async fn open_idle(node: &Node, begin: &[u8]) -> Vec<TcpStream> {

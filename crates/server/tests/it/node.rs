@@ -125,6 +125,12 @@ impl Node {
         kill_process(Pid::from_child(child), Signal::TERM).expect("it is our child");
     }
 
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let child = self.process.as_mut().expect("it was started");
+        child.try_wait().expect("it is our child").is_some()
+    }
+
     /// Waits until the process has ended.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let child = self.process.as_mut().expect("it runs");
