@@ -183,9 +183,10 @@ impl MemoryDisk {
         state.kill();
     }
 
-    /// Makes the next sync fail that has something to write, of a file or of a directory.
-    pub fn fail_next_sync(&self, failure: SyncFailure) {
-        self.state().next_sync_failure = Some(failure);
+    /// Makes the next sync fail that has something to write, of a file or of a directory; or, with
+    /// `None`, succeed after all.
+    pub fn fail_next_sync(&self, failure: impl Into<Option<SyncFailure>>) {
+        self.state().next_sync_failure = failure.into();
     }
 
     /// Bounds the bytes of all files together, or lifts the bound.

@@ -338,7 +338,8 @@ impl Replica {
     }
 
     /// The mark of the own lane's next commit.
-    fn next_mark(&self) -> Mark {
+    #[must_use]
+    pub fn next_mark(&self) -> Mark {
         let version = self.own_mark_written().version.next();
         Mark {
             version,
