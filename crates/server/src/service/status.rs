@@ -304,9 +304,8 @@ pub(crate) fn ingest(error: &IngestError) -> Status {
         IngestError::DictionariesFull { bytes, bytes_max } => {
             exhausted(ErrorReason::DictionaryFull, error, bytes, bytes_max)
         }
-        IngestError::Overflow { index } => {
+        IngestError::Overflow { .. } => {
             Refusal::new(Code::OutOfRange, ErrorReason::ValueOutOfRange, error)
-                .with("value", index)
                 .with("bound", u64::MAX)
                 .status()
         }
