@@ -10,15 +10,18 @@
 //! Left out: bytes (tested in `wire` and in the server's log), time, and more than one shard
 //! (shards share nothing).
 
+mod bounds;
 mod ledger;
 mod mutants;
 mod node;
 pub mod properties;
 mod rest;
 mod step;
+mod view;
 
 use stateright::{Model, Property};
 
+pub use bounds::{Bounds, Budgets, Grain, Rules};
 pub use ledger::{Ledger, Point};
 pub use node::{Message, Node};
 pub use rest::AtRest;
@@ -27,81 +30,6 @@ pub use step::Step;
 use crate::mutation::Mutation;
 use crate::shared::{Memo, Shared};
 use crate::world::World;
-
-/// Whether the steps of an add on its way to the disk are atomic or interleave with others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Grain {
-    /// A commit is written and synced in one step, and what is delivered is committed at once. A
-    /// crash between would leave the disk as it is before or after the step.
-    #[default]
-    Atomic,
-    /// Deliver, commit (write) and sync are steps of their own, and crashes come between.
-    Interleaved,
-}
-
-/// The bounds of a world, and the rule that it breaks.
-#[derive(Clone, Debug)]
-pub struct Bounds {
-    /// Nodes, and so lanes to begin with.
-    pub replicas: usize,
-    /// Counters: 1 or 2.
-    pub counters: usize,
-    /// An add adds one of these.
-    pub amounts: &'static [i64],
-    /// Adds, by all nodes together.
-    pub adds: u8,
-    /// Kills and power losses, together.
-    pub crashes: u8,
-    /// Disks lost for ever.
-    pub disk_losses: u8,
-    /// Disks replaced by a backup.
-    pub roll_backs: u8,
-    /// Disks replaced by a copy of another node's.
-    pub copies: u8,
-    /// Nodes that stop for ever.
-    pub deaths: u8,
-    /// Whether steps are atomic or interleaved.
-    pub grain: Grain,
-    /// The broken rules.
-    pub broken: &'static [Mutation],
-}
-
-impl Bounds {
-    /// A world without faults: so many replicas, so many adds of 1 or 2 to one counter.
-    #[must_use]
-    pub const fn new(replicas: usize, adds: u8) -> Self {
-        Self {
-            replicas,
-            counters: 1,
-            amounts: &[1, 2],
-            adds,
-            crashes: 0,
-            disk_losses: 0,
-            roll_backs: 0,
-            copies: 0,
-            deaths: 0,
-            grain: Grain::Atomic,
-            broken: &[],
-        }
-    }
-}
-
-/// What the steps of a single node depend on.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    counters: usize,
-    grain: Grain,
-    broken: &'static [Mutation],
-    remembers_disks: bool,
-    only_increments: bool,
-}
-
-impl Rules {
-    /// Whether the world breaks this rule.
-    fn breaks(&self, mutation: Mutation) -> bool {
-        self.broken.contains(&mutation)
-    }
-}
 
 /// A state of a CRDT world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -112,17 +40,6 @@ pub struct State {
     pub sent: Shared<Vec<Message>>,
     /// What is left of each budget: ghost.
     pub left: Budgets,
-}
-
-/// What may still happen: ghost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Budgets {
-    adds: u8,
-    crashes: u8,
-    disk_losses: u8,
-    roll_backs: u8,
-    copies: u8,
-    deaths: u8,
 }
 
 /// A CRDT world: bounds, and the answers that its steps have given so far.
@@ -140,13 +57,7 @@ impl Crdt {
     /// The world within these bounds.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        let rules = Rules {
-            counters: bounds.counters,
-            grain: bounds.grain,
-            broken: bounds.broken,
-            remembers_disks: bounds.roll_backs > 0,
-            only_increments: bounds.amounts.iter().all(|&amount| amount > 0),
-        };
+        let rules = Rules::new(&bounds);
         Self {
             bounds,
             rules,
@@ -259,14 +170,7 @@ impl Model for Crdt {
         vec![State {
             nodes: (0..bounds.replicas).map(node).collect(),
             sent: Shared::new(Vec::new()),
-            left: Budgets {
-                adds: bounds.adds,
-                crashes: bounds.crashes,
-                disk_losses: bounds.disk_losses,
-                roll_backs: bounds.roll_backs,
-                copies: bounds.copies,
-                deaths: bounds.deaths,
-            },
+            left: Budgets::new(bounds),
         }]
     }
 
@@ -362,23 +266,6 @@ impl World for Crdt {
         lines.push(format!("sent: {:#?}", state.sent));
         lines.push(format!("at rest: {:#?}", self.at_rest(state)));
         lines.join("\n")
-    }
-}
-
-impl Budgets {
-    /// The budget that a step draws on.
-    fn of(&mut self, step: &Step) -> Option<&mut u8> {
-        match step {
-            Step::Add(..) => Some(&mut self.adds),
-            Step::Kill(_) | Step::LosePower(_) | Step::RestartFrom(..) | Step::Retry(..) => {
-                Some(&mut self.crashes)
-            }
-            Step::LoseDisk(_) => Some(&mut self.disk_losses),
-            Step::RollBack(..) => Some(&mut self.roll_backs),
-            Step::CopyDisk(..) => Some(&mut self.copies),
-            Step::Die(_) => Some(&mut self.deaths),
-            Step::Commit(_) | Step::Sync(_) | Step::Send(..) | Step::Deliver(..) => None,
-        }
     }
 }
 

@@ -3,8 +3,6 @@
 //! A name is `family-size` or `family-fault`; those of mutants begin with `mutant-`. Where a bug
 //! of another project has become a world, its name is in the comment.
 
-use std::fmt;
-
 use lock_core::lock::ValueTravels;
 use lock_core::register::Fencing;
 
@@ -71,29 +69,6 @@ fn lock_bounds<P>(world: &Locks<P>) -> String {
         ""
     };
     format!("{} servers, 1 add each{crash}{server}", world.contenders)
-}
-
-impl fmt::Display for Bounds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} replicas, {} adds", self.replicas, self.adds)?;
-        if self.counters > 1 {
-            write!(f, ", {} counters", self.counters)?;
-        }
-        let faults = [
-            (self.crashes, "crash"),
-            (self.disk_losses, "lost disk"),
-            (self.roll_backs, "roll-back"),
-            (self.copies, "copied disk"),
-            (self.deaths, "death"),
-        ];
-        for (count, fault) in faults.into_iter().filter(|&(count, _)| count > 0) {
-            write!(f, ", {count} {fault}")?;
-        }
-        if self.grain == Grain::Interleaved {
-            write!(f, ", interleaved steps")?;
-        }
-        Ok(())
-    }
 }
 
 /// The world of this name.

@@ -6,7 +6,8 @@
 use crdt_core::{Mark, Replica, StartId, Sum};
 use stateright::Property;
 
-use super::node::{Node, counter_name, recovered, sum_of};
+use super::node::Node;
+use super::view::{counter_name, recovered, sum_of};
 use super::{Crdt, State};
 use crate::guarantee::{self as checked, Check, Guarantee, Witness};
 use crate::shared::Shared;
@@ -168,7 +169,7 @@ fn bootstrap(world: &Crdt, state: &State) -> bool {
         newcomer.digest() == node.replica.digest()
             && counters
                 .into_iter()
-                .all(|c| super::node::value(&newcomer, c) == node.value(c))
+                .all(|c| super::view::value(&newcomer, c) == node.value(c))
     })
 }
 

@@ -8,7 +8,8 @@
 use crdt_core::{Replica, ReplicaId, Sum};
 
 use super::Rules;
-use super::node::{Node, sum_of, value};
+use super::node::Node;
+use super::view::{sum_of, value};
 use crate::shared::Shared;
 
 /// How a world ends that is left alone.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crdt_core::{Mark, ReplicaId};
 
-use super::node::{Message, counter_name};
+use super::node::Message;
+use super::view::counter_name;
 
 /// A step of a CRDT world. Nodes are numbered from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
