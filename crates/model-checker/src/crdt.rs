@@ -18,13 +18,14 @@ pub mod properties;
 mod rest;
 mod step;
 mod view;
+mod witnesses;
 
 use stateright::{Model, Property};
 
 pub use bounds::{Bounds, Budgets, Grain, Rules};
 pub use ledger::{Ledger, Point};
-pub use node::{Message, Node};
-pub use rest::AtRest;
+pub use node::{Message, Node, Sent};
+pub use rest::{AtRest, LaneAtRest};
 pub use step::Step;
 
 use crate::mutation::Mutation;
@@ -92,7 +93,6 @@ impl Crdt {
             let node = Node::clone(node);
             match step {
                 Step::Add(_, counter, amount) => node.add(*counter, *amount),
-                Step::Retry(_, counter, amount) => node.retry(*counter, *amount),
                 Step::Commit(_) => node.commit(rules),
                 Step::Sync(_) => node.sync(rules),
                 Step::Deliver(_, message) => node.receive(message, rules),
@@ -101,10 +101,11 @@ impl Crdt {
                 Step::LoseDisk(_) => Some(node.lose_disk(rules)),
                 Step::RollBack(_, to) => Some(node.roll_back(*to, rules)),
                 Step::Die(_) => Some(node.die()),
+                Step::CutInbound(_) => node.cut_inbound(),
                 Step::Send(..) | Step::RestartFrom(..) | Step::CopyDisk(..) => None,
             }
         };
-        self.after.get(&(node, step), || run().map(Shared::new))
+        self.after.get(&(node, step), || run().map(share))
     }
 
     /// The node whose step it is, after the step.
@@ -112,22 +113,33 @@ impl Crdt {
         let node = &state.nodes[step.at()];
         if let &Step::RestartFrom(_, peer) = step {
             let restarted = Node::clone(node).restart_from(&state.nodes[peer], &self.rules);
-            return Some(Shared::new(restarted));
+            return Some(share(restarted));
         }
         if let &Step::CopyDisk(_, of) = step {
             let copy = Node::clone(node).copy_disk(&state.nodes[of], &self.rules);
-            return Some(Shared::new(copy));
+            return Some(share(copy));
         }
-        if let &Step::Retry(at, counter, amount) = step {
-            // What is tried again is open at another node: no answer has come.
-            let mut others = (0..state.nodes.len()).filter(|&other| other != at);
-            let is_open = |other: usize| {
-                let last = state.nodes[other].ledger().open.last();
-                last.is_some_and(|point| point.sums[counter].value() == amount.into())
-            };
-            others.find(|&other| is_open(other))?;
+        let after = self.local(node, step)?;
+        if let Step::Deliver(at, message) = step
+            && self.is_relay(state, *at, message)
+            && after.replica.digest() != node.replica.digest()
+        {
+            return Some(share(Node::clone(&after).learnt_by_relay()));
         }
-        self.local(node, step)
+        Some(after)
+    }
+
+    /// Whether a message comes from another node than the owner of its lane, although that one is
+    /// dead, or cut off from the receiver.
+    fn is_relay(&self, state: &State, at: usize, message: &Message) -> bool {
+        let Some(from) = message.from else {
+            return false;
+        };
+        let mut nodes = state.nodes.iter().enumerate();
+        let owner = nodes.find(|(_, node)| node.ledger().lane == message.interval.lane);
+        owner.is_some_and(|(owner, node)| {
+            owner != from && (!node.is_alive() || !self.rules.arrives(owner, at))
+        })
     }
 
     /// The faults that may still happen at a node.
@@ -157,6 +169,9 @@ impl Crdt {
         if left.deaths > 0 {
             steps.push(Step::Die(at));
         }
+        if left.inbound_cuts > 0 {
+            steps.push(Step::CutInbound(at));
+        }
     }
 }
 
@@ -166,7 +181,15 @@ impl Model for Crdt {
 
     fn init_states(&self) -> Vec<State> {
         let bounds = &self.bounds;
-        let node = |index| Shared::new(Node::new(index, &self.rules));
+        let node = |index| {
+            let node = Node::new(index, &self.rules);
+            let is_primed = bounds.is_primed && index == 0;
+            share(if is_primed {
+                node.primed(&self.rules)
+            } else {
+                node
+            })
+        };
         vec![State {
             nodes: (0..bounds.replicas).map(node).collect(),
             sent: Shared::new(Vec::new()),
@@ -175,16 +198,13 @@ impl Model for Crdt {
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
-        let living = || (0..state.nodes.len()).filter(|&at| state.nodes[at].is_alive);
+        let living = || (0..state.nodes.len()).filter(|&at| state.nodes[at].is_alive());
         for at in living() {
             let node = &state.nodes[at];
             for counter in 0..self.bounds.counters {
                 for &amount in self.bounds.amounts {
-                    if state.left.adds > 0 {
+                    if state.left.adds > 0 && at < self.bounds.writers {
                         steps.push(Step::Add(at, counter, amount));
-                    }
-                    if self.rules.breaks(Mutation::RetriedElsewhere) {
-                        steps.push(Step::Retry(at, counter, amount));
                     }
                 }
             }
@@ -200,7 +220,9 @@ impl Model for Crdt {
                     .filter(is_new)
                     .map(|it| Step::Send(at, it.clone())),
             );
-            steps.extend(state.sent.iter().map(|it| Step::Deliver(at, it.clone())));
+            let arrives = |it: &&Message| it.from.is_none_or(|from| self.rules.arrives(from, at));
+            let arriving = state.sent.iter().filter(arrives);
+            steps.extend(arriving.map(|it| Step::Deliver(at, it.clone())));
             self.faults(state, at, steps);
         }
     }
@@ -227,7 +249,9 @@ impl Model for Crdt {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties::all()
+        let mut properties = properties::all();
+        properties.extend(witnesses::all());
+        properties
     }
 
     fn format_action(&self, step: &Step) -> String {
@@ -267,6 +291,13 @@ impl World for Crdt {
         lines.push(format!("at rest: {:#?}", self.at_rest(state)));
         lines.join("\n")
     }
+}
+
+/// Shares a node, which must be sound: what is equal to it later is taken for it.
+fn share(node: Node) -> Shared<Node> {
+    view::assert_linked(&node.replica);
+    view::assert_linked(&node.disk);
+    Shared::new(node)
 }
 
 /// Where a message is, or would be, among those sent.

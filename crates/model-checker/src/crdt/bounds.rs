@@ -17,16 +17,20 @@ pub enum Grain {
 }
 
 /// The bounds of a world, and the rule that it breaks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Nodes, and so lanes to begin with.
     pub replicas: usize,
-    /// Counters: 1 or 2.
+    /// Counters: 1 to 3.
     pub counters: usize,
     /// An add adds one of these.
     pub amounts: &'static [i64],
     /// Adds, by all nodes together.
     pub adds: u8,
+    /// So many of the nodes, the first ones, take adds.
+    pub writers: usize,
+    /// Whether the first node has added 1 to each counter before the world begins, a commit each.
+    pub is_primed: bool,
     /// Kills and power losses, together.
     pub crashes: u8,
     /// Disks lost for ever.
@@ -37,6 +41,13 @@ pub struct Bounds {
     pub copies: u8,
     /// Nodes that stop for ever.
     pub deaths: u8,
+    /// Nodes that from some step on can dial the others, and cannot be dialled.
+    pub inbound_cuts: u8,
+    /// Ways, from a node to another, on which nothing ever arrives.
+    pub cut: &'static [(usize, usize)],
+    /// Whether a message says who sent it, so that a relay can be told from its source. Where a
+    /// way is cut, all do.
+    pub names_senders: bool,
     /// Whether steps are atomic or interleaved.
     pub grain: Grain,
     /// The broken rules.
@@ -52,11 +63,16 @@ impl Bounds {
             counters: 1,
             amounts: &[1, 2],
             adds,
+            writers: replicas,
+            is_primed: false,
             crashes: 0,
             disk_losses: 0,
             roll_backs: 0,
             copies: 0,
             deaths: 0,
+            inbound_cuts: 0,
+            cut: &[],
+            names_senders: false,
             grain: Grain::Atomic,
             broken: &[],
         }
@@ -71,6 +87,8 @@ pub struct Rules {
     pub(super) broken: &'static [Mutation],
     pub(super) remembers_disks: bool,
     pub(super) only_increments: bool,
+    pub(super) cut: &'static [(usize, usize)],
+    pub(super) names_senders: bool,
 }
 
 impl Rules {
@@ -81,7 +99,14 @@ impl Rules {
             broken: bounds.broken,
             remembers_disks: bounds.roll_backs > 0,
             only_increments: bounds.amounts.iter().all(|&amount| amount > 0),
+            cut: bounds.cut,
+            names_senders: bounds.names_senders || !bounds.cut.is_empty(),
         }
+    }
+
+    /// Whether what the first node sends can arrive at the second.
+    pub(super) fn arrives(&self, from: usize, to: usize) -> bool {
+        !self.cut.contains(&(from, to))
     }
 
     /// Whether the world breaks this rule.
@@ -102,9 +127,19 @@ impl fmt::Display for Bounds {
             (self.roll_backs, "roll-back"),
             (self.copies, "copied disk"),
             (self.deaths, "death"),
+            (self.inbound_cuts, "cut of all that is inbound"),
         ];
         for (count, fault) in faults.into_iter().filter(|&(count, _)| count > 0) {
             write!(f, ", {count} {fault}")?;
+        }
+        if self.is_primed {
+            write!(f, ", 1 in each counter before")?;
+        }
+        if self.writers < self.replicas {
+            write!(f, ", {} of them take adds", self.writers)?;
+        }
+        for (from, to) in self.cut {
+            write!(f, ", nothing from {} to {}", from + 1, to + 1)?;
         }
         if self.grain == Grain::Interleaved {
             write!(f, ", interleaved steps")?;
@@ -122,6 +157,7 @@ pub struct Budgets {
     pub(super) roll_backs: u8,
     pub(super) copies: u8,
     pub(super) deaths: u8,
+    pub(super) inbound_cuts: u8,
 }
 
 impl Budgets {
@@ -133,6 +169,7 @@ impl Budgets {
             roll_backs: bounds.roll_backs,
             copies: bounds.copies,
             deaths: bounds.deaths,
+            inbound_cuts: bounds.inbound_cuts,
         }
     }
 
@@ -140,13 +177,12 @@ impl Budgets {
     pub(super) fn of(&mut self, step: &Step) -> Option<&mut u8> {
         match step {
             Step::Add(..) => Some(&mut self.adds),
-            Step::Kill(_) | Step::LosePower(_) | Step::RestartFrom(..) | Step::Retry(..) => {
-                Some(&mut self.crashes)
-            }
+            Step::Kill(_) | Step::LosePower(_) | Step::RestartFrom(..) => Some(&mut self.crashes),
             Step::LoseDisk(_) => Some(&mut self.disk_losses),
             Step::RollBack(..) => Some(&mut self.roll_backs),
             Step::CopyDisk(..) => Some(&mut self.copies),
             Step::Die(_) => Some(&mut self.deaths),
+            Step::CutInbound(_) => Some(&mut self.inbound_cuts),
             Step::Commit(_) | Step::Sync(_) | Step::Send(..) | Step::Deliver(..) => None,
         }
     }

@@ -6,9 +6,9 @@ use crdt_core::{CounterIndex, CounterName, Mark, Replica, ReplicaId, StartId, Su
 
 /// The names of a world's counters.
 pub(super) fn counter_name(counter: usize) -> &'static CounterName {
-    static NAMES: OnceLock<[CounterName; 2]> = OnceLock::new();
+    static NAMES: OnceLock<[CounterName; 3]> = OnceLock::new();
     let names = NAMES.get_or_init(|| {
-        ["likes", "shares"].map(|name| CounterName::new(name).expect("a short name"))
+        ["likes", "shares", "views"].map(|name| CounterName::new(name).expect("a short name"))
     });
     &names[counter]
 }
@@ -62,4 +62,33 @@ pub(super) fn points(replica: &Replica, lane: ReplicaId) -> Vec<Mark> {
             start: start_of(version),
         })
         .collect()
+}
+
+/// Panics when the records of a lane do not hang together. Equality compares records by name, and
+/// does not see how a lane has linked them: without this a broken state could pass for a sound one.
+pub(super) fn assert_linked(replica: &Replica) {
+    for (lane, held) in replica.digest().iter() {
+        let whole = replica
+            .interval(lane, Mark::ZERO)
+            .expect("it begins at zero");
+        let Some(whole) = whole else { continue };
+        assert_eq!(whole.to, held, "the whole lane ends where it is held");
+        let versions = whole.sums.iter().map(|record| record.version);
+        assert!(
+            versions.is_sorted(),
+            "records hang in the order of versions"
+        );
+        let names = replica.values_from("").map(|(name, _)| name);
+        for counter in names.filter_map(|name| replica.find(name.as_str())) {
+            let listed = whole.sums.iter().filter(|record| record.counter == counter);
+            let listed: Vec<Sum> = listed.map(|record| record.sum).collect();
+            let held = replica.sum_of(lane, counter);
+            let expected = if held == Sum::default() {
+                vec![]
+            } else {
+                vec![held]
+            };
+            assert_eq!(listed, expected, "each record is listed once");
+        }
+    }
 }
