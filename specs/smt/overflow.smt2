@@ -111,13 +111,6 @@
 ; 3. Controls.
 
 (push)
-; Unchecked machine addition: a lane that grew would shrink.
-(assert (bvult (bvadd a b) a))
-(echo "control: overflow/unchecked_addition_wraps expect sat")
-(check-sat)
-(pop)
-
-(push)
 ; Summing up in 64 bits: two lanes in range, whose values are too, and the sum is not.
 (assert (and (is_i64 others) (is_i64 (- incremented decremented)) (not (is_i64 value))))
 (echo "control: overflow/a_64_bit_value_overflows expect sat")
