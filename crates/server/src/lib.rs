@@ -12,3 +12,4 @@ pub mod replicate;
 pub mod server;
 pub mod service;
 pub mod shutdown;
+pub mod traced;

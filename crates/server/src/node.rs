@@ -17,15 +17,18 @@ mod rounds;
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
+use commit_log::LogStatus;
 use crdt_core::{CounterName, Fork, Replica, ReplicaId, StartId};
 use protocol::{
     Adds, Budget, Claim, ClusterHash, Hello, IngestLimits, NotWritable, PROTOCOL_VERSION, Receipt,
     ReplicationLimits, Round, Shard, ShardIndex, Shards, Standing, TakeError, Token,
 };
 use tokio::sync::watch;
+use trace::{Step, Trace};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
+use crate::traced;
 use rounds::Rounds;
 
 /// Memory that the dictionaries of all ingest streams may have together, in bytes: about four
@@ -88,6 +91,7 @@ pub struct Node {
     rounds: Rounds,
     dictionaries: Budget,
     stopping: watch::Sender<bool>,
+    trace: Trace,
 }
 
 impl Node {
@@ -122,7 +126,27 @@ impl Node {
             rounds: Rounds::new(),
             dictionaries: Budget::new(DICTIONARY_BYTES_MAX),
             stopping: watch::Sender::new(false),
+            trace: Trace::off(),
         }
+    }
+
+    /// The same node, which has a trace from now on.
+    #[must_use]
+    pub fn traced(self, trace: Trace, log: &LogStatus) -> Self {
+        let shards = self.shards.into_iter();
+        let shards = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let shards = traced::begin(&trace, &self.identity, log, shards);
+        Self {
+            shards: shards.map(Mutex::new).collect(),
+            trace,
+            ..self
+        }
+    }
+
+    /// Its trace, which may be none.
+    #[must_use]
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// What the node is.
@@ -164,6 +188,7 @@ impl Node {
     /// Waits until a round is complete, and so everything taken for it durable.
     pub async fn durable(&self, round: Round) {
         self.rounds.wait(round).await;
+        self.trace.line(|| Step::Awaited { round: round.get() });
     }
 
     /// Something was taken: a round is due.

@@ -4,6 +4,7 @@
 //! call, until the log is read. On a stop the node takes no more adds, open streams end with their
 //! acknowledgements, and the last round is made durable.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::time;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic_health::server::HealthReporter;
+use trace::Trace;
 use wire::stream::{REPORT_BYTES_MAX, RESPONSE_BYTES_MAX};
 use wire::v1::cluster_service_server::ClusterServiceServer;
 use wire::v1::counter_service_server::CounterServiceServer;
@@ -30,6 +32,7 @@ use crate::replicate::{pull, serve::ReplicationServer};
 use crate::service::NodeCell;
 use crate::service::cluster::{ClusterServer, Surroundings};
 use crate::service::counter::CounterServer;
+use crate::traced;
 
 /// The largest message sent to a client: a batch of long names is read back in one.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -82,6 +85,14 @@ pub enum ServerError {
     /// The log cannot be read back.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
+    /// The trace cannot be written.
+    #[error("cannot open the trace {}: {source}; name another file with --trace", path.display())]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
     /// The log cannot be written any more.
     #[error("the log failed, so nothing more can be made durable: {0}")]
     Log(#[from] WriteError),
@@ -153,6 +164,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         Err(_) => tracing::warn!(after = ?STOP_TIMEOUT, "some connections had to be cut"),
     }
     committer.close(&node);
+    traced::end(&node);
     tracing::info!("stopped");
     Ok(())
 }
@@ -190,8 +202,12 @@ async fn recover(
         .await
         .map_err(|panic| ServerError::Start(panic.into()))??;
     tracing::info!(counters = node.counters(), took = ?began.elapsed(), "recovered");
-    let node = Arc::new(node);
     let watcher = log.watcher();
+    let node = match &config.trace {
+        Some(path) => node.traced(open_trace(path)?, &watcher.status()),
+        None => node,
+    };
+    let node = Arc::new(node);
     let committer = Committer::spawn(Arc::clone(&node), log)
         .map_err(|error| ServerError::Start(error.into()))?;
     let (peers, pulls) = config
@@ -209,6 +225,13 @@ async fn recover(
     );
     parts.node.set(Arc::clone(&node));
     Ok((node, committer, pulls))
+}
+
+fn open_trace(path: &Path) -> Result<Trace, ServerError> {
+    Trace::append_to(path).map_err(|source| {
+        let path = path.to_owned();
+        ServerError::Trace { path, source }
+    })
 }
 
 fn router(parts: &Parts) -> Result<Router, ServerError> {
