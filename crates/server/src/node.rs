@@ -28,7 +28,6 @@ use trace::{Step, Trace};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
-use crate::traced;
 use rounds::Rounds;
 
 /// Memory that the dictionaries of all ingest streams may have together, in bytes: about four
@@ -135,9 +134,11 @@ impl Node {
     pub fn traced(self, trace: Trace, log: &LogStatus) -> Self {
         let shards = self.shards.into_iter();
         let shards = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let shards = traced::begin(&trace, &self.identity, log, shards);
+        let process = (self.identity.replica, self.identity.start);
+        let read_back = (log.segment_bytes, log.snapshot_bytes);
+        let shards = trace::begin(&trace, process, shards, read_back);
         Self {
-            shards: shards.map(Mutex::new).collect(),
+            shards: shards.into_iter().map(Mutex::new).collect(),
             trace,
             ..self
         }

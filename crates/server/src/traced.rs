@@ -1,44 +1,14 @@
-//! What a traced node writes down beside the steps of its shards and its commit thread: how it
-//! begins and ends, and what it says to its peers.
+//! What a traced node writes down beside the steps of its shards and its commit thread: what
+//! it says to its peers, what it copies into snapshots, and what it holds at its end.
 //!
 //! Nothing of this runs on a node without `--trace`.
 
-use commit_log::LogStatus;
 use crdt_core::{IntervalPiece, Mark, ReplicaId};
-use protocol::{Shard, ShardIndex, Shards as _};
-use std::sync::Arc;
-use trace::{FORMAT, ShardTrace, Step, Trace, lanes};
+use protocol::{ShardIndex, Shards as _};
+use trace::{Step, Trace, lanes};
 use wire::v1;
 
-use crate::node::{Node, NodeIdentity};
-
-/// Begins the trace of a process that has read its directory back; the shards, watched.
-pub(crate) fn begin(
-    trace: &Trace,
-    identity: &NodeIdentity,
-    log: &LogStatus,
-    shards: impl Iterator<Item = Shard>,
-) -> impl Iterator<Item = Shard> {
-    trace.line(|| Step::Start {
-        format: FORMAT,
-        replica: identity.replica,
-        start: identity.start,
-        shards: identity.shard_count,
-    });
-    let watch = |(index, shard): (ShardIndex, Shard)| {
-        let held = lanes(index, shard.replica());
-        for &lane in &held {
-            trace.line(|| Step::Recovered(lane));
-        }
-        shard.observed(Arc::new(ShardTrace::new(trace.clone(), index, &held)))
-    };
-    let shards: Vec<Shard> = (0..).zip(shards).map(watch).collect();
-    trace.told(|| Step::Open {
-        segment_bytes: log.segment_bytes,
-        snapshot_bytes: log.snapshot_bytes,
-    });
-    shards.into_iter()
-}
+use crate::node::Node;
 
 /// Ends the trace of a process that ends in order: counts what it holds.
 pub(crate) fn end(node: &Node) {

@@ -33,5 +33,5 @@ mod writer;
 
 pub use content::Content;
 pub use line::{Effect, FORMAT, LaneAt, Line, Outcome, Step, Written};
-pub use observer::{ShardTrace, lanes};
+pub use observer::{begin, lanes};
 pub use writer::Trace;

@@ -4,18 +4,19 @@
 //! is held. So a commit costs as much as it has records, whatever the lane's size.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crdt_core::{
-    CounterIndex, CounterName, Group, Interval, Mark, ReceiveError, Replica, ReplicaId, Sum,
+    CounterIndex, CounterName, Group, Interval, Mark, ReceiveError, Replica, ReplicaId, StartId,
+    Sum,
 };
 use protocol::{Observer, Round, Shard, ShardIndex, Span};
 
-use crate::{Content, LaneAt, Outcome, Step, Trace, Written};
+use crate::{Content, FORMAT, LaneAt, Outcome, Step, Trace, Written};
 
 /// Watches one shard.
 #[derive(Debug)]
-pub struct ShardTrace {
+struct ShardTrace {
     trace: Trace,
     index: ShardIndex,
     state: Mutex<State>,
@@ -30,9 +31,8 @@ struct State {
 }
 
 impl ShardTrace {
-    /// Watches a shard that holds these lanes: see [`lanes`].
-    #[must_use]
-    pub fn new(trace: Trace, index: ShardIndex, held: &[LaneAt]) -> Self {
+    /// Watches a shard that holds these lanes.
+    fn new(trace: Trace, index: ShardIndex, held: &[LaneAt]) -> Self {
         let contents = held.iter().map(|held| (held.lane, held.content));
         Self {
             trace,
@@ -48,6 +48,36 @@ impl ShardTrace {
         // The shard is held by whoever calls, so nobody has changed half of it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Begins the trace of a process that has read so much of segments and a snapshot back; its
+/// shards, watched.
+pub fn begin(
+    trace: &Trace,
+    (replica, start): (ReplicaId, StartId),
+    shards: impl IntoIterator<Item = Shard>,
+    (segment_bytes, snapshot_bytes): (u64, u64),
+) -> Vec<Shard> {
+    let shards: Vec<Shard> = shards.into_iter().collect();
+    trace.line(|| Step::Start {
+        format: FORMAT,
+        replica,
+        start,
+        shards: u32::try_from(shards.len()).expect("at most 256 shards"),
+    });
+    let watch = |(index, shard): (ShardIndex, Shard)| {
+        let held = lanes(index, shard.replica());
+        for &lane in &held {
+            trace.line(|| Step::Recovered(lane));
+        }
+        shard.observed(Arc::new(ShardTrace::new(trace.clone(), index, &held)))
+    };
+    let shards = (0..).zip(shards).map(watch).collect();
+    trace.told(|| Step::Open {
+        segment_bytes,
+        snapshot_bytes,
+    });
+    shards
 }
 
 /// The lanes that a shard's replica holds, each counted anew from all its records.

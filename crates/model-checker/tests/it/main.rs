@@ -2,4 +2,5 @@
 
 mod sim;
 mod tla;
+mod validation;
 mod worlds;
