@@ -38,21 +38,25 @@ names! {
     StartsEqual = "starts-equal",
     /// A client that got no answer tries its add again at another node, without a request id.
     RetriedElsewhere = "retried-elsewhere",
-    /// Recovery applies a frame whose end is missing.
-    TornFrameKept = "torn-frame-kept",
-    /// Recovery cuts one frame too many when the last one is torn.
-    CutTooFar = "cut-too-far",
     /// A node acknowledges an add only when another node holds it.
     WaitForPeer = "wait-for-peer",
     /// A node that learns that its own lane has forked goes on as if nothing was.
     ForkIgnored = "fork-ignored",
     /// A read with a token looks at the version and not at the start that wrote it.
     TokenByVersion = "token-by-version",
+    /// Two nodes that hold different histories of a third one's lane end each other's streams.
+    ForkEndsStream = "fork-ends-stream",
+    /// An ingest stream that ends after a message without entries tells nothing of those before.
+    HiddenAcknowledgement = "hidden-acknowledgement",
+    /// A stranger's mark of a node's own lane is believed.
+    StrangerBelieved = "stranger-believed",
+    /// A sender does not tell a receiver how far it holds the receiver's lane.
+    ReceiverNotTold = "receiver-not-told",
 }
 
 impl Mutation {
     /// Those that the simulated driver can have.
-    pub const SIMULATED: [Self; 14] = [
+    pub const SIMULATED: [Self; 16] = [
         Self::SentBeforeDurable,
         Self::AcknowledgedBeforeSync,
         Self::ReplayedNotSynced,
@@ -62,10 +66,12 @@ impl Mutation {
         Self::IdReused,
         Self::StartsEqual,
         Self::RetriedElsewhere,
-        Self::TornFrameKept,
-        Self::CutTooFar,
         Self::WaitForPeer,
         Self::ForkIgnored,
         Self::TokenByVersion,
+        Self::ForkEndsStream,
+        Self::HiddenAcknowledgement,
+        Self::StrangerBelieved,
+        Self::ReceiverNotTold,
     ];
 }

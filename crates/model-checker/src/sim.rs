@@ -6,32 +6,34 @@
 //! all the time and at rest. The idea is that of FoundationDB's simulation (Zhou et al.,
 //! "FoundationDB", SIGMOD 2021, section 4): deterministic, so that a failing seed fails again.
 //!
-//! Around each replica runs a driver that mirrors `tallyd`: a commit loop that writes and syncs
-//! groups, streams with cursors, relays, recovery. The protocol itself is not written down here a
-//! second time. What is left out: bytes (frames and messages are values), the size of messages,
-//! and tokio.
+//! Around each replica runs what `tallyd` runs: the machines of `protocol` (commit rounds, both
+//! ends of replication, ingest streams, reads), the streams and frames of `wire` as bytes, and the
+//! log with its real recovery, on a disk in memory that fails as disks do. Limits are shorter, so
+//! that all of them are reached within a run. What is left out: sockets, threads and tokio.
 //!
-//! Read in this order: `schedule` (what is drawn), `world` (the loop), `driver`,
-//! `lives`, `replication`, `clients`, `faults` (what happens), `ledger` (the truth), `oracle` and
-//! `rest` (the judgement), `shrink` and `trace`
-//! (what a person gets to read).
+//! Read in this order: `schedule` (what is drawn), `world` (the loop), `node`, `driver`, `lives`,
+//! `streams`, `ingest`, `clients`, `faults` (what happens), `ledger` (the truth), `oracle` and
+//! `rest` (the judgement), `mutants` (the proof that it finds bugs), `shrink` and `trace` (what a
+//! person gets to read).
 
 mod campaign;
 mod clients;
-mod disk;
 mod driver;
 mod faults;
+mod ingest;
 mod kinds;
 mod ledger;
 mod lives;
+mod mutants;
 mod network;
+mod node;
 mod oracle;
 mod queue;
 mod random;
-mod replication;
 mod rest;
 mod schedule;
 mod shrink;
+mod streams;
 mod trace;
 mod world;
 

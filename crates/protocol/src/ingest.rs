@@ -155,6 +155,12 @@ impl IngestStream {
         self.end.get_or_insert(end);
     }
 
+    /// Whether the stream ends: nothing more is taken.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.end.is_some()
+    }
+
     /// The next thing to do.
     pub fn poll(&mut self) -> IngestEffect {
         let mut acknowledged = None;

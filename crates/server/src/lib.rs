@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod config;
 pub mod connections;
+pub mod health;
 pub mod node;
 pub mod replicate;
 pub mod server;

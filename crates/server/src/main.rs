@@ -1,13 +1,12 @@
 //! `tallyd`: one Tally node. See `tally_server` for everything.
 
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
 
 use tally_server::config::{Config, LogFormat};
 use tally_server::{server, shutdown};
 use tracing_subscriber::EnvFilter;
 
-fn main() -> ExitCode {
+fn main() {
     let config = match Config::read(std::env::args_os().collect::<Vec<_>>()) {
         Ok(config) => config,
         Err(error) => error.exit(),
@@ -17,25 +16,28 @@ fn main() -> ExitCode {
     if let Some(threads) = config.worker_threads {
         runtime.worker_threads(threads.into());
     }
-    let ended = runtime
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| {
-            runtime.block_on(async {
-                let stop = shutdown::signals().map_err(|error| error.to_string())?;
-                server::run(config, stop)
-                    .await
-                    .map_err(|error| error.to_string())
-            })
-        });
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
+    // It lives until the process ends: dropping it would wait for threads that block.
+    let runtime = runtime.enable_all().build();
+    let ended = match &runtime {
+        Ok(runtime) => runtime.block_on(run(config)),
+        Err(error) => Err(error.to_string()),
+    };
+    let code = match ended {
+        Ok(()) => 0,
         Err(error) => {
             tracing::error!("{error}");
-            // Without waiting for connections: what was acknowledged is durable.
-            std::process::exit(1);
+            1
         }
+    };
+    // Nothing is waited for or torn down: what was acknowledged is durable.
+    std::process::exit(code)
+}
+
+async fn run(config: Config) -> Result<(), String> {
+    let (stop, stop_at_once) = shutdown::signals().map_err(|error| error.to_string())?;
+    tokio::select! {
+        ended = server::run(config, stop) => ended.map_err(|error| error.to_string()),
+        () = stop_at_once => Err("asked twice to stop: ended at once".into()),
     }
 }
 

@@ -282,10 +282,11 @@ impl Node {
     }
 
     /// Somebody who has dialled this node shows that the own lane has forked.
-    pub fn forked_by_reporter(&self, reporter: ReplicaId, fork: &Fork) {
+    pub fn forked_by_reporter(&self, reporter: ReplicaId, fork: &Fork) -> Claim {
         let claim = self
             .change_standing(|standing| standing.forked_by_reporter(self, reporter, fork.clone()));
         self.note_claim(claim, fork);
+        claim
     }
 
     fn note_claim(&self, claim: Claim, fork: &Fork) {

@@ -2,7 +2,8 @@
 //!
 //! The listener opens first, so that probes get an answer: not SERVING, and RECOVERING for every
 //! call, until the log is read. On a stop the node takes no more adds, open streams end with their
-//! acknowledgements, and the last round is made durable.
+//! acknowledgements, and the last round is made durable; while the log is read there is nothing
+//! to end in order.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
-use tonic_health::server::HealthReporter;
+use tower_layer::{Identity, Stack};
 use trace::Trace;
 use wire::stream::{REPORT_BYTES_MAX, RESPONSE_BYTES_MAX};
 use wire::v1::cluster_service_server::ClusterServiceServer;
@@ -24,7 +25,10 @@ use wire::v1::counter_service_server::CounterServiceServer;
 use wire::v1::replication_service_server::ReplicationServiceServer;
 
 use crate::config::Config;
-use crate::connections;
+use crate::connections::Connections;
+use crate::connections::calls::CountCalls;
+use crate::connections::roster::RosterLimits;
+use crate::health::{Fitness, Health};
 use crate::node::commit::Committer;
 use crate::node::recovery::{self, RecoveryError};
 use crate::node::{Node, NodeLimits};
@@ -44,9 +48,12 @@ const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// this lets 20 MB a second through.
 pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 
-/// Connections open at a time. Well below the 1,024 files that a process may usually have open:
-/// the log needs some too.
-const CONNECTIONS_MAX: usize = 768;
+/// Well below the 1,024 files that a process may usually have open: the log needs some too. An
+/// answer has arrived within a second, or its client is hardly there any more.
+const CONNECTIONS: RosterLimits = RosterLimits {
+    connections_max: 768,
+    linger: Duration::from_secs(1),
+};
 
 /// Calls and streams under way on one connection. tonic's default is no limit.
 const CONCURRENT_STREAMS_MAX: u32 = 4_096;
@@ -64,6 +71,9 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// An orderly stop takes this long at most; what has not ended then is cut.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often it is looked meanwhile which connections are idle.
+const IDLE_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why the process ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +117,8 @@ pub enum ServerError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Runs a node until `stop` resolves.
+/// Runs a node until `stop` resolves. The caller ends the process then: the node's memory is not
+/// given back.
 ///
 /// # Errors
 ///
@@ -119,54 +130,131 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         .map_err(|source| ServerError::Listen { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
     let parts = Parts::default();
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_service_status("", tonic_health::ServingStatus::NotServing)
-        .await;
+    let (health, health_service) = Health::new().await;
     let router = router(&parts)?.add_service(health_service);
-    let (end_serving, serving_ended) = oneshot::channel::<()>();
+    let (end, ended) = oneshot::channel::<()>();
+    let connections = Connections::new(CONNECTIONS);
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(
-        connections::accept(listener, CONNECTIONS_MAX),
+        connections.accept(listener),
         async {
             // Also when the sender is dropped.
-            let _ = serving_ended.await;
+            let _ = ended.await;
         },
     ));
-    let (node, mut committer, pulls) = recover(&config, &parts).await?;
-    set_serving(&health, true).await;
-    let identity = node.identity();
-    tracing::info!(%address, cluster = identity.cluster, replica = %identity.replica, "serving");
-
     tokio::pin!(stop);
-    let ended = tokio::select! {
-        () = &mut stop => Ok(()),
-        failed = &mut committer.failed => {
-            Err(failed.map_or(ServerError::CommitThread, ServerError::Log))
+    let mut running = tokio::select! {
+        running = recover(&config, &parts) => running?,
+        () = &mut stop => {
+            tracing::info!("stopped while recovering");
+            return Ok(());
         }
     };
-    // Without a log nothing can be finished in order.
-    ended?;
-    tracing::info!("stopping");
-    set_serving(&health, false).await;
-    node.stop();
-    // The receiver is gone when serving has already ended.
-    let _ = end_serving.send(());
-    let drained = time::timeout(STOP_TIMEOUT, async {
-        for pull in pulls {
-            // A task that panicked has ended.
-            let _ = pull.await;
+    let identity = running.node.identity();
+    tracing::info!(%address, cluster = identity.cluster, replica = %identity.replica, "serving");
+    let mut forked = running.node.forked();
+    loop {
+        let is_forked = *forked.borrow_and_update();
+        let fitness = if is_forked {
+            Fitness::Forked
+        } else {
+            Fitness::Serving
+        };
+        health.tell(fitness).await;
+        tokio::select! {
+            () = &mut stop => break,
+            failed = &mut running.committer.failed => return Err(log_error(failed)),
+            changed = forked.changed() => changed.expect("the node is there"),
         }
-        serving.await
-    });
-    match drained.await {
-        Ok(Ok(served)) => served?,
-        Ok(Err(panic)) => tracing::error!(%panic, "the gRPC server panicked"),
-        Err(_) => tracing::warn!(after = ?STOP_TIMEOUT, "some connections had to be cut"),
     }
-    committer.close(&node);
-    traced::end(&node);
+    tracing::info!("stopping");
+    health.end().await;
+    let serving = Serving {
+        task: serving,
+        end,
+        connections,
+    };
+    running.stop(serving).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Why the commit thread has ended by itself.
+fn log_error(failed: Result<WriteError, oneshot::error::RecvError>) -> ServerError {
+    failed.map_or(ServerError::CommitThread, ServerError::Log)
+}
+
+/// The gRPC server.
+struct Serving {
+    task: JoinHandle<Result<(), tonic::transport::Error>>,
+    end: oneshot::Sender<()>,
+    connections: Connections,
+}
+
+impl Serving {
+    /// Accepts no more connections, and waits until those that are open have ended. One on which
+    /// no call is under way has no say in when that is.
+    async fn stop(mut self) -> Result<(), ServerError> {
+        // The receiver is gone when serving has already ended.
+        let _ = self.end.send(());
+        let mut looks = time::interval(IDLE_LOOK_INTERVAL);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut self.task => break ended,
+                _ = looks.tick() => self.connections.close_idle(),
+            }
+        };
+        match ended {
+            Ok(served) => served?,
+            Err(panic) => tracing::error!(%panic, "the gRPC server panicked"),
+        }
+        Ok(())
+    }
+}
+
+/// A node that has recovered.
+struct Running {
+    node: Arc<Node>,
+    committer: Committer,
+    pulls: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Takes no more adds, lets streams end with their acknowledgements, and makes the last round
+    /// durable.
+    async fn stop(self, serving: Serving) -> Result<(), ServerError> {
+        let Self {
+            node,
+            mut committer,
+            pulls,
+        } = self;
+        node.stop();
+        let drained = time::timeout(STOP_TIMEOUT, async {
+            for pull in pulls {
+                // A task that panicked has ended.
+                let _ = pull.await;
+            }
+            serving.stop().await
+        });
+        let drained = tokio::select! {
+            drained = drained => drained,
+            // Nothing that is waited for becomes durable any more.
+            failed = &mut committer.failed => return Err(log_error(failed)),
+        };
+        if let Ok(ended) = drained {
+            ended?;
+        } else {
+            tracing::warn!(after = ?STOP_TIMEOUT, "some connections had to be cut");
+        }
+        let last = Arc::clone(&node);
+        let closed = tokio::task::spawn_blocking(move || {
+            committer.close(&last);
+            traced::end(&last);
+        });
+        let closed = closed.await;
+        // The process ends now, and need not tear down millions of counters one by one.
+        std::mem::forget(node);
+        closed.map_err(|_| ServerError::CommitThread)
+    }
 }
 
 /// What the services share and recovery fills in.
@@ -177,10 +265,7 @@ struct Parts {
 }
 
 /// Reads the data directory back, and starts committing and pulling.
-async fn recover(
-    config: &Config,
-    parts: &Parts,
-) -> Result<(Arc<Node>, Committer, Vec<JoinHandle<()>>), ServerError> {
+async fn recover(config: &Config, parts: &Parts) -> Result<Running, ServerError> {
     let expected = ExpectedIdentity {
         cluster: config.cluster.clone(),
         shard_count: config.shards,
@@ -224,7 +309,11 @@ async fn recover(
         "a process recovers once"
     );
     parts.node.set(Arc::clone(&node));
-    Ok((node, committer, pulls))
+    Ok(Running {
+        node,
+        committer,
+        pulls,
+    })
 }
 
 fn open_trace(path: &Path) -> Result<Trace, ServerError> {
@@ -234,7 +323,7 @@ fn open_trace(path: &Path) -> Result<Trace, ServerError> {
     })
 }
 
-fn router(parts: &Parts) -> Result<Router, ServerError> {
+fn router(parts: &Parts) -> Result<Router<Stack<CountCalls, Identity>>, ServerError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -249,6 +338,7 @@ fn router(parts: &Parts) -> Result<Router, ServerError> {
         .max_decoding_message_size(REPORT_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     Ok(Server::builder()
+        .layer(CountCalls)
         .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
         .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
         .http2_max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
@@ -261,17 +351,4 @@ fn router(parts: &Parts) -> Result<Router, ServerError> {
         .add_service(ClusterServiceServer::new(cluster))
         .add_service(replication)
         .add_service(reflection))
-}
-
-async fn set_serving(health: &HealthReporter, is_serving: bool) {
-    use tonic_health::ServingStatus::{NotServing, Serving};
-    let status = if is_serving { Serving } else { NotServing };
-    health.set_service_status("", status).await;
-    for service in [
-        "tally.v1.CounterService",
-        "tally.v1.ClusterService",
-        "tally.v1.ReplicationService",
-    ] {
-        health.set_service_status(service, status).await;
-    }
 }

@@ -11,7 +11,7 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
-use crdt_core::{CounterName, Sum};
+use crdt_core::{CounterName, Total};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The hash of some adds, or of all that a lane holds at a mark.
@@ -34,13 +34,14 @@ impl Content {
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "both halves of the hash are wanted"
+        reason = "both halves of the hash are wanted, and amounts modulo 2^64"
     )]
-    pub fn of(name: &CounterName, sum: Sum) -> Self {
+    pub fn of(name: &CounterName, total: impl Into<Total>) -> Self {
+        let total = total.into();
         let hash = xxh3_128(name.as_str().as_bytes());
-        let factor = |half: u64| Self(half | 1);
-        let (up, down) = (factor((hash >> 64) as u64), factor(hash as u64));
-        up.times(sum.incremented) + down.times(sum.decremented)
+        let (up, down) = ((hash >> 64) as u64 | 1, hash as u64 | 1);
+        let incremented = up.wrapping_mul(total.incremented() as u64);
+        Self(incremented.wrapping_add(down.wrapping_mul(total.decremented() as u64)))
     }
 
     /// The hash with these bits.
@@ -59,10 +60,6 @@ impl Content {
     #[must_use]
     pub const fn low(self) -> u32 {
         (self.0 & 0xffff_ffff) as u32
-    }
-
-    fn times(self, amount: u64) -> Self {
-        Self(self.0.wrapping_mul(amount))
     }
 }
 
@@ -102,6 +99,7 @@ impl fmt::Debug for Content {
 
 #[cfg(test)]
 mod tests {
+    use crdt_core::Sum;
     use proptest::{collection::vec, prelude::*};
 
     use super::*;

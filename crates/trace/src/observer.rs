@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crdt_core::{
     CounterIndex, CounterName, Group, Interval, Mark, ReceiveError, Replica, ReplicaId, StartId,
-    Sum,
+    Sum, Total,
 };
 use protocol::{Observer, Round, Shard, ShardIndex, Span};
 
@@ -141,7 +141,7 @@ impl Observer for ShardTrace {
         let State { contents, writing } = &mut *state;
         let mut moved = Moved {
             replica: shard.replica(),
-            sums: HashMap::new(),
+            totals: HashMap::new(),
         };
         let group: Vec<Written> = group
             .iter()
@@ -183,10 +183,10 @@ impl Observer for ShardTrace {
     }
 }
 
-/// The sums that the intervals of a group have moved so far, on top of what is held.
+/// The totals that the intervals of a group have moved so far, on top of what is held.
 struct Moved<'a> {
     replica: &'a Replica,
-    sums: HashMap<(ReplicaId, CounterIndex), Sum>,
+    totals: HashMap<(ReplicaId, CounterIndex), Total>,
 }
 
 impl Moved<'_> {
@@ -197,10 +197,10 @@ impl Moved<'_> {
         for record in &interval.sums {
             let counter = record.counter;
             let held = || replica.sum_of(lane, counter);
-            let sum = self.sums.entry((lane, counter)).or_insert_with(held);
+            let total = self.totals.entry((lane, counter)).or_insert_with(held);
+            let before = std::mem::replace(total, record.total.clone());
             let name = replica.name(counter);
-            gain += Content::of(name, record.sum) - Content::of(name, *sum);
-            *sum = record.sum;
+            gain += Content::of(name, record.total.clone()) - Content::of(name, before);
         }
         gain
     }

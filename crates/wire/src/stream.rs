@@ -11,7 +11,7 @@ mod sending;
 mod tests;
 
 pub use convert::{held_from_wire, held_to_wire, hello_from_wire, hello_to_wire, ingest_message};
-pub use receiving::{Receiving, ReceivingEnd, ReceivingError, Taken};
+pub use receiving::{Received, Receiving, ReceivingEnd, ReceivingError, Taken};
 pub use sending::{Sending, SendingEnd, SendingError};
 
 /// The largest report taken from a receiver, in bytes: 8,192 lanes are about 350,000.

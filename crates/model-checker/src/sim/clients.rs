@@ -1,35 +1,48 @@
-//! Clients: they add, they read, and they remember what they were answered.
+//! Clients: they add, they read, and they remember what they were told.
 //!
-//! An add that is not answered is *indeterminate*: it may count or not. Sessions keep the token of
+//! An add that is not answered is *indeterminate*: it may count or not. Clients keep the token of
 //! their last acknowledged adds, and read with it at any node. What clients know is kept apart from
 //! what nodes know, because the guarantees are promises to clients.
 
-use crdt_core::{Mark, Sum};
+use std::time::Duration;
 
-use super::driver::Waiting;
+use crdt_core::{Mark, Sum};
+use protocol::{
+    Adds, NotWritable, ReadEffect, ReadError, ReadWait, Receipt, Round, TakeError, Token,
+};
+
 use super::kinds::{Coverage, FaultKind};
-use super::ledger::Answer;
+use super::node::{CLUSTER_HASH, SHARD_COUNTERS_MAX, Waiting};
 use super::oracle::{self, Violation};
-use super::schedule::{COUNTERS, COUNTERS_GROWING, Request, SESSIONS};
+use super::schedule::{CLIENTS, COUNTERS, COUNTERS_GROWING, Request};
 use super::trace::TraceEntry;
 use super::world::{Event, World};
 use crate::guarantee::Guarantee;
 use crate::mutation::Mutation;
 
-/// How often a read looks whether its token is covered before it gives up, and how often it asks.
-const TOKEN_TRIES_MAX: u32 = 4;
-const TOKEN_RETRY_US: u64 = 15_000;
+/// How long a read waits for its token.
+const TOKEN_WAIT: Duration = Duration::from_millis(80);
 
 /// All that clients know.
 pub(super) struct Clients {
     /// For each counter, the sum of the increments that were sent, whatever became of them.
-    invoked: [i128; COUNTERS],
+    pub(super) invoked: [i128; COUNTERS],
     /// For each node and growing counter, the last value read.
     read: Vec<[i128; COUNTERS_GROWING]>,
-    /// For each session, the last add it was acknowledged: what its token stands for.
-    tokens: [Option<usize>; SESSIONS],
+    /// For each client, the last add it was acknowledged, and its token.
+    tokens: [Option<(usize, Vec<u8>)>; CLIENTS],
     /// For each node, the adds it was asked for in isolation.
-    isolation_probes: Vec<Vec<usize>>,
+    probes: Vec<Vec<usize>>,
+    /// Reads that wait for their token.
+    reads: Vec<WaitingRead>,
+}
+
+/// A read that waits for its token.
+struct WaitingRead {
+    node: usize,
+    life: u32,
+    add: usize,
+    wait: ReadWait,
 }
 
 impl Clients {
@@ -37,8 +50,9 @@ impl Clients {
         Self {
             invoked: [0; COUNTERS],
             read: vec![[0; COUNTERS_GROWING]; nodes],
-            tokens: [None; SESSIONS],
-            isolation_probes: vec![Vec::new(); nodes],
+            tokens: [const { None }; CLIENTS],
+            probes: vec![Vec::new(); nodes],
+            reads: Vec::new(),
         }
     }
 
@@ -51,33 +65,43 @@ impl Clients {
 impl World<'_> {
     /// A client asks.
     pub(super) fn request(&mut self, op: usize) -> Result<(), Violation> {
-        let op_of = &self.schedule.ops[op];
-        let node = op_of.node;
-        match &op_of.request {
-            Request::Add { session, items } => self.request_adds(node, *session, items),
+        let schedule = self.schedule;
+        let node = schedule.ops[op].node;
+        match &schedule.ops[op].request {
+            Request::Add { client, items } => self.request_adds(node, *client, items),
+            Request::Ingest { .. } => {
+                if self.answers(node) {
+                    self.open_ingest(op);
+                }
+                Ok(())
+            }
             Request::Read { counter } if self.answers(node) => {
                 self.read(node, *counter).map(|_| ())
             }
             Request::Read { .. } => Ok(()),
-            Request::ReadOwn { session } => match self.clients.tokens[*session] {
-                Some(add) => self.read_own(op, add, 0),
+            Request::ReadOwn { client } => match self.clients.tokens[*client].clone() {
+                Some((add, token)) => self.read_own(node, add, &token),
                 None => Ok(()),
             },
         }
     }
 
     /// Whether a request gets through to the process; a client of one that stands still gives up.
-    fn answers(&self, node: usize) -> bool {
-        let paused = self.nodes[node]
+    fn answers(&mut self, node: usize) -> bool {
+        let now = self.now;
+        let is_paused = self.nodes[node]
             .paused_until
-            .is_some_and(|until| until > self.now);
-        self.nodes[node].up && !paused
+            .is_some_and(|until| until > now);
+        if is_paused {
+            self.faults.count(FaultKind::ProcessPaused);
+        }
+        self.nodes[node].is_up() && !is_paused
     }
 
     fn request_adds(
         &mut self,
         node: usize,
-        session: usize,
+        client: usize,
         items: &[(usize, i64)],
     ) -> Result<(), Violation> {
         for &(counter, amount) in items {
@@ -92,58 +116,74 @@ impl World<'_> {
             return Ok(());
         }
         let response_lost = self.random.chance(unanswered);
-        let adds = self.take(node, Some(session), items, response_lost);
+        let adds = self.take(node, Some(client), items, response_lost);
         if response_lost {
             self.count_fault(node, FaultKind::ResponseLost);
             if self.breaks(Mutation::RetriedElsewhere) {
                 self.retry_elsewhere(node, items, &adds)?;
             }
         }
-        self.kick(node)
+        self.taken(node)
     }
 
-    /// The node takes adds, and will answer when they are durable.
+    /// The node takes adds, all or none, and will answer when they are durable.
     fn take(
         &mut self,
         node: usize,
-        session: Option<usize>,
+        client: Option<usize>,
         items: &[(usize, i64)],
         response_lost: bool,
     ) -> Vec<usize> {
         let incarnation = self.nodes[node].incarnation;
-        let (mut adds, mut marks) = (Vec::new(), Vec::new());
+        let mut adds = Adds::default();
         for &(counter, amount) in items {
-            let shard = self.shard_of(counter);
-            let replica = &mut self.nodes[node].replicas[shard];
-            let index = replica.counter(&self.names[counter]);
-            let Ok(mark) = replica.add(index, Sum::of(amount)) else {
-                self.cover(Coverage::AddRefused);
-                self.trace(TraceEntry::Refused {
-                    node,
-                    counter,
-                    amount,
+            let shard = u32::try_from(self.shard_of[counter]).expect("a small number");
+            adds.add_named(shard, self.names[counter].clone(), Sum::of(amount));
+        }
+        let process = self.process(node);
+        let standing = process.standing.ensure_writable();
+        let taken = standing
+            .map_err(TakeError::NotWritable)
+            .and_then(|()| adds.take(&process.shards, SHARD_COUNTERS_MAX));
+        let receipt = match taken {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                self.cover(match error {
+                    TakeError::NotWritable(NotWritable::Forked(_)) => Coverage::ForkedRefused,
+                    TakeError::NotWritable(NotWritable::Stopping)
+                    | TakeError::OutOfRange { .. }
+                    | TakeError::RequestOverflow { .. }
+                    | TakeError::CountersExhausted { .. } => Coverage::AddRefused,
                 });
-                continue;
-            };
+                self.trace(TraceEntry::Refused { node });
+                return Vec::new();
+            }
+        };
+        let mut numbers = Vec::new();
+        for &(counter, amount) in items {
+            let shard = self.shard_of[counter];
             let add = self.ledger.take((counter, amount), shard, incarnation);
-            self.nodes[node].taken[shard].push((add, mark));
+            let mark = mark_in(&receipt, shard);
+            self.process(node).taken[shard].push((add, mark));
             self.trace(TraceEntry::Taken {
                 node,
                 add,
                 counter,
                 amount,
             });
-            adds.push(add);
-            marks.push((shard, mark));
+            numbers.push(add);
         }
-        let waiting = Waiting {
-            session,
-            adds: adds.clone(),
-            marks,
+        let process = self.process(node);
+        let lane = process.hello.replica;
+        let token = Token::of(CLUSTER_HASH, lane, process.start, &receipt).to_bytes();
+        process.waiting.push(Waiting {
+            round: receipt.round,
+            client,
+            adds: numbers.clone(),
+            token,
             response_lost,
-        };
-        self.nodes[node].waiting.push(waiting);
-        adds
+        });
+        numbers
     }
 
     fn retry_elsewhere(
@@ -160,69 +200,62 @@ impl World<'_> {
         for (&add, &repeats) in again.iter().zip(first) {
             self.ledger.adds[add].repeats = Some(repeats);
         }
-        self.kick(other)
+        self.taken(other)
     }
 
-    /// Answers the requests whose adds are durable, or (a mutation) only written.
-    pub(super) fn acknowledge(&mut self, node: usize, written_is_enough: bool) {
-        let waiting = std::mem::take(&mut self.nodes[node].waiting);
+    /// Answers the requests whose round is complete.
+    pub(super) fn acknowledge(&mut self, node: usize, completed: Round) {
+        let waiting = std::mem::take(&mut self.process(node).waiting);
         for request in waiting {
-            let own = self.ledger.ids()[self.nodes[node].incarnation.0];
-            let replicas = &self.nodes[node].replicas;
-            let durable = request
-                .marks
-                .iter()
-                .all(|&(shard, mark)| replicas[shard].held(own).version >= mark.version);
-            let committed = || {
-                let mut adds = request.adds.iter();
-                adds.all(|&add| self.nodes[node].taken.iter().flatten().all(|t| t.0 != add))
-            };
-            let enough = match self.mutation {
-                Some(Mutation::WaitForPeer) => durable && self.others_hold(node, &request),
-                Some(Mutation::AcknowledgedBeforeSync) if written_is_enough => committed(),
-                _ => durable,
-            };
-            if !enough {
-                self.nodes[node].waiting.push(request);
+            let is_enough = request.round <= completed
+                && (!self.breaks(Mutation::WaitForPeer) || self.others_hold(node, &request));
+            if !is_enough {
+                self.process(node).waiting.push(request);
             } else if !request.response_lost {
-                self.answer(node, &request);
+                self.answer(node, request);
             }
         }
     }
 
-    /// What a mutation waits for.
+    /// What a mutant waits for.
     fn others_hold(&self, node: usize, request: &Waiting) -> bool {
         let own = self.ledger.ids()[self.nodes[node].incarnation.0];
-        let mut others = self
-            .nodes
-            .iter()
-            .filter(|other| other.incarnation != self.nodes[node].incarnation);
-        others.any(|other| {
-            let holds = |&(shard, mark): &(usize, Mark)| {
-                other.up && other.replicas[shard].held(own).version >= mark.version
-            };
-            request.marks.iter().all(holds)
-        })
+        let holds = |add: usize, mark: Mark| {
+            let shard = self.ledger.adds[add].shard;
+            let mut others = self
+                .nodes
+                .iter()
+                .enumerate()
+                .filter(|&(number, _)| number != node);
+            others.any(|(_, other)| {
+                let process = other.process.as_ref();
+                process.is_some_and(|it| it.held(shard, own).version >= mark.version)
+            })
+        };
+        let mut adds = request.adds.iter();
+        adds.all(|&add| self.ledger.mark(add).is_some_and(|mark| holds(add, mark)))
     }
 
-    fn answer(&mut self, node: usize, request: &Waiting) {
+    fn answer(&mut self, node: usize, request: Waiting) {
         for &add in &request.adds {
-            self.ledger.adds[add].answer = Answer::Acknowledged;
+            self.ledger.acknowledge(add);
             self.trace(TraceEntry::Acknowledged { node, add });
         }
-        if let (Some(session), Some(&add)) = (request.session, request.adds.last()) {
-            self.clients.tokens[session] = Some(add);
+        if let (Some(client), Some(&add)) = (request.client, request.adds.last()) {
+            self.clients.tokens[client] = Some((add, request.token));
         }
     }
 
     /// A read without a token: whatever is there, but nothing that is wrong.
     pub(super) fn read(&mut self, node: usize, counter: usize) -> Result<i128, Violation> {
-        let shard = self.shard_of(counter);
-        let replica = &self.nodes[node].replicas[shard];
-        let name = &self.names[counter];
-        let value = replica
-            .find(name.as_str())
-            .map_or(0, |index| replica.value(index));
+        let shard = self.shard_of[counter];
+        let value = {
+            let process = self.nodes[node].process.as_ref().expect("it answers");
+            let shards = process.shards.borrow();
+            let replica = shards[shard].replica();
+            let index = replica.find(self.names[counter].as_str());
+            index.map_or(0, |index| replica.value(index))
+        };
         self.trace(TraceEntry::Read {
             node,
             counter,
@@ -245,45 +278,74 @@ impl World<'_> {
         Ok(value)
     }
 
+    // Reads with a token.
+
     /// A read with the token of an add: waits until the node covers it, or gives up.
-    pub(super) fn read_own(&mut self, op: usize, add: usize, tries: u32) -> Result<(), Violation> {
-        let node = self.schedule.ops[op].node;
+    fn read_own(&mut self, node: usize, add: usize, token: &[u8]) -> Result<(), Violation> {
         if !self.answers(node) {
             return Ok(());
         }
+        let now = self.nodes[node].clock(self.now);
+        let shard_count = u32::try_from(self.schedule.shards).expect("a small number");
+        let token = Token::parse(token, CLUSTER_HASH, shard_count).expect("our own bytes");
+        let shard = u32::try_from(self.ledger.adds[add].shard).expect("a small number");
+        let wait = ReadWait::new(token, vec![shard], now, TOKEN_WAIT);
+        let life = self.nodes[node].life;
+        self.clients.reads.push(WaitingRead {
+            node,
+            life,
+            add,
+            wait,
+        });
+        self.drive_reads(node)
+    }
+
+    /// Lets the reads that wait at a node do what is due.
+    pub(super) fn drive_reads(&mut self, node: usize) -> Result<(), Violation> {
+        let reads = std::mem::take(&mut self.clients.reads);
+        for mut read in reads {
+            let is_here = read.node == node && read.life == self.nodes[node].life;
+            let Some(process) = self.nodes[node].process.as_ref().filter(|_| is_here) else {
+                if read.node != node {
+                    self.clients.reads.push(read);
+                }
+                continue;
+            };
+            let now = self.nodes[node].clock(self.now);
+            match read.wait.poll(now, &process.shards) {
+                ReadEffect::Answer => self.answer_own(&read)?,
+                ReadEffect::Wait { until } => {
+                    let at = self.nodes[node].when(until, self.now);
+                    let life = read.life;
+                    self.queue.plan(at, Event::ReadTimer { node, life });
+                    self.cover(Coverage::TokenAwaited);
+                    self.clients.reads.push(read);
+                }
+                ReadEffect::Fail(ReadError::NotCovered { .. }) => {
+                    self.cover(Coverage::TokenNotCovered);
+                }
+                ReadEffect::Fail(ReadError::Forked(fork)) => {
+                    if self.breaks(Mutation::TokenByVersion) {
+                        self.answer_own(&read)?;
+                    } else {
+                        let shard = self.ledger.adds[read.add].shard;
+                        self.fork_found(node, shard, &fork)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_own(&mut self, read: &WaitingRead) -> Result<(), Violation> {
+        let (node, add) = (read.node, read.add);
+        self.trace(TraceEntry::ReadOwn { node, add });
+        self.cover(Coverage::TokenCovered);
         let (shard, counter) = (self.ledger.adds[add].shard, self.ledger.adds[add].counter);
         let lane = self.ledger.ids()[self.ledger.adds[add].taken_by.0];
-        let at = self
-            .ledger
-            .mark(add)
-            .expect("an acknowledged add was committed");
-        let replica = &self.nodes[node].replicas[shard];
-        let held = replica.held(lane);
-        if let Err(fork) = replica.admits(lane, at)
-            && !self.breaks(Mutation::TokenByVersion)
-        {
-            return self.fork_found(node, shard, &fork);
-        }
-        let covered = held.version >= at.version;
-        self.trace(TraceEntry::ReadOwn { node, add, covered });
-        if !covered {
-            if tries < TOKEN_TRIES_MAX {
-                let again = Event::ReadAgain {
-                    op,
-                    add,
-                    tries: tries + 1,
-                };
-                self.queue.plan(self.now.after_us(TOKEN_RETRY_US), again);
-            }
-            return Ok(());
-        }
-        self.cover(if tries > 0 {
-            Coverage::TokenAwaited
-        } else {
-            Coverage::TokenCovered
-        });
+        let held = self.process(node).held(shard, lane);
         if !self.ledger.holds(add, held) {
-            let says = format!("add #{add} gave a token for {at}, which {held} does not cover");
+            let says = format!("add #{add} gave a token, which {held} does not cover");
             return Err(self.violation(Guarantee::ReadYourWrites, Some(node), says));
         }
         self.read(node, counter).map(|_| ())
@@ -301,21 +363,34 @@ impl World<'_> {
             self.read(node, counter)?;
             self.clients.invoked[counter] += 1;
         }
-        self.clients.isolation_probes[node] = self.take(node, None, &items, false);
-        self.kick(node)
+        self.clients.probes[node] = self.take(node, None, &items, false);
+        self.taken(node)
     }
 
-    /// All of them have been answered by now.
+    /// All of them have been answered by now, but by nodes whose lane has forked.
     pub(super) fn judge_availability(&self) -> Result<(), Violation> {
-        for (node, adds) in self.clients.isolation_probes.iter().enumerate() {
+        for (node, adds) in self.clients.probes.iter().enumerate() {
+            let place = &self.nodes[node];
+            let has_forked = place.process.as_ref().is_some_and(|process| {
+                process.standing.forked().is_some()
+                    && self.ledger.may_have_forked(place.incarnation)
+            });
             let answered = adds
                 .iter()
                 .filter(|&&add| self.ledger.adds[add].is_acknowledged());
-            if answered.count() != COUNTERS_GROWING {
+            if !has_forked && answered.count() != COUNTERS_GROWING {
                 let says = "it reaches no other node, and did not answer an add in time";
                 return Err(self.violation(Guarantee::Availability, Some(node), says));
             }
         }
         Ok(())
     }
+}
+
+fn mark_in(receipt: &Receipt, shard: usize) -> Mark {
+    let of_shard = receipt
+        .marks
+        .iter()
+        .find(|(index, _)| *index as usize == shard);
+    of_shard.expect("something was added there").1
 }

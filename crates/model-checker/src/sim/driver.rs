@@ -1,171 +1,145 @@
-//! What `tallyd` does around its replicas, on simulated disks: commit, write, sync, acknowledge.
+//! The commit loop of a process: does what `CommitRounds` says, on a log on a disk in memory.
 //!
-//! One commit loop a node, over all its shards: the next group is closed when the last one is
-//! synced. The steps are events of their own, so that a process can die between any two of them.
+//! Writes and syncs take time, and the process can die before, within and after them. Snapshots
+//! are written beside the commits, a piece at a time.
 
-use std::rc::Rc;
+use commit_log::Sequence;
+use crdt_core::{Group, ReplicaId};
+use protocol::{CommitEffect, Round, Shards as _, SnapshotReader};
+use wire::FrameEncoder;
 
-use crdt_core::{Interval, Mark, Replica, ReplicaId};
-
-use super::disk::{Disk, Frame, Frames};
 use super::kinds::{Coverage, FaultKind};
-use super::ledger::Incarnation;
+use super::node::{REPLICATION, RunningSnapshot};
 use super::oracle::{self, Violation};
 use super::queue::SimTime;
-use super::replication::{Pull, Serving};
-use super::schedule::{COUNTERS, CrashPoint};
+use super::schedule::CrashPoint;
 use super::trace::TraceEntry;
 use super::world::{Event, World};
 use crate::guarantee::Guarantee;
 use crate::mutation::Mutation;
 
-/// The page cache takes a group within this time.
-const WRITE_US: (u64, u64) = (50, 500);
-/// A sync of a data-centre disk takes this long.
-const SYNC_US: (u64, u64) = (300, 4_000);
-/// A snapshot after so many groups; small, so that every schedule has some.
-const SNAPSHOT_EVERY_GROUPS: u32 = 12;
-/// How many frames of the log a snapshot may leave although it holds them, at most.
-const SNAPSHOT_OVERLAP_MAX: usize = 6;
-
-/// A group on its way to the disk.
-pub(super) struct Writing {
-    frames: Frames,
-    /// The shards that have a part in it.
-    shards: Vec<usize>,
-}
-
-/// Adds of one request, waiting to be durable.
-pub(super) struct Waiting {
-    pub(super) session: Option<usize>,
-    pub(super) adds: Vec<usize>,
-    /// Where the own lane of each shard must be.
-    pub(super) marks: Vec<(usize, Mark)>,
-    pub(super) response_lost: bool,
-}
-
-/// One node: a process, its disk, and its surroundings.
-pub(super) struct Node {
-    pub(super) incarnation: Incarnation,
-    /// Numbers the starts of the process; what was planned for an earlier one is void.
-    pub(super) life: u32,
-    pub(super) up: bool,
-    pub(super) disk: Disk,
-    // The process: gone when it dies.
-    pub(super) replicas: Vec<Replica>,
-    pub(super) writing: Option<Writing>,
-    /// Adds taken since the last commit, of each shard, with the marks they were promised.
-    pub(super) taken: Vec<Vec<(usize, Mark)>>,
-    pub(super) waiting: Vec<Waiting>,
-    pub(super) pulls: Vec<Pull>,
-    pub(super) servings: Vec<Option<Serving>>,
-    groups: u32,
-    // The surroundings.
-    pub(super) armed: Option<(CrashPoint, bool)>,
-    pub(super) sync_fails: bool,
-    pub(super) paused_until: Option<SimTime>,
-    /// How many times longer than usual messages take to be handled ...
-    pub(super) message_slowness: u64,
-    /// ... and writes and syncs to be done.
-    pub(super) disk_slowness: u64,
-    pub(super) clock_offset_us: i64,
-}
-
-impl Node {
-    pub(super) fn new(incarnation: Incarnation, nodes: usize) -> Self {
-        Self {
-            incarnation,
-            life: 0,
-            up: false,
-            disk: Disk::default(),
-            replicas: Vec::new(),
-            writing: None,
-            taken: Vec::new(),
-            waiting: Vec::new(),
-            pulls: (0..nodes).map(|_| Pull::default()).collect(),
-            servings: (0..nodes).map(|_| None).collect(),
-            groups: 0,
-            armed: None,
-            sync_fails: false,
-            paused_until: None,
-            message_slowness: 1,
-            disk_slowness: 1,
-            clock_offset_us: 0,
-        }
-    }
-
-    /// The process is gone, and everything that only it knew.
-    pub(super) fn forget(&mut self) {
-        self.up = false;
-        self.life += 1;
-        self.writing = None;
-        self.armed = None;
-        self.sync_fails = false;
-        self.paused_until = None;
-        self.replicas.clear();
-        self.taken.clear();
-        self.waiting.clear();
-        self.servings.iter_mut().for_each(|serving| *serving = None);
-    }
-}
+/// A write and a sync of a data-centre disk take this long.
+const SYNC_US: (u64, u64) = (350, 4_500);
+/// A piece of a snapshot is written within this time.
+const SNAPSHOT_PIECE_US: (u64, u64) = (50, 1_500);
 
 impl World<'_> {
-    /// The commit loop: closes the next group if there is one, and none is being written.
-    pub(super) fn kick(&mut self, node: usize) -> Result<(), Violation> {
-        if !self.nodes[node].up || self.nodes[node].writing.is_some() {
-            return Ok(());
+    /// Something was taken.
+    pub(super) fn taken(&mut self, node: usize) -> Result<(), Violation> {
+        if let Some(process) = &mut self.nodes[node].process {
+            process.rounds.taken();
         }
-        let mut writing = Writing {
-            frames: Frames::new(),
-            shards: Vec::new(),
-        };
+        self.drive_commits(node)
+    }
+
+    /// Does what is due, until the machine waits or the disk is busy.
+    pub(super) fn drive_commits(&mut self, node: usize) -> Result<(), Violation> {
+        let life = self.nodes[node].life;
+        loop {
+            let now = self.nodes[node].clock(self.now);
+            let is_same_life = self.nodes[node].life == life;
+            let process = self.nodes[node].process.as_mut();
+            let Some(process) = process.filter(|it| is_same_life && !it.is_syncing) else {
+                return Ok(());
+            };
+            match process.rounds.poll(now) {
+                CommitEffect::Append { round } => self.append(node, round)?,
+                CommitEffect::Sync => {
+                    process.is_syncing = true;
+                    let at = self.disk_done(node, SYNC_US);
+                    self.queue.plan(at, Event::Synced { node, life });
+                }
+                CommitEffect::Complete { round } => self.complete(node, round)?,
+                CommitEffect::Cut => {
+                    let cut = process.log.rotate();
+                    match cut {
+                        Ok(below) => {
+                            process.encoder = FrameEncoder::new(process.hello.shard_count);
+                            process.rounds.cut(below.get());
+                        }
+                        Err(_) => self.log_failed(node),
+                    }
+                }
+                CommitEffect::BeginSnapshot { below } => self.begin_snapshot(node, below),
+                // One that does not fit is written with the next group.
+                CommitEffect::Seal => drop(process.log.seal()),
+                CommitEffect::Wait { until } => {
+                    self.plan_commit(
+                        node,
+                        until.map(|until| self.nodes[node].when(until, self.now)),
+                    );
+                    return Ok(());
+                }
+                CommitEffect::End | CommitEffect::Failed => return Ok(()),
+            }
+        }
+    }
+
+    fn plan_commit(&mut self, node: usize, at: Option<SimTime>) {
+        let life = self.nodes[node].life;
+        let process = self.nodes[node]
+            .process
+            .as_mut()
+            .expect("it was just asked");
+        let Some(at) = at else { return };
+        if process.commit_wakes_at.is_none_or(|planned| at < planned) {
+            process.commit_wakes_at = Some(at);
+            self.queue.plan(at, Event::Commit { node, life });
+        }
+    }
+
+    /// The time has come that the machine asked for.
+    pub(super) fn commit_is_due(&mut self, node: usize) -> Result<(), Violation> {
+        if let Some(process) = &mut self.nodes[node].process {
+            process.commit_wakes_at = None;
+        }
+        self.drive_commits(node)
+    }
+
+    /// Collects from every shard what it has taken, and appends that.
+    fn append(&mut self, node: usize, round: Round) -> Result<(), Violation> {
+        let mut bytes = 0;
         for shard in 0..self.schedule.shards {
-            let Some(group) = self.nodes[node].replicas[shard].commit() else {
+            let process = self.process(node);
+            let Some(group) = process.shards.get_mut()[shard].collect(round) else {
                 continue;
             };
-            writing.shards.push(shard);
-            for interval in group.iter() {
-                let replica = &self.nodes[node].replicas[shard];
-                let interval = replica.export(interval);
-                self.note_commit(node, shard, &interval)?;
-                writing.frames.push(Rc::new(Frame { shard, interval }));
-            }
+            process.collected.push(shard);
+            let appended = process.append(shard, &group);
+            let Ok(appended) = appended else {
+                self.log_failed(node);
+                return Ok(());
+            };
+            bytes += appended;
+            self.note_commit(node, shard, &group)?;
             if self.breaks(Mutation::SentBeforeDurable) {
-                self.nodes[node].replicas[shard].synced();
+                self.process(node).shards.get_mut()[shard].synced();
             }
         }
-        if writing.frames.is_empty() {
-            return Ok(());
+        if bytes > 0 {
+            self.trace(TraceEntry::Appended { node, bytes });
+            if self.breaks(Mutation::SentBeforeDurable) {
+                self.round_is_complete(node)?;
+            }
+            if self.breaks(Mutation::AcknowledgedBeforeSync) {
+                self.acknowledge(node, round);
+            }
+            if self.dies_at(node, CrashPoint::BeforeWrite) {
+                return Ok(());
+            }
         }
-        self.trace(TraceEntry::Committed {
-            node,
-            frames: writing.frames.len(),
-        });
-        if self.breaks(Mutation::SentBeforeDurable) {
-            self.wake_streams(node);
-        }
-        self.nodes[node].writing = Some(writing);
-        if self.dies_at(node, CrashPoint::BeforeWrite) {
-            return Ok(());
-        }
-        let at = self.disk_done(node, WRITE_US);
-        let life = self.nodes[node].life;
-        self.queue.plan(at, Event::Written { node, life });
+        self.process(node).rounds.appended(bytes);
         Ok(())
     }
 
     /// The ledger learns what the own lane has got, and that it got the version it promised.
-    fn note_commit<C>(
-        &mut self,
-        node: usize,
-        shard: usize,
-        interval: &Interval<C>,
-    ) -> Result<(), Violation> {
+    fn note_commit(&mut self, node: usize, shard: usize, group: &Group) -> Result<(), Violation> {
         let incarnation = self.nodes[node].incarnation;
-        if interval.lane != self.ledger.ids()[incarnation.0] {
+        let own = self.ledger.ids()[incarnation.0];
+        let Some(interval) = group.iter().find(|interval| interval.lane == own) else {
             return Ok(());
-        }
-        let taken = std::mem::take(&mut self.nodes[node].taken[shard]);
+        };
+        let taken = std::mem::take(&mut self.process(node).taken[shard]);
         if let Some((add, promised)) = taken.iter().find(|(_, mark)| *mark != interval.to) {
             let says = format!(
                 "add #{add} was promised at {promised}, but is committed at {}",
@@ -179,100 +153,183 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The group is in the page cache.
-    pub(super) fn written(&mut self, node: usize) {
-        let Some(writing) = &self.nodes[node].writing else {
-            return;
-        };
-        let frames = writing.frames.clone();
-        self.nodes[node].disk.write(frames);
-        if self.breaks(Mutation::AcknowledgedBeforeSync) {
-            self.acknowledge(node, true);
-        }
-        if self.dies_at(node, CrashPoint::BeforeSync) {
-            return;
-        }
-        let at = self.disk_done(node, SYNC_US);
-        let life = self.nodes[node].life;
-        self.queue.plan(at, Event::Synced { node, life });
-    }
-
-    /// The group is durable: only now it takes effect.
+    /// The disk has had its time: writes and syncs the round.
     pub(super) fn synced(&mut self, node: usize) -> Result<(), Violation> {
-        if self.nodes[node].sync_fails {
-            // What a failed sync has left on the disk nobody knows, so the process must end.
-            self.count_fault(node, FaultKind::SyncFailed);
-            self.nodes[node].disk.fail_sync();
-            self.die(node, false);
+        let now = self.nodes[node].clock(self.now);
+        let (dies, power) = match self.nodes[node].armed {
+            // The write is done, and the process dies within the sync.
+            Some((CrashPoint::BeforeSync, power)) => (true, power),
+            _ => (false, false),
+        };
+        if dies {
+            self.nodes[node].disk.kill_after(1);
+        }
+        let process = self.process(node);
+        process.is_syncing = false;
+        if process.log.sync().is_err() {
+            if dies {
+                self.count_fault(node, FaultKind::CrashBeforeSync);
+                self.die(node, power);
+            } else {
+                self.log_failed(node);
+            }
             return Ok(());
         }
-        self.nodes[node].disk.sync();
         if self.dies_at(node, CrashPoint::BeforeAck) {
             return Ok(());
         }
+        self.nodes[node].unsynced_recovery = None;
+        self.process(node).rounds.synced(now);
         self.trace(TraceEntry::Synced { node });
-        let Some(writing) = self.nodes[node].writing.take() else {
+        self.drive_commits(node)
+    }
+
+    /// What a failed write or sync has left on the disk nobody knows, so the process ends.
+    pub(super) fn log_failed(&mut self, node: usize) {
+        self.trace(TraceEntry::LogFailed { node });
+        if let Some(process) = &mut self.nodes[node].process {
+            process.rounds.failed();
+        }
+        self.count_disk_effects(node);
+        self.die(node, false);
+    }
+
+    /// The round is durable: it takes effect, and those who wait are told.
+    fn complete(&mut self, node: usize, round: Round) -> Result<(), Violation> {
+        let is_early = self.breaks(Mutation::SentBeforeDurable);
+        let process = self.process(node);
+        process.completed = round;
+        let collected = std::mem::take(&mut process.collected);
+        if !is_early {
+            for &shard in &collected {
+                process.shards.get_mut()[shard].synced();
+            }
+        }
+        for shard in collected {
+            self.judge_shard(node, shard)?;
+        }
+        self.acknowledge(node, round);
+        self.drive_ingests(node)?;
+        self.round_is_complete(node)?;
+        self.drive_reads(node)
+    }
+
+    /// Every lane that a shard holds is as its owner had it.
+    pub(super) fn judge_shard(&self, node: usize, shard: usize) -> Result<(), Violation> {
+        let Some(process) = &self.nodes[node].process else {
             return Ok(());
         };
-        if !self.breaks(Mutation::SentBeforeDurable) {
-            for &shard in &writing.shards {
-                self.nodes[node].replicas[shard].synced();
-            }
+        let shards = process.shards.borrow();
+        let replica = shards[shard].replica();
+        let lanes: Vec<ReplicaId> = replica.digest().iter().map(|(lane, _)| lane).collect();
+        for lane in lanes {
+            let counters = self.counters_of(shard);
+            oracle::lane_is_exact(replica, (shard, lane), &self.ledger, counters)
+                .map_err(|says| self.violation(Guarantee::Convergence, Some(node), says))?;
         }
-        for frame in &writing.frames {
-            self.judge_lane(node, frame.shard, frame.interval.lane)?;
-        }
-        self.acknowledge(node, false);
-        self.note_held(node, &writing.frames);
-        self.wake_streams(node);
-        self.nodes[node].groups += 1;
-        if self.nodes[node]
-            .groups
-            .is_multiple_of(SNAPSHOT_EVERY_GROUPS)
-        {
-            self.snapshot(node);
-        }
-        self.kick(node)
+        Ok(())
     }
 
-    pub(super) fn judge_lane(
-        &self,
-        node: usize,
-        shard: usize,
-        lane: ReplicaId,
-    ) -> Result<(), Violation> {
-        let counters = (shard..COUNTERS)
-            .step_by(self.schedule.shards)
-            .map(|counter| (counter, &self.names[counter]));
-        let replica = &self.nodes[node].replicas[shard];
-        oracle::lane_is_exact(replica, (shard, lane), &self.ledger, counters)
-            .map_err(|says| self.violation(Guarantee::Convergence, Some(node), says))
-    }
+    // Snapshots.
 
-    /// Replaces the log by whole lanes and some of its end.
-    fn snapshot(&mut self, node: usize) {
-        let overlap = self.random.index(SNAPSHOT_OVERLAP_MAX + 1);
-        let Node { replicas, disk, .. } = &mut self.nodes[node];
-        let mut frames = Frames::new();
-        for (shard, replica) in replicas.iter().enumerate() {
-            for (lane, _) in replica.digest().iter() {
-                let whole = replica
-                    .interval(lane, Mark::ZERO)
-                    .expect("the empty lane is a past");
-                let whole = whole.expect("a lane in a digest is not empty");
-                frames.push(Rc::new(Frame {
-                    shard,
-                    interval: replica.export(&whole),
-                }));
+    fn begin_snapshot(&mut self, node: usize, below: u64) {
+        let now = self.nodes[node].clock(self.now);
+        let life = self.nodes[node].life;
+        let process = self.process(node);
+        match process.log.snapshot(Sequence::new(below)) {
+            Ok(writer) => {
+                let records_max = REPLICATION.piece_records_max;
+                process.snapshot = Some(RunningSnapshot {
+                    reader: SnapshotReader::new(&process.shards, records_max),
+                    writer,
+                    encoder: FrameEncoder::new(process.hello.shard_count),
+                    bytes: 0,
+                });
+                let at = self.disk_done(node, SNAPSHOT_PIECE_US);
+                self.queue.plan(at, Event::SnapshotPiece { node, life });
+            }
+            Err(_) => {
+                process.rounds.snapshot_failed(now);
+                self.count_fault(node, FaultKind::SnapshotFailed);
             }
         }
-        disk.compact(frames, overlap);
-        self.cover(Coverage::SnapshotTaken);
-        self.trace(TraceEntry::Snapshot { node });
+    }
+
+    /// Writes the next piece of the snapshot that is running.
+    pub(super) fn snapshot_piece(&mut self, node: usize) -> Result<(), Violation> {
+        let now = self.nodes[node].clock(self.now);
+        let life = self.nodes[node].life;
+        let process = self.process(node);
+        let Some(mut snapshot) = process.snapshot.take() else {
+            return Ok(());
+        };
+        if let Some((shard, piece)) = snapshot.reader.poll(&process.shards) {
+            let RunningSnapshot {
+                writer,
+                encoder,
+                bytes,
+                ..
+            } = &mut snapshot;
+            let shards = &process.shards;
+            let name = |counter| shards.with(shard, |it| it.replica().name(counter).clone());
+            let appended = encoder.piece(shard, &piece, name, |payload| {
+                *bytes += payload.len() as u64;
+                writer.append(payload)
+            });
+            if appended.is_ok() {
+                process.snapshot = Some(snapshot);
+                let at = self.disk_done(node, SNAPSHOT_PIECE_US);
+                self.queue.plan(at, Event::SnapshotPiece { node, life });
+                return Ok(());
+            }
+            drop(snapshot);
+            process.rounds.snapshot_failed(now);
+            self.snapshot_failed(node);
+            return self.drive_commits(node);
+        }
+        let RunningSnapshot { writer, bytes, .. } = snapshot;
+        if writer.finish().is_err() {
+            process.rounds.snapshot_failed(now);
+            self.snapshot_failed(node);
+        } else {
+            let segment_bytes = process.log.watcher().status().segment_bytes;
+            process.rounds.snapshot_written(bytes, segment_bytes);
+            self.cover(Coverage::SnapshotTaken);
+            self.trace(TraceEntry::Snapshot { node });
+        }
+        self.drive_commits(node)
+    }
+
+    fn snapshot_failed(&mut self, node: usize) {
+        self.count_fault(node, FaultKind::SnapshotFailed);
+        self.count_disk_effects(node);
     }
 
     fn disk_done(&mut self, node: usize, (least, most): (u64, u64)) -> SimTime {
         let slow = self.nodes[node].disk_slowness;
+        if slow > 1 {
+            self.faults.count(FaultKind::DiskSlow);
+        }
         self.now.after_us(slow * self.random.between(least, most))
+    }
+}
+
+impl super::node::Process {
+    /// Appends a group to the log; how many bytes that is.
+    fn append(&mut self, shard: usize, group: &Group) -> Result<u64, commit_log::WriteError> {
+        let Self {
+            shards,
+            log,
+            encoder,
+            ..
+        } = self;
+        let index = u32::try_from(shard).expect("a small number");
+        let name = |counter| shards.borrow()[shard].replica().name(counter).clone();
+        let mut bytes = 0;
+        encoder.group(index, group, name, |payload| {
+            bytes += payload.len() as u64;
+            log.append(payload).map(|_| ())
+        })?;
+        Ok(bytes)
     }
 }

@@ -1,8 +1,17 @@
 //! What goes wrong: each fault of a schedule, where it begins and where it ends.
+//!
+//! A fault is counted when it has an effect, not when it is planned: a partition when something
+//! does not pass, a slow disk when something is slow.
 
-use super::disk::Disk;
+use commit_log::memory::{Contents, SyncFailure};
+use crdt_core::{Mark, ReplicaId, StartId, Version};
+use protocol::{HeldLane, Hello, PROTOCOL_VERSION};
+use wire::stream::{Sending, SendingEnd, held_to_wire, hello_to_wire};
+use wire::v1::PullRequest;
+
 use super::kinds::FaultKind;
-use super::ledger::Incarnation;
+use super::lives::replica_of;
+use super::node::{CLUSTER, REPLICATION};
 use super::queue::SimTime;
 use super::schedule::{CrashPoint, Fault, ScheduledFault};
 use super::trace::TraceEntry;
@@ -13,12 +22,8 @@ use crate::mutation::Mutation;
 const SLOW_DISK: u64 = 20;
 /// A slow node takes so many times longer for messages.
 const SLOW_NODE: u64 = 10;
-
-/// What a directory held when it was backed up, and whose it was.
-pub(super) struct Backup {
-    disk: Disk,
-    of: Incarnation,
-}
+/// A full disk has so much room left.
+const ROOM_BYTES: usize = 100;
 
 impl World<'_> {
     /// Plans the schedule's faults: their beginnings, their ends, and the backups they need.
@@ -36,11 +41,7 @@ impl World<'_> {
 
     pub(super) fn back_up(&mut self, fault: usize) {
         let node = &self.nodes[self.schedule.faults[fault].node];
-        let backup = Backup {
-            disk: Disk::holding(node.disk.durable().to_vec()),
-            of: node.incarnation,
-        };
-        self.backups.insert(fault, backup);
+        self.backups.insert(fault, node.disk.durable());
     }
 
     /// A fault begins.
@@ -50,33 +51,36 @@ impl World<'_> {
         self.trace(TraceEntry::FaultBegins { node, fault });
         match fault {
             Fault::Crash { point, power } => {
-                if self.nodes[node].up {
+                if self.nodes[node].is_up() {
                     self.crash(node, point, power);
                 }
             }
             Fault::PowerOutage => self.power_outage(),
-            Fault::SyncFails => self.nodes[node].sync_fails = true,
+            Fault::SyncFails { marked_clean } => {
+                let failure = if marked_clean {
+                    SyncFailure::MarkedClean
+                } else {
+                    SyncFailure::Dropped
+                };
+                self.nodes[node].disk.fail_next_sync(failure);
+            }
+            Fault::DiskFull => {
+                let used: usize = self.nodes[node].disk.cached().values().map(Vec::len).sum();
+                self.nodes[node].disk.limit_bytes(Some(used + ROOM_BYTES));
+            }
             Fault::DiskLost => self.disk_lost(node),
             Fault::DiskRolledBack { .. } => self.disk_rolled_back(node, number),
             Fault::DiskCopied { from } => self.disk_copied(node, from),
             Fault::Pause => self.pause(node, over.min(self.schedule.ends)),
-            Fault::SlowNode => {
-                self.nodes[node].message_slowness = SLOW_NODE;
-                self.count_fault(node, FaultKind::NodeSlow);
-            }
-            Fault::SlowDisk => {
-                self.nodes[node].disk_slowness = SLOW_DISK;
-                self.count_fault(node, FaultKind::DiskSlow);
-            }
+            Fault::SlowNode => self.nodes[node].message_slowness = SLOW_NODE,
+            Fault::SlowDisk => self.nodes[node].disk_slowness = SLOW_DISK,
             Fault::Clock { forward, by_us } => self.clock_jumps(node, forward, by_us),
             Fault::Split { .. } => self.cut(number, FaultKind::PartitionSplit),
             Fault::OneWay => self.cut(number, FaultKind::PartitionOneWay),
             Fault::Partial { .. } => self.cut(number, FaultKind::PartitionPartial),
-            Fault::StreamReset { from } => {
-                self.count_fault(node, FaultKind::StreamReset);
-                let stream = self.nodes[node].pulls[from].stream;
-                self.reopen(node, from, stream);
-            }
+            Fault::DialOnly => self.dial_only(node),
+            Fault::StreamReset { from } => self.reset_stream(node, from),
+            Fault::Stranger => self.stranger_reports(node),
         }
     }
 
@@ -91,7 +95,7 @@ impl World<'_> {
                 }
                 return;
             }
-            Fault::SyncFails => self.nodes[node].sync_fails = false,
+            Fault::DiskFull => self.nodes[node].disk.limit_bytes(None),
             Fault::SlowNode => self.nodes[node].message_slowness = 1,
             Fault::SlowDisk => self.nodes[node].disk_slowness = 1,
             Fault::Split { .. } | Fault::OneWay | Fault::Partial { .. } => {
@@ -99,13 +103,17 @@ impl World<'_> {
                     self.network.mend(from, to);
                 }
             }
-            Fault::PowerOutage
+            // A node that can only dial stays so until everything is mended.
+            Fault::DialOnly
+            | Fault::PowerOutage
+            | Fault::SyncFails { .. }
             | Fault::DiskLost
             | Fault::DiskRolledBack { .. }
             | Fault::DiskCopied { .. }
             | Fault::Pause
             | Fault::Clock { .. }
-            | Fault::StreamReset { .. } => return,
+            | Fault::StreamReset { .. }
+            | Fault::Stranger => return,
         }
         self.trace(TraceEntry::FaultEnds { node, fault });
     }
@@ -120,35 +128,45 @@ impl World<'_> {
     fn disk_lost(&mut self, node: usize) {
         self.count_fault(node, FaultKind::DiskLost);
         self.die(node, false);
-        let reused = self
-            .breaks(Mutation::IdReused)
-            .then_some(self.nodes[node].incarnation);
-        self.set_disk(node, Disk::default(), reused);
+        let left = if self.breaks(Mutation::IdReused) {
+            self.nodes[node].birth.clone()
+        } else {
+            Contents::new()
+        };
+        self.set_disk(node, &left);
     }
 
     fn disk_rolled_back(&mut self, node: usize, fault: usize) {
-        let Some(Backup { disk, of }) = self.backups.remove(&fault) else {
+        let Some(contents) = self.backups.remove(&fault) else {
             return;
         };
         self.count_fault(node, FaultKind::DiskRolledBack);
         self.die(node, false);
-        self.ledger.may_fork(of);
-        self.set_disk(node, disk, Some(of));
+        self.fork_becomes_possible(node, &contents);
+        self.set_disk(node, &contents);
     }
 
     fn disk_copied(&mut self, node: usize, from: usize) {
         self.count_fault(node, FaultKind::DiskCopied);
         self.die(node, false);
-        let of = self.nodes[from].incarnation;
-        self.ledger.may_fork(of);
-        let disk = Disk::holding(self.nodes[from].disk.durable().to_vec());
-        self.set_disk(node, disk, Some(of));
+        let contents = self.nodes[from].disk.durable();
+        self.fork_becomes_possible(from, &contents);
+        self.set_disk(node, &contents);
+    }
+
+    /// The lane of the directory's owner, which is or was `owner`, may fork.
+    fn fork_becomes_possible(&mut self, owner: usize, contents: &Contents) {
+        let read = replica_of(contents, self.schedule.shards);
+        let incarnation = read.and_then(|id| self.ledger.find(id));
+        let of = incarnation.unwrap_or(self.nodes[owner].incarnation);
+        if of.0 != usize::MAX {
+            self.ledger.may_fork(of);
+        }
     }
 
     fn pause(&mut self, node: usize, until: SimTime) {
-        if self.nodes[node].up {
+        if self.nodes[node].is_up() {
             self.nodes[node].paused_until = Some(until);
-            self.count_fault(node, FaultKind::ProcessPaused);
         }
     }
 
@@ -157,17 +175,84 @@ impl World<'_> {
         let (kind, by_us) = if forward {
             (FaultKind::ClockForward, by_us)
         } else {
-            (FaultKind::ClockBackward, -by_us)
+            // Monotonic clocks do not go back; a little is tried, since it makes machines wait.
+            (FaultKind::ClockBackward, -by_us / 20)
         };
         self.nodes[node].clock_offset_us += by_us;
         self.count_fault(node, kind);
     }
 
+    /// Nobody can dial the node any more: its connections to diallers break.
+    fn dial_only(&mut self, node: usize) {
+        self.nodes[node].dial_only = true;
+        let accepted = |(&number, connection): (&u64, &super::streams::Connection)| {
+            (connection.acceptor.node == node).then_some(number)
+        };
+        let numbers: Vec<u64> = self.connections.iter().filter_map(accepted).collect();
+        for number in numbers {
+            self.break_connection(number);
+        }
+    }
+
+    fn reset_stream(&mut self, node: usize, from: usize) {
+        let of_pair = |(&number, connection): (&u64, &super::streams::Connection)| {
+            let ends = (connection.dialler.node, connection.acceptor.node);
+            (ends == (node, from) && !connection.is_broken).then_some(number)
+        };
+        let numbers: Vec<u64> = self.connections.iter().filter_map(of_pair).collect();
+        for number in numbers {
+            self.count_fault(node, FaultKind::StreamReset);
+            self.break_connection(number);
+        }
+    }
+
+    /// Somebody whom nobody knows opens a stream, and says that it holds more of the node's lane
+    /// than the node does.
+    fn stranger_reports(&mut self, node: usize) {
+        let number = self.random.bits();
+        let Some(process) = &self.nodes[node].process else {
+            return;
+        };
+        let mark = Mark {
+            version: Version::new(1 << 40),
+            start: StartId::new(number | 1),
+        };
+        let hello = Hello {
+            cluster: CLUSTER.to_owned(),
+            protocol_version: PROTOCOL_VERSION,
+            shard_count: process.hello.shard_count,
+            replica: ReplicaId::new(u128::from(number) << 1),
+        };
+        let held = HeldLane {
+            shard: 0,
+            lane: process.hello.replica,
+            mark,
+        };
+        let request = PullRequest {
+            hello: Some(hello_to_wire(&hello)),
+            held: held_to_wire(&[held]),
+        };
+        let now = self.nodes[node].clock(self.now);
+        let (ours, shards) = (&process.hello, &process.shards);
+        let accepted = SendingEnd::accept(REPLICATION, ours, &request, shards, now);
+        let mut end = accepted.expect("it says that it is one of ours");
+        loop {
+            match end.poll(now, shards) {
+                Sending::LaneForked(_, fork) => {
+                    self.count_fault(node, FaultKind::StrangerReports);
+                    self.judge_reporter(node, end.peer(), &fork);
+                    return;
+                }
+                Sending::Message(_) => {}
+                Sending::Wait(_) => panic!("a mark beyond the own lane is seen"),
+            }
+        }
+    }
+
     fn cut(&mut self, number: usize, kind: FaultKind) {
         let ScheduledFault { node, fault, .. } = self.schedule.faults[number];
-        self.count_fault(node, kind);
         for (from, to) in self.ways_cut(node, fault) {
-            self.network.cut(from, to);
+            self.network.cut(from, to, kind);
         }
     }
 
@@ -179,7 +264,8 @@ impl World<'_> {
             Fault::Partial { with } => (from, to) == (node, with) || (to, from) == (node, with),
             Fault::Crash { .. }
             | Fault::PowerOutage
-            | Fault::SyncFails
+            | Fault::SyncFails { .. }
+            | Fault::DiskFull
             | Fault::DiskLost
             | Fault::DiskRolledBack { .. }
             | Fault::DiskCopied { .. }
@@ -187,7 +273,9 @@ impl World<'_> {
             | Fault::SlowNode
             | Fault::SlowDisk
             | Fault::Clock { .. }
-            | Fault::StreamReset { .. } => false,
+            | Fault::DialOnly
+            | Fault::StreamReset { .. }
+            | Fault::Stranger => false,
         };
         let all = 0..self.nodes.len();
         all.clone()
@@ -198,32 +286,42 @@ impl World<'_> {
 
     // The end of all faults.
 
-    /// All processes run, at their usual speed, and none reaches another.
-    pub(super) fn isolate(&mut self) {
-        self.trace(TraceEntry::Isolated);
-        for node in 0..self.nodes.len() {
-            let place = &mut self.nodes[node];
+    /// All processes run, at their usual speed, and reach each other, but for those that nobody
+    /// can dial.
+    pub(super) fn settle(&mut self) {
+        self.trace(TraceEntry::Settling);
+        self.network.mend_all();
+        self.network.calm();
+        for place in &mut self.nodes {
             place.armed = None;
-            place.sync_fails = false;
             place.paused_until = None;
             place.message_slowness = 1;
             place.disk_slowness = 1;
-            for to in (0..self.nodes.len()).filter(|&to| to != node) {
-                self.network.cut(node, to);
-            }
+            place.disk.limit_bytes(None);
+            place.disk.mend_syncs();
         }
     }
 
-    /// Everybody reaches everybody, and asks for what it lacks.
+    /// None reaches another.
+    pub(super) fn isolate(&mut self) {
+        self.trace(TraceEntry::Isolated);
+        for from in 0..self.nodes.len() {
+            for to in (0..self.nodes.len()).filter(|&to| to != from) {
+                self.network.cut(from, to, FaultKind::PartitionSplit);
+            }
+        }
+        let numbers: Vec<u64> = self.connections.keys().copied().collect();
+        for number in numbers {
+            self.break_connection(number);
+        }
+    }
+
+    /// Everybody reaches everybody.
     pub(super) fn heal(&mut self) {
         self.trace(TraceEntry::Healed);
-        self.network.heal();
-        for node in 0..self.nodes.len() {
-            for peer in (0..self.nodes.len()).filter(|&peer| peer != node) {
-                if self.nodes[node].up {
-                    self.open(node, peer);
-                }
-            }
+        self.network.mend_all();
+        for place in &mut self.nodes {
+            place.dial_only = false;
         }
     }
 }

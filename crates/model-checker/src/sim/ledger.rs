@@ -7,7 +7,6 @@
 
 use crdt_core::{Mark, ReplicaId};
 
-use super::random::Random;
 use super::schedule::COUNTERS;
 
 /// For each counter, all that a lane holds of it.
@@ -94,14 +93,20 @@ impl Ledger {
         }
     }
 
-    /// Mints an incarnation: a random id, with its number in the low half so that it is found.
-    pub(crate) fn mint(&mut self, random: &mut Random) -> Incarnation {
-        let number = u128::try_from(self.ids.len()).expect("a small number");
-        self.ids
-            .push(ReplicaId::new(u128::from(random.bits()) << 64 | number));
+    /// The incarnation of an id that a directory has, which may be new.
+    pub(crate) fn register(&mut self, id: ReplicaId) -> Incarnation {
+        if let Some(known) = self.find(id) {
+            return known;
+        }
+        self.ids.push(id);
         self.lanes
             .resize(self.ids.len() * self.shards, Lane::default());
         Incarnation(self.ids.len() - 1)
+    }
+
+    /// The incarnation of an id, if there has been one.
+    pub(crate) fn find(&self, id: ReplicaId) -> Option<Incarnation> {
+        self.ids.iter().position(|&it| it == id).map(Incarnation)
     }
 
     /// Every incarnation's id, in the order of their numbers.
@@ -109,10 +114,9 @@ impl Ledger {
         &self.ids
     }
 
-    /// The number of an id that this ledger minted.
-    pub(crate) fn number(id: ReplicaId) -> Incarnation {
-        let low = id.get() & u128::from(u64::MAX);
-        Incarnation(usize::try_from(low).expect("the number was put there"))
+    /// The number of an id that is known.
+    pub(crate) fn number(&self, id: ReplicaId) -> Incarnation {
+        self.find(id).expect("every directory's id is registered")
     }
 
     fn lane(&self, shard: usize, of: Incarnation) -> &Lane {
@@ -187,11 +191,21 @@ impl Ledger {
         add.commit.map(|place| lane.commits[place].mark)
     }
 
-    /// The owner's directory was rolled back or copied.
+    /// A directory was rolled back or copied: the lane of its owner may fork.
     pub(crate) fn may_fork(&mut self, of: Incarnation) {
         for shard in 0..self.shards {
             self.lane_mut(shard, of).forkable = true;
         }
+    }
+
+    /// Whether the owner's directory was rolled back or copied.
+    pub(crate) fn may_have_forked(&self, of: Incarnation) -> bool {
+        (0..self.shards).any(|shard| self.lane(shard, of).forkable)
+    }
+
+    /// The client of an add is told that it is durable.
+    pub(crate) fn acknowledge(&mut self, add: usize) {
+        self.adds[add].answer = Answer::Acknowledged;
     }
 
     /// Somebody says that the lane has forked. False when it cannot have.
@@ -280,8 +294,9 @@ mod tests {
     #[test]
     fn a_lane_that_was_rolled_back_holds_the_adds_of_one_branch_at_a_time() {
         let mut ledger = Ledger::new(1);
-        let owner = ledger.mint(&mut Random::new(1));
-        assert_eq!(Ledger::number(ledger.ids()[0]), owner);
+        let owner = ledger.register(ReplicaId::new(9));
+        assert_eq!(ledger.number(ReplicaId::new(9)), owner);
+        assert_eq!(ledger.register(ReplicaId::new(9)), owner);
         let adds: Vec<usize> = (1..=3).map(|n| ledger.take((0, n), 0, owner)).collect();
         ledger.commit((0, owner), (Mark::ZERO, mark(1, 7)), &adds[..1]);
         ledger.commit((0, owner), (mark(1, 7), mark(2, 7)), &adds[1..2]);

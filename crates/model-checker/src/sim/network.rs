@@ -1,59 +1,39 @@
 //! The network between nodes: who reaches whom, and what becomes of a message.
 //!
-//! Between two nodes messages come in order, as on a TCP connection, except for one that is held
-//! back or doubled. Losing a message breaks its stream, which the receiver notices some time
-//! later.
+//! A stream is a connection, as TCP gives it: what passes comes in order and once, or the
+//! connection breaks, which each end notices some time later and by itself. What a connection
+//! carries is bytes.
 
-use crdt_core::{CounterName, Digest, Interval, Mark, ReplicaId};
+use std::collections::VecDeque;
 
+use super::kinds::FaultKind;
 use super::queue::SimTime;
 use super::random::Random;
 use super::schedule::Conditions;
 
 /// Even in one rack a message takes this long.
 const LATENCY_US_MIN: u64 = 100;
-/// How long a message may be held back: longer than the pace of streams and than most latencies,
-/// so that others overtake it.
+/// How long a connection may stall, and all that is on it: longer than most latencies.
 const HELD_BACK_US_MAX: u64 = 120_000;
-
-/// What nodes say to each other. `stream` tells the streams of a pair of nodes apart.
-pub(super) enum Message {
-    /// To a sender: begin a stream; this is what I hold of each shard.
-    Open { stream: u64, held: Vec<Digest> },
-    /// To a sender: I now hold these lanes so far.
-    Held {
-        stream: u64,
-        marks: Vec<(usize, ReplicaId, Mark)>,
-    },
-    /// To a receiver: intervals, with their shards.
-    Intervals {
-        stream: u64,
-        intervals: Vec<(usize, Interval<CounterName>)>,
-    },
-}
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// The way is cut.
-    Cut,
-    /// Lost.
+    /// The way is cut, by this fault.
+    Cut(FaultKind),
+    /// Lost, and the connection with it.
     Lost,
-    /// It arrives then.
-    Arrives { at: SimTime, overtakes: bool },
-    /// It is held back until then.
-    HeldBack { at: SimTime },
-    /// It arrives twice.
-    Twice { at: SimTime, again: SimTime },
+    /// It arrives so much later.
+    Arrives { after_us: u64 },
+    /// It is held back, and arrives so much later.
+    HeldBack { after_us: u64 },
 }
 
 /// One direction between two nodes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Way {
-    /// How many partitions cut it.
-    cuts: u32,
-    last_arrival: SimTime,
-    held_back_until: SimTime,
+    /// The partitions that cut it.
+    cuts: Vec<FaultKind>,
 }
 
 /// All ways.
@@ -61,7 +41,6 @@ pub(super) struct Network {
     nodes: usize,
     ways: Vec<Way>,
     conditions: Conditions,
-    streams: u64,
 }
 
 impl Network {
@@ -70,7 +49,6 @@ impl Network {
             nodes,
             ways: vec![Way::default(); nodes * nodes],
             conditions,
-            streams: 0,
         }
     }
 
@@ -78,31 +56,23 @@ impl Network {
         &mut self.ways[from * self.nodes + to]
     }
 
-    /// A number for a new stream, larger than all before.
-    pub(super) fn next_stream(&mut self) -> u64 {
-        self.streams += 1;
-        self.streams
-    }
-
     /// Cuts a way, once more.
-    pub(super) fn cut(&mut self, from: usize, to: usize) {
-        self.way(from, to).cuts += 1;
+    pub(super) fn cut(&mut self, from: usize, to: usize, by: FaultKind) {
+        self.way(from, to).cuts.push(by);
     }
 
     /// Takes back one cut.
     pub(super) fn mend(&mut self, from: usize, to: usize) {
-        let way = self.way(from, to);
-        way.cuts = way.cuts.saturating_sub(1);
+        self.way(from, to).cuts.pop();
     }
 
-    /// Whether nothing passes.
-    pub(super) fn is_cut(&mut self, from: usize, to: usize) -> bool {
-        self.way(from, to).cuts > 0
+    /// All ways are open.
+    pub(super) fn mend_all(&mut self) {
+        self.ways.iter_mut().for_each(|way| way.cuts.clear());
     }
 
-    /// All ways are open, and nothing is lost any more.
-    pub(super) fn heal(&mut self) {
-        self.ways.iter_mut().for_each(|way| way.cuts = 0);
+    /// Nothing is lost any more.
+    pub(super) fn calm(&mut self) {
         self.conditions = Conditions {
             latency_us_max: self.conditions.latency_us_max,
             ..Conditions::default()
@@ -113,40 +83,53 @@ impl Network {
     pub(super) fn fate(
         &mut self,
         (from, to): (usize, usize),
-        now: SimTime,
         slow: u64,
         random: &mut Random,
     ) -> Fate {
         let conditions = self.conditions;
-        let latency_us = slow
-            * random.between(
-                LATENCY_US_MIN,
-                conditions.latency_us_max.max(LATENCY_US_MIN),
-            );
-        let way = self.way(from, to);
-        if way.cuts > 0 {
-            return Fate::Cut;
+        let latency_us_max = conditions.latency_us_max.max(LATENCY_US_MIN);
+        let after_us = slow * random.between(LATENCY_US_MIN, latency_us_max);
+        if let Some(&by) = self.way(from, to).cuts.last() {
+            return Fate::Cut(by);
         }
         if random.chance(conditions.lost) {
             return Fate::Lost;
         }
-        let at = now.after_us(latency_us).max(way.last_arrival);
         if random.chance(conditions.held_back) {
-            let at = at.after_us(random.between(1, HELD_BACK_US_MAX));
-            way.held_back_until = at.max(way.held_back_until);
-            return Fate::HeldBack { at };
+            let after_us = after_us + random.between(1, HELD_BACK_US_MAX);
+            return Fate::HeldBack { after_us };
         }
-        way.last_arrival = at;
-        if random.chance(conditions.duplicated) {
-            return Fate::Twice {
-                at,
-                again: at.after_us(random.below(HELD_BACK_US_MAX)),
-            };
-        }
-        Fate::Arrives {
-            at,
-            overtakes: at < way.held_back_until,
-        }
+        Fate::Arrives { after_us }
+    }
+}
+
+/// One direction of a connection: what passes comes in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pipe {
+    last_arrival: SimTime,
+    under_way: VecDeque<Vec<u8>>,
+}
+
+impl Pipe {
+    /// When something arrives that was sent now and takes so long by itself.
+    pub(super) fn arrival(&mut self, now: SimTime, after_us: u64) -> SimTime {
+        self.last_arrival = now.after_us(after_us).max(self.last_arrival);
+        self.last_arrival
+    }
+
+    /// Sends something.
+    pub(super) fn push(&mut self, bytes: Vec<u8>) {
+        self.under_way.push_back(bytes);
+    }
+
+    /// What arrives next.
+    pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
+        self.under_way.pop_front()
+    }
+
+    /// How much is under way.
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len()
     }
 }
 
@@ -155,24 +138,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_come_in_order_in_good_conditions() {
+    fn messages_of_a_connection_come_in_order_under_good_conditions() {
         let conditions = Conditions {
             latency_us_max: 60_000,
             ..Conditions::default()
         };
         let mut network = Network::new(2, conditions);
         let mut random = Random::new(3);
+        let mut pipe = Pipe::default();
         let mut last = SimTime::default();
         for sent in 0..100 {
             let now = SimTime::from_us(sent * 1000);
-            let fate = network.fate((0, 1), now, 1, &mut random);
-            let Fate::Arrives {
-                at,
-                overtakes: false,
-            } = fate
-            else {
-                panic!("{fate:?} in good conditions")
+            let fate = network.fate((0, 1), 1, &mut random);
+            let Fate::Arrives { after_us } = fate else {
+                panic!("{fate:?} under good conditions")
             };
+            let at = pipe.arrival(now, after_us);
             assert!(at >= last && at > now);
             last = at;
         }
@@ -181,11 +162,18 @@ mod tests {
     #[test]
     fn a_way_that_is_cut_twice_is_mended_twice() {
         let mut network = Network::new(2, Conditions::default());
-        network.cut(0, 1);
-        network.cut(0, 1);
+        let mut random = Random::new(3);
+        network.cut(0, 1, FaultKind::PartitionSplit);
+        network.cut(0, 1, FaultKind::PartitionOneWay);
         network.mend(0, 1);
-        assert!(network.is_cut(0, 1) && !network.is_cut(1, 0));
+        let cut = Fate::Cut(FaultKind::PartitionSplit);
+        assert_eq!(network.fate((0, 1), 1, &mut random), cut);
+        let other_way = network.fate((1, 0), 1, &mut random);
+        assert!(matches!(other_way, Fate::Arrives { .. }));
         network.mend(0, 1);
-        assert!(!network.is_cut(0, 1));
+        assert!(matches!(
+            network.fate((0, 1), 1, &mut random),
+            Fate::Arrives { .. }
+        ));
     }
 }

@@ -3,21 +3,71 @@
 //! Here the guarantees are complete, for nothing is indeterminate to the simulator: it knows which
 //! adds the lanes hold that the nodes have ended with, and adds up their amounts one by one.
 
-use crdt_core::{Mark, Replica, ReplicaId, StartId};
+use crdt_core::{Digest, Mark, ReplicaId};
+use protocol::Shards as _;
 
 use super::kinds::Coverage;
-use super::ledger::Ledger;
+use super::lives::replicas_on;
 use super::oracle::Violation;
 use super::schedule::COUNTERS;
 use super::world::World;
 use crate::guarantee::Guarantee;
 
 impl World<'_> {
+    /// What every node holds, for telling whether anything still changes.
+    pub(super) fn digests(&self) -> Vec<Vec<Digest>> {
+        let of = |node: &super::node::Node| {
+            let process = node.process.as_ref();
+            process.map_or_else(Vec::new, |process| {
+                let shards = process.shards.indices().into_iter();
+                let digest = |shard| process.shards.with(shard, |it| it.replica().digest());
+                shards.map(digest).collect()
+            })
+        };
+        self.nodes.iter().map(of).collect()
+    }
+
+    fn held(&self, node: usize, shard: usize, lane: ReplicaId) -> Mark {
+        let process = self.nodes[node].process.as_ref();
+        process.map_or(Mark::ZERO, |process| process.held(shard, lane))
+    }
+
+    /// Incarnation safety, while nobody can dial some nodes: a node that hears peers who hold what
+    /// its own lane never was takes no adds.
+    pub(super) fn judge_told(&self) -> Result<(), Violation> {
+        for (number, node) in self.nodes.iter().enumerate() {
+            let Some(process) = &node.process else {
+                continue;
+            };
+            if process.standing.ensure_writable().is_err() {
+                continue;
+            }
+            let own = process.hello.replica;
+            let peers = (0..self.nodes.len()).filter(|&peer| peer != number);
+            for peer in peers.filter(|&peer| self.hears(number, peer)) {
+                for shard in 0..self.schedule.shards {
+                    let mark = self.held(peer, shard, own);
+                    let shards = process.shards.borrow();
+                    if shards[shard].replica().admits(own, mark).is_err() {
+                        let says = format!(
+                            "node {peer} holds its lane of shard {shard} at {mark}, which it does \
+                             not know, and it takes adds all the same"
+                        );
+                        let violated = Guarantee::IncarnationSafety;
+                        return Err(self.violation(violated, Some(number), says));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Judges the whole of what the nodes hold.
     pub(super) fn judge_rest(&mut self) -> Result<(), Violation> {
         self.judge_agreement()?;
+        let digests = self.digests();
         for node in 0..self.nodes.len() {
-            if node == 0 || !self.holds_the_same(0, node) {
+            if node == 0 || digests[node] != digests[0] {
                 self.judge_values(node)?;
             }
         }
@@ -25,81 +75,90 @@ impl World<'_> {
         self.judge_restart()
     }
 
-    fn holds_the_same(&self, a: usize, b: usize) -> bool {
-        (self.nodes[a].replicas.iter().map(Replica::digest))
-            .eq(self.nodes[b].replicas.iter().map(Replica::digest))
-    }
-
     /// Convergence: every lane is held equally far everywhere, and equal digests list equal values.
     fn judge_agreement(&mut self) -> Result<(), Violation> {
-        let first = &self.nodes[0].replicas;
-        let mut forked = false;
-        for (number, node) in self.nodes.iter().enumerate() {
-            if !node.up {
-                return Err(self.violation(
-                    Guarantee::Availability,
-                    Some(number),
-                    "it does not run",
-                ));
-            }
-            for (shard, replica) in node.replicas.iter().enumerate() {
-                for &lane in self.ledger.ids() {
-                    let (here, there) = (replica.held(lane), first[shard].held(lane));
-                    if here != there {
-                        forked = true;
-                        self.judge_fork(number, (shard, lane), here, there)?;
-                    }
-                }
-                let equal = replica.digest() == first[shard].digest();
-                if equal && !replica.values_from("").eq(first[shard].values_from("")) {
-                    let says = format!("shard {shard} has node 0's digest and other values");
-                    return Err(self.violation(Guarantee::Convergence, Some(number), says));
-                }
-            }
+        let is_down = |node: &super::node::Node| !node.is_up();
+        if let Some(node) = self.nodes.iter().position(is_down) {
+            return Err(self.violation(Guarantee::Availability, Some(node), "it does not run"));
         }
-        if forked {
-            self.cover(Coverage::ForkAtRest);
+        for shard in 0..self.schedule.shards {
+            for &lane in &self.ledger.ids().to_vec() {
+                self.judge_lane(shard, lane)?;
+            }
+            let replica_of = |node: usize| {
+                let process = self.nodes[node].process.as_ref().expect("it runs");
+                std::cell::Ref::map(process.shards.borrow(), |it| it[shard].replica())
+            };
+            let first = replica_of(0);
+            for node in 1..self.nodes.len() {
+                let replica = replica_of(node);
+                let equal = replica.digest() == first.digest();
+                if equal && !replica.values_from("").eq(first.values_from("")) {
+                    let says = format!("shard {shard} has node 0's digest and other values");
+                    return Err(self.violation(Guarantee::Convergence, Some(node), says));
+                }
+            }
         }
         Ok(())
     }
 
-    /// The only exception to convergence is a lane with two histories: both are kept, somebody has
-    /// said so, and nobody goes on counting under it.
-    fn judge_fork(
-        &self,
-        node: usize,
-        (shard, lane): (usize, ReplicaId),
-        here: Mark,
-        there: Mark,
-    ) -> Result<(), Violation> {
-        let number = Ledger::number(lane);
-        let held = format!(
-            "lane {} of shard {shard} is held at {here}, and at node 0 at {there}",
-            number.0
-        );
-        if self.ledger.on_one_branch(shard, number, here, there) {
-            return Err(self.violation(Guarantee::Convergence, Some(node), held));
+    /// A lane whose owner takes adds is held by everybody as the owner holds it, but for a stopped
+    /// node that runs on another history of it. One whose owner takes none, or is gone, may be held
+    /// in two histories, and then somebody has said so.
+    fn judge_lane(&mut self, shard: usize, lane: ReplicaId) -> Result<(), Violation> {
+        let number = self.ledger.number(lane);
+        let marks: Vec<Mark> = (0..self.nodes.len())
+            .map(|node| self.held(node, shard, lane))
+            .collect();
+        if marks.iter().all(|&mark| mark == marks[0]) {
+            return Ok(());
         }
-        if !self.ledger.is_reported(shard, number) {
-            let says = format!("{held}, and nobody has noticed");
-            return Err(self.violation(Guarantee::IncarnationSafety, Some(node), says));
-        }
-        if let Some(owner) = self
+        let is_owner = |node: &super::node::Node| node.incarnation == number;
+        let takes_adds = |node: &super::node::Node| {
+            let process = node.process.as_ref();
+            process.is_some_and(|it| it.standing.ensure_writable().is_ok())
+        };
+        let owner = self
             .nodes
             .iter()
-            .position(|node| node.incarnation == number)
-        {
-            let says = format!("{held}, and its owner still takes adds");
-            return Err(self.violation(Guarantee::IncarnationSafety, Some(owner), says));
+            .position(|it| is_owner(it) && takes_adds(it));
+        let known = owner.unwrap_or(0);
+        for (node, &mark) in marks.iter().enumerate() {
+            if mark == marks[known] || is_owner(&self.nodes[node]) && owner != Some(node) {
+                continue;
+            }
+            let says = format!(
+                "lane {} of shard {shard} is held at {mark}, and at node {known} at {}",
+                number.0, marks[known]
+            );
+            let on_one_branch = self.ledger.on_one_branch(shard, number, mark, marks[known]);
+            let violated = match owner {
+                Some(_) if on_one_branch => Some((Guarantee::Convergence, says)),
+                Some(_) => {
+                    let says = format!("{says}, where its owner still takes adds");
+                    Some((Guarantee::IncarnationSafety, says))
+                }
+                None if self.ledger.is_reported(shard, number) => None,
+                None if on_one_branch => Some((Guarantee::Convergence, says)),
+                None => {
+                    let says = format!("{says}, and nobody has noticed");
+                    Some((Guarantee::IncarnationSafety, says))
+                }
+            };
+            if let Some((violated, says)) = violated {
+                return Err(self.violation(violated, Some(node), says));
+            }
         }
+        self.cover(Coverage::ForkAtRest);
         Ok(())
     }
 
     /// Conservation: each value is the sum of the single adds that the node's lanes hold, and an
     /// add counts once.
     fn judge_values(&mut self, node: usize) -> Result<(), Violation> {
-        let held = |shard: usize, lane: ReplicaId| self.nodes[node].replicas[shard].held(lane);
-        let counted = self.ledger.counted(|shard, lane| vec![held(shard, lane)]);
+        let counted = self
+            .ledger
+            .counted(|shard, lane| vec![self.held(node, shard, lane)]);
         let mut sums = [0; COUNTERS];
         let mut coverage = Vec::new();
         for (add, &counts) in self.ledger.adds.iter().zip(&counted) {
@@ -135,13 +194,11 @@ impl World<'_> {
     /// Durability: every acknowledged add is held, unless the only disk that had it was lost. With
     /// a forked lane some node holds it; else, since all agree, all do.
     fn judge_durability(&self) -> Result<(), Violation> {
-        let everywhere = |shard: usize, lane: ReplicaId| -> Vec<Mark> {
-            self.nodes
-                .iter()
-                .map(|node| node.replicas[shard].held(lane))
-                .collect()
-        };
-        let held = self.ledger.counted(everywhere);
+        let nodes = 0..self.nodes.len();
+        let held = self.ledger.counted(|shard, lane| {
+            let nodes = nodes.clone();
+            nodes.map(|node| self.held(node, shard, lane)).collect()
+        });
         for (number, (add, held)) in self.ledger.adds.iter().zip(held).enumerate() {
             if add.is_acknowledged() && !add.excused && !held {
                 let says = format!(
@@ -154,24 +211,18 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Durability, again: what a node shows at rest it shows after a restart.
+    /// Durability, again: what a node shows at rest it shows after a power loss.
     fn judge_restart(&mut self) -> Result<(), Violation> {
         let node = self.random.index(self.nodes.len());
-        let start = StartId::new(self.random.bits() | 1);
-        for shard in 0..self.schedule.shards {
-            let before = &self.nodes[node].replicas[shard];
-            let mut after = Replica::new(before.id(), start);
-            let frames = self.nodes[node].disk.durable().iter();
-            for frame in frames.filter(|frame| frame.shard == shard) {
-                let interval = after.import(&frame.interval);
-                if let Err(error) = after.recover(&interval) {
-                    return Err(self.violation(
-                        Guarantee::Durability,
-                        Some(node),
-                        error.to_string(),
-                    ));
-                }
-            }
+        let shards = self.schedule.shards;
+        let read = match replicas_on(&self.nodes[node].disk.durable(), shards) {
+            Ok(read) => read,
+            Err(error) => return Err(self.violation(Guarantee::Durability, Some(node), error)),
+        };
+        let process = self.nodes[node].process.as_ref().expect("it runs");
+        for (shard, after) in read.iter().enumerate() {
+            let shards = process.shards.borrow();
+            let before = shards[shard].replica();
             let same = after.digest() == before.digest()
                 && after.values_from("").eq(before.values_from(""));
             if !same {

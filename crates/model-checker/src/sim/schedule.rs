@@ -16,7 +16,7 @@ pub(crate) const COUNTER_HUGE: usize = 5;
 /// The most shards of a node; one that has two already tears groups between shards.
 const SHARDS_MAX: u64 = 4;
 /// Clients that read what they wrote.
-pub(crate) const SESSIONS: usize = 3;
+pub(crate) const CLIENTS: usize = 3;
 
 /// The sizes of the schedules to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,15 +37,26 @@ impl Bounds {
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// Adds that are answered together; the session keeps the token.
+    /// Adds that are answered together; the client keeps the token.
     Add {
-        session: usize,
+        client: usize,
         items: Vec<(usize, i64)>,
     },
+    /// Messages with adds, on a stream of their own.
+    Ingest { plan: IngestPlan },
     /// A read that takes what there is.
     Read { counter: usize },
-    /// A read with the session's token.
-    ReadOwn { session: usize },
+    /// A read with the client's token.
+    ReadOwn { client: usize },
+}
+
+/// The messages of an ingest stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IngestPlan {
+    /// The adds of each message; one without adds only introduces a name.
+    pub(crate) messages: Vec<Vec<(usize, i64)>>,
+    /// The message that is wrong.
+    pub(crate) bad: Option<usize>,
 }
 
 /// A request, when, and to whom.
@@ -72,8 +83,10 @@ pub(crate) enum Fault {
     Crash { point: CrashPoint, power: bool },
     /// All processes die, and all page caches.
     PowerOutage,
-    /// The next sync fails.
-    SyncFails,
+    /// The next sync fails, and its pages are lost or marked as clean.
+    SyncFails { marked_clean: bool },
+    /// There is next to no room on the disk.
+    DiskFull,
     /// The directory is gone.
     DiskLost,
     /// The directory is set back to what it was then.
@@ -94,8 +107,12 @@ pub(crate) enum Fault {
     OneWay,
     /// The node and this one do not reach each other, but all others.
     Partial { with: usize },
+    /// The node can dial, and nobody can dial it.
+    DialOnly,
     /// The stream from this node breaks.
     StreamReset { from: usize },
+    /// Somebody unknown says that it holds more of the node's lane than the node.
+    Stranger,
 }
 
 /// A fault, when, how long, and at which node.
@@ -111,7 +128,6 @@ pub(crate) struct ScheduledFault {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Conditions {
     pub(crate) lost: u64,
-    pub(crate) duplicated: u64,
     pub(crate) held_back: u64,
     /// Client requests whose request, and whose response, is lost.
     pub(crate) unanswered: u64,
@@ -183,8 +199,7 @@ fn draw_conditions(random: &mut Random) -> Conditions {
         };
     }
     Conditions {
-        lost: random.below(80),
-        duplicated: random.below(80),
+        lost: random.below(40),
         held_back: random.below(60),
         unanswered: random.below(60),
         latency_us_max,
@@ -192,23 +207,35 @@ fn draw_conditions(random: &mut Random) -> Conditions {
 }
 
 fn draw_request(random: &mut Random) -> Request {
-    match random.below(10) {
-        0..7 => {
-            let items = (0..random.between(1, 3))
-                .map(|_| draw_item(random))
-                .collect();
-            Request::Add {
-                session: random.index(SESSIONS),
-                items,
-            }
-        }
-        7..9 => Request::Read {
+    match random.below(20) {
+        0..12 => Request::Add {
+            client: random.index(CLIENTS),
+            items: draw_items(random, 1),
+        },
+        12..14 => Request::Ingest {
+            plan: draw_ingest(random),
+        },
+        14..18 => Request::Read {
             counter: random.index(COUNTERS),
         },
         _ => Request::ReadOwn {
-            session: random.index(SESSIONS),
+            client: random.index(CLIENTS),
         },
     }
+}
+
+fn draw_items(random: &mut Random, least: u64) -> Vec<(usize, i64)> {
+    (0..random.between(least, 3))
+        .map(|_| draw_item(random))
+        .collect()
+}
+
+fn draw_ingest(random: &mut Random) -> IngestPlan {
+    let messages: Vec<_> = (0..random.between(1, 4))
+        .map(|_| draw_items(random, 0))
+        .collect();
+    let bad = random.chance(400).then(|| random.index(messages.len()));
+    IngestPlan { messages, bad }
 }
 
 fn draw_item(random: &mut Random) -> (usize, i64) {
@@ -245,10 +272,12 @@ fn draw_faults(random: &mut Random, nodes: usize, ends: SimTime) -> Vec<Schedule
 }
 
 fn draw_fault(random: &mut Random, at: SimTime, nodes: usize, other: usize) -> Fault {
-    match random.below(24) {
+    match random.below(28) {
         0..8 => draw_crash(random),
         8 => Fault::PowerOutage,
-        9 => Fault::SyncFails,
+        9 => Fault::SyncFails {
+            marked_clean: random.chance(500),
+        },
         10 => Fault::DiskLost,
         11 => Fault::DiskRolledBack {
             to: SimTime::from_us(random.below(at.us() + 1)),
@@ -266,6 +295,9 @@ fn draw_fault(random: &mut Random, at: SimTime, nodes: usize, other: usize) -> F
         },
         20 => Fault::OneWay,
         21..23 => Fault::Partial { with: other },
+        23 => Fault::DiskFull,
+        24 => Fault::DialOnly,
+        25 => Fault::Stranger,
         _ => Fault::StreamReset { from: other },
     }
 }

@@ -40,9 +40,8 @@ pub(super) fn shrink(schedule: &Schedule, fails: impl Fn(&Schedule) -> bool) -> 
 /// The network conditions, without those that are not needed.
 fn better_conditions(schedule: &Schedule, fails: &impl Fn(&Schedule) -> bool) -> Conditions {
     let mut conditions = schedule.conditions;
-    let parts: [fn(&mut Conditions); 5] = [
+    let parts: [fn(&mut Conditions); 4] = [
         |conditions| conditions.lost = 0,
-        |conditions| conditions.duplicated = 0,
         |conditions| conditions.held_back = 0,
         |conditions| conditions.unanswered = 0,
         |conditions| conditions.latency_us_max = conditions.latency_us_max.min(1_000),
@@ -63,7 +62,7 @@ fn better_conditions(schedule: &Schedule, fails: &impl Fn(&Schedule) -> bool) ->
 /// Requests with one add where one is enough.
 fn single_adds(schedule: &mut Schedule, fails: &impl Fn(&Schedule) -> bool) {
     for op in 0..schedule.ops.len() {
-        let Request::Add { session, items } = schedule.ops[op].request.clone() else {
+        let Request::Add { client, items } = schedule.ops[op].request.clone() else {
             continue;
         };
         for item in items
@@ -72,7 +71,7 @@ fn single_adds(schedule: &mut Schedule, fails: &impl Fn(&Schedule) -> bool) {
         {
             let mut smaller = schedule.clone();
             smaller.ops[op].request = Request::Add {
-                session,
+                client,
                 items: vec![*item],
             };
             if fails(&smaller) {
@@ -140,15 +139,12 @@ mod tests {
         let negative = |schedule: &Schedule| {
             schedule.ops.iter().any(|op| match &op.request {
                 Request::Add { items, .. } => items.iter().any(|&(_, amount)| amount < 0),
-                Request::Read { .. } | Request::ReadOwn { .. } => false,
+                Request::Ingest { .. } | Request::Read { .. } | Request::ReadOwn { .. } => false,
             })
         };
         let small = shrink(&schedule, negative);
         assert!(small.faults.is_empty() && small.ops.len() == 1, "{small:?}");
-        assert_eq!(
-            small.conditions.lost + small.conditions.duplicated + small.conditions.held_back,
-            0
-        );
+        assert_eq!(small.conditions.lost + small.conditions.held_back, 0);
         let Request::Add { items, .. } = &small.ops[0].request else {
             panic!("it is no add")
         };

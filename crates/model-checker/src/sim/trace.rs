@@ -32,8 +32,11 @@ pub(crate) enum TraceEntry {
     },
     Refused {
         node: usize,
-        counter: usize,
-        amount: i64,
+    },
+    IngestTaken {
+        node: usize,
+        number: u64,
+        message: usize,
     },
     Acknowledged {
         node: usize,
@@ -47,11 +50,16 @@ pub(crate) enum TraceEntry {
     ReadOwn {
         node: usize,
         add: usize,
-        covered: bool,
     },
-    Committed {
+    Appended {
         node: usize,
-        frames: usize,
+        bytes: u64,
+    },
+    LogFailed {
+        node: usize,
+    },
+    Stopped {
+        node: usize,
     },
     Synced {
         node: usize,
@@ -74,12 +82,12 @@ pub(crate) enum TraceEntry {
     Started {
         node: usize,
         incarnation: usize,
-        frames: usize,
     },
     Replaced {
         node: usize,
     },
     Message(MessageEntry),
+    Settling,
     Isolated,
     Healed,
 }
@@ -91,12 +99,14 @@ pub(crate) enum MessageEntry {
         node: usize,
         peer: usize,
     },
+    Unreached {
+        node: usize,
+        peer: usize,
+    },
     Sent {
         from: usize,
         to: usize,
-        shard: usize,
         lane: usize,
-        after: u64,
         upto: u64,
     },
     Undelivered {
@@ -109,11 +119,6 @@ pub(crate) enum MessageEntry {
         lane: usize,
         upto: u64,
         taken: bool,
-    },
-    Gap {
-        node: usize,
-        shard: usize,
-        lane: usize,
     },
     ForkFound {
         node: usize,
@@ -134,13 +139,16 @@ impl fmt::Display for TraceEntry {
                 let name = counter_name(counter);
                 write!(f, "node {node} takes add #{add}: {amount:+} to {name}")
             }
-            Self::Refused {
+            Self::Refused { node } => write!(f, "node {node} refuses adds"),
+            Self::IngestTaken {
                 node,
-                counter,
-                amount,
+                number,
+                message,
             } => {
-                let name = counter_name(counter);
-                write!(f, "node {node} refuses {amount:+} to {name}: out of range")
+                write!(
+                    f,
+                    "node {node} takes message {message} of ingest stream {number}"
+                )
             }
             Self::Acknowledged { node, add } => write!(f, "node {node} acknowledges add #{add}"),
             Self::Read {
@@ -150,32 +158,33 @@ impl fmt::Display for TraceEntry {
             } => {
                 write!(f, "node {node} answers {} = {value}", counter_name(counter))
             }
-            Self::ReadOwn { node, add, covered } => {
-                let does = if covered { "covers" } else { "does not cover" };
-                write!(f, "node {node} {does} the token of add #{add}")
+            Self::ReadOwn { node, add } => {
+                write!(f, "node {node} covers the token of add #{add}")
             }
-            Self::Committed { node, frames } => {
-                write!(f, "node {node} closes a group of {frames} intervals")
+            Self::Appended { node, bytes } => {
+                write!(f, "node {node} appends a group of {bytes} bytes")
+            }
+            Self::LogFailed { node } => write!(f, "the log of node {node} fails"),
+            Self::Stopped { node } => {
+                write!(
+                    f,
+                    "node {node} learns that its own lane has forked: it takes no more adds"
+                )
             }
             Self::Synced { node } => write!(f, "node {node} has synced the group"),
             Self::Snapshot { node } => write!(f, "node {node} takes a snapshot"),
-            Self::Started {
-                node,
-                incarnation,
-                frames,
-            } => {
-                let from = format!("from {frames} intervals on disk");
-                write!(f, "node {node} starts as incarnation {incarnation} {from}")
+            Self::Started { node, incarnation } => {
+                write!(f, "node {node} starts as incarnation {incarnation}")
             }
             Self::Replaced { node } => {
-                let why = "for its own lane has forked";
-                write!(f, "node {node} stops, {why}, and gets an empty directory")
+                write!(f, "an operator gives node {node} an empty directory")
             }
             Self::FaultBegins { node, fault } => fmt_fault(f, node, fault),
             Self::FaultFired { node, kind } => write!(f, "node {node}: {}", kind.says()),
             Self::FaultEnds { node, fault } => write!(f, "node {node}: over: {fault:?}"),
             Self::Message(message) => message.fmt(f),
-            Self::Isolated => write!(f, "the faults end; all nodes run, none reaches another"),
+            Self::Settling => write!(f, "the faults end; all nodes run"),
+            Self::Isolated => write!(f, "no node reaches another"),
             Self::Healed => write!(f, "the network heals"),
         }
     }
@@ -185,18 +194,18 @@ impl fmt::Display for MessageEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Opened { node, peer } => {
-                write!(f, "node {node} asks node {peer} for what it lacks")
+                write!(f, "node {node} dials node {peer}")
+            }
+            Self::Unreached { node, peer } => {
+                write!(f, "node {node} does not reach node {peer}")
             }
             Self::Sent {
                 from,
                 to,
-                shard,
                 lane,
-                after,
                 upto,
             } => {
-                let what = format!("lane {lane} of shard {shard}, ({after}, {upto}]");
-                write!(f, "node {from} sends node {to} {what}")
+                write!(f, "node {from} sends node {to} lane {lane} up to {upto}")
             }
             Self::Undelivered { from, to } => {
                 write!(f, "a message from node {from} to node {to} does not arrive")
@@ -212,12 +221,6 @@ impl fmt::Display for MessageEntry {
                 write!(
                     f,
                     "node {node} {what} lane {lane} of shard {shard} up to {upto}"
-                )
-            }
-            Self::Gap { node, shard, lane } => {
-                write!(
-                    f,
-                    "node {node} refuses an interval of lane {lane} of shard {shard}: a gap"
                 )
             }
             Self::ForkFound { node, shard, lane } => {
@@ -243,7 +246,18 @@ fn fmt_fault(f: &mut fmt::Formatter<'_>, node: usize, fault: Fault) -> fmt::Resu
             write!(f, "node {node} {how} {when}")
         }
         Fault::PowerOutage => write!(f, "all nodes lose power"),
-        Fault::SyncFails => write!(f, "the next sync of node {node} will fail"),
+        Fault::SyncFails { marked_clean } => {
+            let pages = if marked_clean {
+                "marked as clean"
+            } else {
+                "lost"
+            };
+            write!(
+                f,
+                "the next sync of node {node} will fail, with its pages {pages}"
+            )
+        }
+        Fault::DiskFull => write!(f, "the disk of node {node} is full"),
         Fault::DiskLost => write!(f, "node {node} dies and its directory is gone"),
         Fault::DiskRolledBack { to } => {
             write!(f, "node {node} dies and its directory is set back to {to}")
@@ -274,6 +288,13 @@ fn fmt_fault(f: &mut fmt::Formatter<'_>, node: usize, fault: Fault) -> fmt::Resu
         Fault::OneWay => write!(f, "what node {node} sends arrives nowhere"),
         Fault::Partial { with } => {
             write!(f, "nodes {node} and {with} do not reach each other")
+        }
+        Fault::DialOnly => write!(f, "nobody can dial node {node} any more"),
+        Fault::Stranger => {
+            write!(
+                f,
+                "a stranger tells node {node} that it knows more of its lane"
+            )
         }
         Fault::StreamReset { from } => {
             write!(f, "the stream from node {from} to node {node} breaks")

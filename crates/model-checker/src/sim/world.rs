@@ -11,24 +11,33 @@
 //! of [`oracle`](super::oracle).
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
+use commit_log::memory::{Contents, FaultEffects, MemoryDisk};
 use crdt_core::CounterName;
+use protocol::HeldLane;
 
 use super::clients::Clients;
-use super::driver::Node;
-use super::faults::Backup;
 use super::kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 use super::ledger::Ledger;
-use super::network::{Message, Network};
+use super::network::Network;
+use super::node::{Node, Process, REPLICATION};
 use super::oracle::Violation;
 use super::queue::{Queue, SimTime};
 use super::random::Random;
 use super::schedule::{COUNTERS, Schedule};
+use super::streams::Connections;
 use super::trace::{MessageEntry, Trace, TraceEntry, counter_name};
 use crate::guarantee::{Guarantee, Property};
 use crate::mutation::Mutation;
 
+/// Sizes of a page: so small that a group has several, or larger than any.
+const PAGE_BYTES: [usize; 3] = [32, 128, 4_096];
+/// After the faults everybody has heard from those it dials within this time.
+const SETTLE_US: u64 = 600_000;
+/// At rest is who has not changed for so long: relays have had their turn twice.
+const REST_US: u64 = 2 * REPLICATION.relay_interval.as_micros() as u64 + 150_000;
+/// Nodes that reach each other are at rest by then.
+const REST_US_MAX: u64 = 30_000_000;
 /// In isolation, what was slow gets this long to finish before each node is asked for an add.
 const ISOLATION_SETTLE_US: u64 = 150_000;
 /// An isolated node answers within this time: many times a write and a sync.
@@ -36,13 +45,18 @@ const ISOLATION_ANSWER_US: u64 = 400_000;
 /// No run comes near this number; one that does never comes to rest.
 const EVENTS_MAX: u64 = 2_000_000;
 
-/// What is going to happen.
+/// What is going to happen. What has the life of a process is void once that has ended.
 pub(super) enum Event {
     Op(usize),
-    ReadAgain {
-        op: usize,
-        add: usize,
-        tries: u32,
+    ReadTimer {
+        node: usize,
+        life: u32,
+    },
+    IngestMessage {
+        node: usize,
+        life: u32,
+        number: u64,
+        index: usize,
     },
     IsolationProbe {
         node: usize,
@@ -52,7 +66,7 @@ pub(super) enum Event {
     Backup {
         fault: usize,
     },
-    Written {
+    Commit {
         node: usize,
         life: u32,
     },
@@ -60,28 +74,34 @@ pub(super) enum Event {
         node: usize,
         life: u32,
     },
+    SnapshotPiece {
+        node: usize,
+        life: u32,
+    },
     Start {
         node: usize,
         life: u32,
     },
+    Replace {
+        node: usize,
+        life: u32,
+    },
+    Dial {
+        node: usize,
+        peer: usize,
+        life: u32,
+    },
     Deliver {
-        from: usize,
-        to: usize,
-        message: Rc<Message>,
+        number: u64,
+        to_dialler: bool,
     },
-    Serve {
-        from: usize,
-        to: usize,
+    StreamTimer {
+        number: u64,
+        is_receiving: bool,
     },
-    ReportHeld {
-        node: usize,
-        peer: usize,
-        stream: u64,
-    },
-    Reopen {
-        node: usize,
-        peer: usize,
-        stream: u64,
+    Broken {
+        number: u64,
+        is_dialler: bool,
     },
 }
 
@@ -93,12 +113,20 @@ pub(super) struct World<'a> {
     pub(super) queue: Queue<Event>,
     pub(super) random: Random,
     pub(super) names: Vec<CounterName>,
+    /// By counter.
+    pub(super) shard_of: Vec<usize>,
     pub(super) nodes: Vec<Node>,
     pub(super) network: Network,
+    pub(super) connections: Connections,
+    pub(super) next_connection: u64,
+    /// What a mutant remembers of a stream beyond its end.
+    pub(super) kept_cursors: BTreeMap<(usize, usize), Vec<HeldLane>>,
     pub(super) ledger: Ledger,
     pub(super) clients: Clients,
     /// Directories that faults of these numbers will set back.
-    pub(super) backups: BTreeMap<usize, Backup>,
+    pub(super) backups: BTreeMap<usize, Contents>,
+    /// What the faults of each disk have done, as counted.
+    pub(super) disk_effects: Vec<FaultEffects>,
     pub(super) faults: FaultCounts,
     pub(super) coverage: CoverageCounts,
     pub(super) trace: Trace,
@@ -108,26 +136,33 @@ impl<'a> World<'a> {
     pub(super) fn new(schedule: &'a Schedule, mutation: Option<Mutation>, trace: Trace) -> Self {
         // Not the numbers that drew the schedule, or taking out one fault would change all others.
         let mut random = Random::new(schedule.seed ^ 0x5eed_0f7e_70d1_ce00);
-        let mut ledger = Ledger::new(schedule.shards);
+        let page_bytes = PAGE_BYTES[random.index(PAGE_BYTES.len())];
         let nodes = (0..schedule.nodes)
-            .map(|_| {
-                let incarnation = ledger.mint(&mut random);
-                Node::new(incarnation, schedule.nodes)
-            })
+            .map(|_| Node::new(MemoryDisk::new(page_bytes, random.bits())))
             .collect();
         let name = |counter| counter_name(counter).parse().expect("a short name");
+        let names: Vec<CounterName> = (0..COUNTERS).map(name).collect();
+        let shard_count = u32::try_from(schedule.shards).expect("a small number");
+        let shard_of = names
+            .iter()
+            .map(|name| wire::shard_of(name, shard_count) as usize);
         Self {
             schedule,
             mutation,
             now: SimTime::default(),
             queue: Queue::new(),
             random,
-            names: (0..COUNTERS).map(name).collect(),
+            shard_of: shard_of.collect(),
+            names,
             nodes,
             network: Network::new(schedule.nodes, schedule.conditions),
-            ledger,
+            connections: Connections::new(),
+            next_connection: 0,
+            kept_cursors: BTreeMap::new(),
+            ledger: Ledger::new(schedule.shards),
             clients: Clients::new(schedule.nodes),
             backups: BTreeMap::new(),
+            disk_effects: vec![FaultEffects::default(); schedule.nodes],
             faults: FaultCounts::default(),
             coverage: CoverageCounts::default(),
             trace,
@@ -143,55 +178,93 @@ impl<'a> World<'a> {
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }
-        self.go_on(Some(self.schedule.ends))?;
+        self.go_on(self.schedule.ends)?;
 
+        self.settle();
+        self.go_on(self.now.after_us(SETTLE_US))?;
+        self.judge_told()?;
+
+        self.replace_copies();
         self.isolate();
-        let asked = self.schedule.ends.after_us(ISOLATION_SETTLE_US);
+        let asked = self.now.after_us(ISOLATION_SETTLE_US);
         for node in 0..self.nodes.len() {
             self.queue.plan(asked, Event::IsolationProbe { node });
         }
-        self.go_on(Some(asked.after_us(ISOLATION_ANSWER_US)))?;
+        self.go_on(asked.after_us(ISOLATION_ANSWER_US))?;
         self.judge_availability()?;
 
         self.heal();
-        self.go_on(None)?;
+        self.go_to_rest()?;
         self.judge_rest()
     }
 
-    /// Lets events happen, up to a time or until there are none.
-    fn go_on(&mut self, until: Option<SimTime>) -> Result<(), Violation> {
+    /// Goes on until nothing has changed for a while. Timers never end.
+    fn go_to_rest(&mut self) -> Result<(), Violation> {
+        let latest = self.now.after_us(REST_US_MAX);
+        let mut held = Vec::new();
+        while self.now < latest {
+            self.go_on(self.now.after_us(REST_US))?;
+            let before = std::mem::replace(&mut held, self.digests());
+            let all_up = self.nodes.iter().all(Node::is_up);
+            if all_up && before == held && self.all_connected() {
+                return Ok(());
+            }
+        }
+        let says = "the nodes never come to rest";
+        Err(self.violation(Guarantee::Convergence, None, says))
+    }
+
+    /// Whether every node hears every other that would have it.
+    fn all_connected(&self) -> bool {
+        let all = 0..self.nodes.len();
+        let mut pairs = all.clone().flat_map(|a| all.clone().map(move |b| (a, b)));
+        pairs.all(|(node, peer)| {
+            let same = self.nodes[node].incarnation == self.nodes[peer].incarnation;
+            node == peer || same || self.hears(node, peer)
+        })
+    }
+
+    /// Lets events happen, up to a time.
+    fn go_on(&mut self, until: SimTime) -> Result<(), Violation> {
         let mut events = 0;
-        while let Some((at, event)) = self.queue.next(until) {
+        while let Some((at, event)) = self.queue.next(Some(until)) {
             self.now = at;
             self.happen(event)?;
             events += 1;
             if events > EVENTS_MAX {
-                return Err(self.violation(
-                    Guarantee::Convergence,
-                    None,
-                    "the nodes never come to rest",
-                ));
+                let says = "events follow each other without end";
+                return Err(self.violation(Guarantee::Convergence, None, says));
             }
         }
-        if let Some(until) = until {
-            self.now = until;
-        }
+        self.now = until;
         Ok(())
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         // A process that stands still sees everything when it goes on. Only its end, and what is
         // done to its surroundings, reaches it before.
-        let paused = event
-            .seen_by()
-            .and_then(|node| self.nodes[node].paused_until);
+        let seen_by = self.seen_by(&event);
+        let paused = seen_by.and_then(|node| self.nodes[node].paused_until);
         if let Some(until) = paused.filter(|&until| until > self.now) {
+            self.faults.count(FaultKind::ProcessPaused);
             self.queue.plan(until, event);
+            return Ok(());
+        }
+        if event
+            .life()
+            .is_some_and(|(node, life)| !self.is_life(node, life))
+        {
             return Ok(());
         }
         match event {
             Event::Op(op) => self.request(op),
-            Event::ReadAgain { op, add, tries } => self.read_own(op, add, tries),
+            Event::ReadTimer { node, .. } => self.drive_reads(node),
+            Event::IngestMessage {
+                node,
+                number,
+                index,
+                ..
+            } => self.ingest_message(node, number, index),
             Event::IsolationProbe { node } => self.probe_isolated(node),
             Event::FaultBegins(number) => {
                 self.begin_fault(number);
@@ -205,34 +278,79 @@ impl<'a> World<'a> {
                 self.back_up(fault);
                 Ok(())
             }
-            Event::Written { node, life } if self.is_life(node, life) => {
-                self.written(node);
-                Ok(())
-            }
-            Event::Synced { node, life } if self.is_life(node, life) => self.synced(node),
+            Event::Commit { node, .. } => self.commit_is_due(node),
+            Event::Synced { node, .. } => self.synced(node),
+            Event::SnapshotPiece { node, .. } => self.snapshot_piece(node),
             Event::Start { node, life } if self.nodes[node].life == life => self.start(node),
-            Event::Written { .. } | Event::Synced { .. } | Event::Start { .. } => Ok(()),
-            Event::Deliver { from, to, message } => self.deliver(from, to, &message),
-            Event::Serve { from, to } => self.serve(from, to),
-            Event::ReportHeld { node, peer, stream } => {
-                self.report_held(node, peer, stream);
+            Event::Start { .. } => Ok(()),
+            Event::Replace { node, .. } => {
+                self.replace(node);
                 Ok(())
             }
-            Event::Reopen { node, peer, stream } => {
-                self.reopen(node, peer, stream);
+            Event::Dial { node, peer, .. } => self.dial(node, peer),
+            Event::Deliver { number, to_dialler } => self.deliver(number, to_dialler),
+            Event::StreamTimer {
+                number,
+                is_receiving,
+            } => self.stream_timer(number, is_receiving),
+            Event::Broken { number, is_dialler } => {
+                self.noticed(number, is_dialler);
                 Ok(())
             }
         }
     }
 
     fn is_life(&self, node: usize, life: u32) -> bool {
-        self.nodes[node].up && self.nodes[node].life == life
+        self.nodes[node].is_up() && self.nodes[node].life == life
+    }
+
+    /// The process that must run for the event to happen.
+    fn seen_by(&self, event: &Event) -> Option<usize> {
+        let end = |number: u64, is_dialler: bool| {
+            let connection = self.connections.get(&number)?;
+            let owner = if is_dialler {
+                connection.dialler
+            } else {
+                connection.acceptor
+            };
+            self.is_alive(owner).then_some(owner.node)
+        };
+        match *event {
+            Event::Deliver { number, to_dialler } => end(number, to_dialler),
+            Event::StreamTimer {
+                number,
+                is_receiving,
+            } => end(number, is_receiving),
+            Event::Broken { number, is_dialler } => end(number, is_dialler),
+            // A client that is not answered goes away: see `request`.
+            Event::Op(_)
+            | Event::IsolationProbe { .. }
+            | Event::FaultBegins(_)
+            | Event::FaultEnds(_)
+            | Event::Backup { .. }
+            | Event::Start { .. }
+            | Event::Replace { .. } => None,
+            Event::ReadTimer { node, .. }
+            | Event::IngestMessage { node, .. }
+            | Event::Commit { node, .. }
+            | Event::Synced { node, .. }
+            | Event::SnapshotPiece { node, .. }
+            | Event::Dial { node, .. } => Some(node),
+        }
     }
 
     // What everybody needs.
 
-    pub(super) fn shard_of(&self, counter: usize) -> usize {
-        counter % self.schedule.shards
+    /// The process of a node that runs.
+    pub(super) fn process(&mut self, node: usize) -> &mut Process {
+        let process = self.nodes[node].process.as_mut();
+        process.expect("only a process that runs is driven")
+    }
+
+    /// The counters of a shard, by number and name.
+    pub(super) fn counters_of(&self, shard: usize) -> impl Iterator<Item = (usize, &CounterName)> {
+        let counters = self.names.iter().enumerate();
+        counters.filter(move |&(counter, _)| self.shard_of[counter] == shard)
     }
 
     pub(super) fn trace(&mut self, entry: TraceEntry) {
@@ -272,23 +390,25 @@ impl<'a> World<'a> {
 }
 
 impl Event {
-    /// The process that must run for the event to happen.
-    fn seen_by(&self) -> Option<usize> {
+    /// The life without which the event is void.
+    fn life(&self) -> Option<(usize, u32)> {
         match *self {
-            Self::Written { node, .. }
-            | Self::Synced { node, .. }
-            | Self::ReportHeld { node, .. }
-            | Self::Reopen { node, .. } => Some(node),
-            Self::Deliver { to, .. } => Some(to),
-            Self::Serve { from, .. } => Some(from),
-            // A client that is not answered goes away: see `request`.
+            Self::ReadTimer { node, life }
+            | Self::IngestMessage { node, life, .. }
+            | Self::Commit { node, life }
+            | Self::Synced { node, life }
+            | Self::SnapshotPiece { node, life }
+            | Self::Replace { node, life }
+            | Self::Dial { node, life, .. } => Some((node, life)),
             Self::Op(_)
-            | Self::ReadAgain { .. }
             | Self::IsolationProbe { .. }
             | Self::FaultBegins(_)
             | Self::FaultEnds(_)
             | Self::Backup { .. }
-            | Self::Start { .. } => None,
+            | Self::Start { .. }
+            | Self::Deliver { .. }
+            | Self::StreamTimer { .. }
+            | Self::Broken { .. } => None,
         }
     }
 }

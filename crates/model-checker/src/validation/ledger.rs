@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crdt_core::{CounterIndex, Interval, Mark, ReplicaId, StartId, Sum, SumRecord, Version};
+use crdt_core::{CounterIndex, Interval, Mark, ReplicaId, StartId, SumRecord, Total, Version};
 use protocol::ShardIndex;
 use trace::{Content, Step};
 
@@ -25,13 +25,13 @@ pub(super) struct Shipment {
 }
 
 /// One version of a lane.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     start: StartId,
     /// All that the lane holds.
     content: Content,
-    /// The sum of the counter that stands for it.
-    sum: Sum,
+    /// The total of the counter that stands for it.
+    total: Total,
 }
 
 /// Every lane's history, as its owner has appended it.
@@ -55,7 +55,7 @@ impl Ledger {
         (shard, lane): (ShardIndex, ReplicaId),
         mark: Mark,
         content: Content,
-        sum: Sum,
+        total: Total,
     ) {
         let entries = self.lanes.entry((shard, lane)).or_default();
         assert_eq!(
@@ -67,7 +67,7 @@ impl Ledger {
         entries.push(Entry {
             start,
             content,
-            sum,
+            total,
         });
     }
 
@@ -132,7 +132,7 @@ impl Ledger {
             sums: vec![SumRecord {
                 counter: CONTENT,
                 version: to.version,
-                sum: last.sum,
+                total: last.total.clone(),
             }],
         })
     }

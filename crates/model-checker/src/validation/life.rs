@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crdt_core::{CounterName, Digest, Mark, Replica, ReplicaId, Sum};
+use crdt_core::{CounterName, Digest, Mark, Replica, ReplicaId, Sum, Total};
 use protocol::{Adds, Round, Shard, ShardIndex, Shards as _};
 use trace::{Content, Effect, LaneAt, Outcome, Step, Written};
 
@@ -298,8 +298,9 @@ impl Life {
             ensure_equal("an interval up to", &interval.to, &written.to)?;
             let at = (shard, written.lane);
             let content = if written.lane == self.id {
-                let sum = interval.sums.last().expect("a commit has records").sum;
-                ledger.append(at, written.to, self.taken[shard as usize], sum);
+                let record = interval.sums.last().expect("a commit has records");
+                let (to, total) = (written.to, record.total.clone());
+                ledger.append(at, to, self.taken[shard as usize], total);
                 self.taken[shard as usize]
             } else {
                 ledger.content(at, written.to).expect("it was received")
@@ -343,7 +344,7 @@ impl Life {
             content,
         } = found;
         self.ensure_shard(shard)?;
-        let (held, sum) = self.shards.with(shard, |it| {
+        let (held, total) = self.shards.with(shard, |it| {
             (it.replica().held(lane), it.replica().sum_of(lane, CONTENT))
         });
         ensure_equal("a lane at", &held, &mark)?;
@@ -352,7 +353,7 @@ impl Life {
             .expect("what is held was appended");
         ensure_equal("content", &expected, &content)?;
         // The machine's own sum, and not what the ledger says of it.
-        ensure_equal("content that ends with", &low(sum), &content.low())
+        ensure_equal("content that ends with", &low(&total), &content.low())
     }
 
     /// A lane is held at least so far, and once was there.
@@ -401,9 +402,10 @@ fn stand_in(content: Content) -> Sum {
     }
 }
 
-/// The last 32 bits of the content that a sum stands for.
-fn low(sum: Sum) -> u32 {
-    Content::new(sum.incremented).low()
+/// The last 32 bits of the content that a total stands for.
+fn low(total: &Total) -> u32 {
+    let low = total.incremented() & u128::from(u32::MAX);
+    u32::try_from(low).expect("it has 32 bits")
 }
 
 fn no_snapshot() -> Mismatch {

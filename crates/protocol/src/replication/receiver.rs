@@ -19,9 +19,6 @@ pub enum ReceiverError {
     /// The peer is none of ours.
     #[error(transparent)]
     Hello(#[from] HelloError),
-    /// This node's own lane has another history at the peer.
-    #[error(transparent)]
-    OwnLaneForked(Fork),
     /// An interval cannot be taken.
     #[error(transparent)]
     Receive(ReceiveError),
@@ -80,7 +77,7 @@ pub struct Receiver {
     peer: Option<ReplicaId>,
     /// By shard: what was last reported as held.
     reported: Vec<Digest>,
-    /// Lanes of others of which the sender holds another history.
+    /// Lanes of which the sender holds another history.
     forked: BTreeSet<(ShardIndex, ReplicaId)>,
     /// The round that makes durable what the last message brought.
     awaited: Option<Round>,
@@ -125,8 +122,8 @@ impl Receiver {
 
     /// An interval of the message at hand.
     ///
-    /// An interval of another history than the one held is left alone, so that other lanes go on;
-    /// one of this node's own lane ends the stream, and the node's adds.
+    /// An interval of another history than the one held is left alone, so that other lanes go on.
+    /// What it means when the lane is this node's own is for [`Standing`](crate::Standing) to say.
     ///
     /// # Errors
     ///
@@ -138,41 +135,50 @@ impl Receiver {
         interval: Interval,
     ) -> Result<Outcome, ReceiverError> {
         let lane = interval.lane;
+        // What follows on another history may even leave a gap here: it is nothing to look at.
+        if self.forked.contains(&(shard, lane)) {
+            return Ok(Outcome::LeftAlone);
+        }
         match shards.with(shard, |it| it.receive(interval)) {
             Ok(None) => Ok(Outcome::Known),
             Ok(Some(round)) => {
                 self.awaited = self.awaited.max(Some(round));
                 Ok(Outcome::Taken(round))
             }
-            Err(ReceiveError::Fork(fork)) if lane == self.ours.replica => {
-                Err(ReceiverError::OwnLaneForked(fork))
+            Err(ReceiveError::Fork(fork)) => {
+                self.forked.insert((shard, lane));
+                Ok(Outcome::LaneForked(fork))
             }
-            Err(ReceiveError::Fork(fork)) => Ok(if self.forked.insert((shard, lane)) {
-                Outcome::LaneForked(fork)
-            } else {
-                Outcome::LeftAlone
-            }),
             Err(error @ (ReceiveError::Gap { .. } | ReceiveError::Malformed { .. })) => {
                 Err(ReceiverError::Receive(error))
             }
         }
     }
 
-    /// The sender tells how far it holds this node's own lane.
+    /// The sender tells how far it holds this node's own lane: the forks that this shows, each
+    /// once.
     ///
     /// # Errors
     ///
-    /// When that is not on the lane's history, or not about it.
-    pub fn told(&self, shards: &impl Shards, held: &[HeldLane]) -> Result<(), ReceiverError> {
+    /// When it tells of something else.
+    pub fn told(
+        &mut self,
+        shards: &impl Shards,
+        held: &[HeldLane],
+    ) -> Result<Vec<(ShardIndex, Fork)>, ReceiverError> {
+        let mut forks = Vec::new();
         for &HeldLane { shard, lane, mark } in held {
             if lane != self.ours.replica || shard >= shards.shard_count() {
                 return Err(ReceiverError::NotOurs { shard, lane });
             }
-            shards
-                .with(shard, |it| it.replica().admits(lane, mark))
-                .map_err(ReceiverError::OwnLaneForked)?;
+            let admitted = shards.with(shard, |it| it.replica().admits(lane, mark));
+            if let Err(fork) = admitted
+                && self.forked.insert((shard, lane))
+            {
+                forks.push((shard, fork));
+            }
         }
-        Ok(())
+        Ok(forks)
     }
 
     /// Rounds are complete up to this one.

@@ -24,9 +24,6 @@ use crate::{ShardIndex, Shards, Time};
 /// Why the sender ends a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SenderError {
-    /// The receiver holds, or says so, what this node's own lane never was.
-    #[error(transparent)]
-    OwnLaneForked(Fork),
     /// The receiver names a shard that does not exist.
     #[error("shard {found} does not exist; the cluster has {shard_count}, numbered from 0")]
     Shard {
@@ -63,15 +60,14 @@ pub enum SenderEffect {
     Tell(Vec<HeldLane>),
     /// Sends an empty message.
     Heartbeat,
-    /// This lane has forked between the two nodes: it is left alone, and all others go on.
+    /// This lane has forked between the two nodes: it is left alone, and all others go on. What
+    /// this means when it is the node's own is for [`Standing`](crate::Standing) to say.
     LaneForked {
         /// The shard.
         shard: ShardIndex,
         /// Its two histories.
         fork: Fork,
     },
-    /// Ends the stream.
-    Close(SenderError),
     /// Nothing is due until then, or until something happens.
     Wait {
         /// When to ask again.
@@ -91,7 +87,7 @@ pub struct Sender {
     held_before: Vec<Digest>,
     /// By shard: how far the receiver was told that its own lane is held here.
     told: Vec<Mark>,
-    /// Lanes of others that have forked between the two nodes.
+    /// Lanes that have forked between the two nodes.
     forked: BTreeSet<(ShardIndex, ReplicaId)>,
     /// Found, and to be given out.
     forks: VecDeque<(ShardIndex, Fork)>,
@@ -146,8 +142,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// When the stream must end: above all when a mark of this node's own lane is not on its
-    /// history. Whether the receiver is believed is for [`Standing`](crate::Standing) to say.
+    /// When the report makes no sense. A mark that is not on its lane's history is none: what it
+    /// says is given out by [`poll`](Self::poll).
     pub fn report(&mut self, shards: &impl Shards, report: &[HeldLane]) -> Result<(), SenderError> {
         for &HeldLane { shard, lane, mark } in report {
             if shard >= shards.shard_count() {
@@ -158,7 +154,6 @@ impl Sender {
             }
             match shards.with(shard, |it| it.replica().admits(lane, mark)) {
                 Ok(()) => self.note(shard, lane, mark)?,
-                Err(fork) if lane == self.own => return Err(SenderError::OwnLaneForked(fork)),
                 Err(fork) => self.leave_alone(shard, fork),
             }
         }
@@ -252,11 +247,8 @@ impl Sender {
                     }
                     return Some(SenderEffect::Send { shard, piece });
                 }
-                Err(fork) if reader.lane() == self.own => {
-                    return Some(SenderEffect::Close(SenderError::OwnLaneForked(fork)));
-                }
                 Err(fork) => {
-                    self.leave_alone(shard, fork.clone());
+                    self.forked.insert((shard, fork.lane));
                     return Some(SenderEffect::LaneForked { shard, fork });
                 }
             }

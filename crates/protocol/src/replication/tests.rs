@@ -194,22 +194,27 @@ fn a_rolled_back_receiver_is_told_how_far_its_lane_is_held() {
     b.add(1, "x", 3);
     a.copy_from(&b);
     let mut rolled_back = Node::new(2, 5);
+    a.add(0, "y", 1);
     let mut stream = Stream::open(&a, &rolled_back, at_ms(0));
-    let error = stream.run(at_ms(0), &a, &mut rolled_back);
-    let Err(ReceiverError::OwnLaneForked(fork)) = error else {
-        panic!("{error:?}")
+    for ms in [0, 600] {
+        stream
+            .run(at_ms(ms), &a, &mut rolled_back)
+            .expect("it goes on");
+    }
+    let [(1, fork)] = &stream.told_forks[..] else {
+        panic!("{:?}", stream.told_forks)
     };
     assert_eq!((fork.lane, fork.seen), (b.id, b.held(1, b.id)));
+    assert_eq!(rolled_back.value(0, "y"), 1, "all other lanes go on");
     // Also when it has written on, past what the peer holds.
     let mut rolled_back = Node::new(2, 5);
     rolled_back.add(1, "x", 1);
     rolled_back.add(1, "x", 1);
     let mut stream = Stream::open(&a, &rolled_back, at_ms(0));
-    let error = stream.run(at_ms(0), &a, &mut rolled_back);
-    assert!(
-        matches!(error, Err(ReceiverError::OwnLaneForked(_))),
-        "{error:?}"
-    );
+    stream
+        .run(at_ms(0), &a, &mut rolled_back)
+        .expect("it goes on");
+    assert_eq!(stream.told_forks.len(), 1);
 }
 
 #[test]
@@ -224,12 +229,12 @@ fn a_healthy_receiver_is_told_and_finds_nothing() {
     }
     let told = |effect: &SenderEffect| matches!(effect, SenderEffect::Tell(_));
     assert!(stream.effects.iter().any(told));
+    assert_eq!(stream.told_forks, []);
 }
 
 #[test]
-fn a_report_beyond_the_own_lane_ends_the_stream() {
-    let (a, b) = (Node::new(1, 1), Node::new(2, 2));
-    let mut sender = a.sender(&b, at_ms(0));
+fn a_report_beyond_the_own_lane_is_a_fork_and_other_lanes_go_on() {
+    let (mut a, mut b) = (Node::new(1, 1), Node::new(2, 2));
     let mark = Mark {
         version: Version::new(9),
         start: StartId::new(1),
@@ -239,11 +244,19 @@ fn a_report_beyond_the_own_lane_ends_the_stream() {
         lane: a.id,
         mark,
     };
-    let error = sender.report(&a.shards, &[forged]);
-    assert!(
-        matches!(error, Err(SenderError::OwnLaneForked(_))),
-        "{error:?}"
-    );
+    a.add(0, "x", 1);
+    a.add(1, "y", 1);
+    let mut stream = Stream::open(&a, &b, at_ms(0));
+    stream
+        .sender
+        .report(&a.shards, &[forged])
+        .expect("it says what it says");
+    stream.run(at_ms(0), &a, &mut b).expect("it goes on");
+    let SenderEffect::LaneForked { shard: 0, fork } = &stream.effects[0] else {
+        panic!("{:?}", stream.effects)
+    };
+    assert_eq!((fork.lane, fork.seen), (a.id, mark));
+    assert_eq!((b.value(0, "x"), b.value(1, "y")), (0, 1));
 }
 
 #[test]
@@ -281,7 +294,7 @@ fn a_report_of_lanes_without_end_is_refused() {
 #[test]
 fn a_receiver_is_told_of_its_own_lane_and_of_no_other() {
     let b = Node::new(2, 2);
-    let receiver = b.receiver(at_ms(0));
+    let mut receiver = b.receiver(at_ms(0));
     for (shard, lane) in [(0, id(7)), (SHARDS, b.id)] {
         let mark = Mark::ZERO;
         let error = receiver.told(&b.shards, &[HeldLane { shard, lane, mark }]);

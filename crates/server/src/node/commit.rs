@@ -127,7 +127,11 @@ impl CommitLoop {
                     self.node.trace.line(|| Step::Cut { below: below.get() });
                 }
                 CommitEffect::BeginSnapshot { below } => self.begin_snapshot(below),
-                CommitEffect::Seal => {}
+                CommitEffect::Seal => {
+                    if let Err(error) = self.log.seal() {
+                        tracing::warn!(%error, "the log is not sealed; the next group does it");
+                    }
+                }
                 CommitEffect::Wait { until } => {
                     let until = until.map(|until| self.node.clock.instant(until).into_std());
                     self.node.rounds.sleep(until);

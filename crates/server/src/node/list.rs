@@ -16,12 +16,8 @@ const PIECE_NAMES_MAX: usize = 512;
 /// ... and at least.
 const PIECE_NAMES_MIN: usize = 16;
 
-/// What is read of one shard and not yet on the page.
-struct Source {
-    values: VecDeque<(CounterName, i128)>,
-    /// Where to read on; `None` when the shard has no more.
-    after: Option<CounterName>,
-}
+/// Some of a shard's counters in the order of their names, with their values.
+type Values = VecDeque<(CounterName, i128)>;
 
 impl Node {
     /// Up to `limit` counters with their values, in the order of names, of those that begin with
@@ -33,42 +29,13 @@ impl Node {
         after: Option<&str>,
         limit: usize,
     ) -> Vec<(CounterName, i128)> {
-        let shard_count = self.identity.shard_count as usize;
-        // A shard has its share of the page, more or less.
-        let piece = (limit.saturating_mul(2) / shard_count).clamp(PIECE_NAMES_MIN, PIECE_NAMES_MAX);
-        let mut sources: Vec<Source> = (0..self.identity.shard_count)
-            .map(|shard| self.read_names(shard, prefix, after, piece))
-            .collect();
-        let mut heads = BinaryHeap::new();
-        for (shard, source) in sources.iter().enumerate() {
-            heads.extend(source.head().map(|name| Reverse((name, shard))));
-        }
-        let mut page = Vec::with_capacity(limit.min(PIECE_NAMES_MAX));
-        while page.len() < limit
-            && let Some(Reverse((_, shard))) = heads.pop()
-        {
-            let source = &mut sources[shard];
-            page.extend(source.values.pop_front());
-            if source.values.is_empty()
-                && let Some(after) = source.after.take()
-            {
-                let index = ShardIndex::try_from(shard).expect("at most 256 shards");
-                *source = self.read_names(index, prefix, Some(after.as_str()), piece);
-            }
-            heads.extend(sources[shard].head().map(|name| Reverse((name, shard))));
-        }
-        page
+        let read = |shard, after: Option<&str>, names| self.read(shard, prefix, after, names);
+        merge(self.identity.shard_count, after, limit, read)
     }
 
-    fn read_names(
-        &self,
-        shard: ShardIndex,
-        prefix: &str,
-        after: Option<&str>,
-        names: usize,
-    ) -> Source {
+    fn read(&self, shard: ShardIndex, prefix: &str, after: Option<&str>, names: usize) -> Values {
         let from = after.unwrap_or(prefix).max(prefix);
-        let values: VecDeque<_> = self.with(shard, |shard| {
+        self.with(shard, |shard| {
             let values = shard.replica().values_from(from);
             values
                 .skip_while(|(name, _)| Some(name.as_str()) == after)
@@ -76,18 +43,103 @@ impl Node {
                 .take(names)
                 .map(|(name, value)| (name.clone(), value))
                 .collect()
-        });
-        let is_full = values.len() == names;
-        let last = values.back().filter(|_| is_full);
-        Source {
-            after: last.map(|(name, _)| name.clone()),
-            values,
-        }
+        })
     }
+}
+
+/// What is read of one shard and not yet on the page.
+struct Source {
+    values: Values,
+    /// Whether the shard may have more.
+    has_more: bool,
+}
+
+/// Merges the lists of all shards into a page. `read` gives those of a shard that come after a
+/// name, as many as are asked for or all that there are.
+fn merge(
+    shard_count: u32,
+    after: Option<&str>,
+    limit: usize,
+    read: impl Fn(ShardIndex, Option<&str>, usize) -> Values,
+) -> Vec<(CounterName, i128)> {
+    // A shard has its share of the page, more or less.
+    let share = limit.saturating_mul(2) / shard_count as usize;
+    let piece = share.clamp(PIECE_NAMES_MIN, PIECE_NAMES_MAX);
+    let source = |shard, after: Option<&str>| {
+        let values = read(shard, after, piece);
+        let has_more = values.len() == piece;
+        Source { values, has_more }
+    };
+    let mut sources: Vec<Source> = (0..shard_count).map(|shard| source(shard, after)).collect();
+    let mut heads = BinaryHeap::new();
+    for (shard, source) in (0..).zip(&sources) {
+        heads.extend(source.head().map(|name| Reverse((name, shard))));
+    }
+    let mut page = Vec::with_capacity(limit.min(PIECE_NAMES_MAX));
+    while page.len() < limit
+        && let Some(Reverse((name, shard))) = heads.pop()
+    {
+        let of_shard: &mut Source = &mut sources[shard as usize];
+        page.extend(of_shard.values.pop_front());
+        if of_shard.values.is_empty() && of_shard.has_more {
+            *of_shard = source(shard, Some(name.as_str()));
+        }
+        heads.extend(of_shard.head().map(|name| Reverse((name, shard))));
+    }
+    page
 }
 
 impl Source {
     fn head(&self) -> Option<CounterName> {
         self.values.front().map(|(name, _)| name.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const SHARDS: u32 = 16;
+
+    /// Lists numbers as names of which every 16th belongs to the same shard: the page, and how
+    /// many names were read for it.
+    fn list(counters: usize, after: Option<usize>, limit: usize) -> (Vec<usize>, usize) {
+        let name = |number: usize| CounterName::new(&format!("{number:08}")).expect("a name");
+        let number = |name: &str| name.parse::<usize>().expect("a number");
+        let names_read = Cell::new(0);
+        let after = after.map(name);
+        let read = |shard: ShardIndex, after: Option<&str>, names| {
+            let first = after.map_or(0, |after| number(after) + 1);
+            let of_shard = (first..counters).filter(|number| number % 16 == shard as usize);
+            let values: Values = of_shard.take(names).map(|at| (name(at), 0)).collect();
+            names_read.set(names_read.get() + values.len());
+            values
+        };
+        let after = after.as_ref().map(CounterName::as_str);
+        let page = merge(SHARDS, after, limit, read);
+        let page = page.iter().map(|(name, _)| number(name.as_str())).collect();
+        (page, names_read.get())
+    }
+
+    #[test]
+    fn a_page_costs_about_its_own_length_however_many_shards_there_are() {
+        for limit in [1, 100, 1_000, 10_000] {
+            let (page, names_read) = list(100_000, Some(999), limit);
+            assert_eq!(page, (1_000..1_000 + limit).collect::<Vec<_>>());
+            // Twice the page, or the least that is read of each shard, and a piece that was begun.
+            let least = SHARDS as usize * PIECE_NAMES_MIN;
+            let begun = SHARDS as usize * PIECE_NAMES_MAX;
+            let names_max = (2 * limit).max(least).min(limit + begun);
+            assert!(names_read <= names_max, "{names_read} names for {limit}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_not_full_ends_the_list() {
+        let (page, names_read) = list(500, Some(99), 1_000);
+        assert_eq!(page, (100..500).collect::<Vec<_>>());
+        assert_eq!(names_read, 400);
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use crdt_core::ReplicaId;
-use protocol::{DialLimits, Dialer, Outcome, ReceiverError, ReplicationLimits, Time};
+use protocol::{DialLimits, Dialer, ReplicationLimits, Time};
 use rand::RngExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use wire::stream::{RESPONSE_BYTES_MAX, Receiving, ReceivingEnd, ReceivingError, Taken};
+use wire::stream::{RESPONSE_BYTES_MAX, Received, Receiving, ReceivingEnd, ReceivingError};
 use wire::v1::replication_service_client::ReplicationServiceClient;
 
 use crate::node::Node;
@@ -90,11 +90,6 @@ async fn pull_for_ever(node: &Arc<Node>, address: &str, state: &SharedPeerState)
             state.is_connected = false;
             state.last_error = Some(error.to_string());
         });
-        if let PullError::Receiving(ReceivingError::Receiver(ReceiverError::OwnLaneForked(fork))) =
-            &error
-        {
-            node.forked_by_dialled(fork);
-        }
         let jitter = rand::rng().random_range(0..=u16::MAX);
         let again = dialer.ended(clock.now(), jitter);
         sleep_until(clock.instant(again)).await;
@@ -156,27 +151,27 @@ fn take(
     response: &wire::v1::PullResponse,
 ) -> Result<(), PullError> {
     let was_known = end.peer().is_some();
-    let taken = end.response(now, &**node, response);
-    let is_news = |taken: &Taken| matches!(taken.outcome, Outcome::Taken(_));
-    if taken
-        .as_ref()
-        .map_or(true, |taken| taken.iter().any(is_news))
-    {
+    let received = end.response(now, &**node, response);
+    // What was taken before an error stays taken.
+    if received.as_ref().map_or(true, Received::is_news) {
         node.wake();
     }
-    let taken = taken?;
+    let received = received?;
     if let (false, Some(peer)) = (was_known, end.peer()) {
         node.meet(peer);
     }
-    for fork in taken.iter().filter_map(Taken::fork) {
-        tracing::warn!(%fork, "intervals of a lane are not taken");
+    for (shard, fork) in &received.forks {
+        tracing::warn!(shard, %fork, "a lane is not taken from this peer");
+        if fork.lane == node.identity().replica {
+            node.forked_by_dialled(fork);
+        }
     }
     with(state, |state| {
         state.replica = end.peer();
         state.is_connected = true;
         state.last_message = Some(Instant::now());
-        state.intervals_received += taken.len() as u64;
-        if let Some(fork) = taken.iter().find_map(Taken::fork) {
+        state.intervals_received += received.taken.len() as u64;
+        if let Some((_, fork)) = received.forks.first() {
             state.last_error = Some(fork.to_string());
         }
     });

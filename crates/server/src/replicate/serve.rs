@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use protocol::{Budget, Lease, SenderError};
+use crdt_core::{Fork, ReplicaId};
+use protocol::{Budget, Claim, Lease, SenderError, ShardIndex};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -60,7 +61,7 @@ impl ReplicationService for ReplicationServer {
             .ok_or_else(|| Status::invalid_argument("the stream ended before its hello"))?;
         let (ours, now) = (node.identity().hello(), node.clock().now());
         let end = SendingEnd::accept(limits, &ours, &first, &*node, now)
-            .map_err(|(peer, error)| refuse(&node, peer, error))?;
+            .map_err(|error| refuse(&error))?;
         let (responses, stream) = mpsc::channel(MESSAGES_QUEUED_MAX);
         tokio::spawn(serve(node, end, requests, responses, place));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -103,8 +104,7 @@ async fn run(
             }
             request = requests.message() => match request? {
                 Some(request) => {
-                    let peer = end.peer();
-                    end.request(node, &request).map_err(|error| refuse(node, Some(peer), error))?;
+                    end.request(node, &request).map_err(|error| refuse(&error))?;
                     idle_until = None;
                 }
                 None => return Ok(()),
@@ -117,12 +117,7 @@ async fn run(
                         room.send(Ok(message));
                     }
                     Sending::Wait(until) => idle_until = Some(until),
-                    Sending::LaneForked(shard, fork) => {
-                        tracing::warn!(peer = %end.peer(), shard, %fork, "a lane is not relayed");
-                    }
-                    Sending::Close(error) => {
-                        return Err(refuse(node, Some(end.peer()), error.into()));
-                    }
+                    Sending::LaneForked(shard, fork) => note_fork(node, end.peer(), shard, &fork)?,
                 }
             }
             () = sleep_until(node.clock().instant(idle_until.unwrap_or_default())),
@@ -134,8 +129,19 @@ async fn run(
     }
 }
 
-/// Ends a stream with the reason; a fork of this node's own lane is for its standing to judge.
-fn refuse(node: &Node, peer: Option<crdt_core::ReplicaId>, error: SendingError) -> Status {
+/// A lane has forked between the two nodes: it is left alone. A stranger who says so of this node's
+/// own lane is not served.
+fn note_fork(node: &Node, peer: ReplicaId, shard: ShardIndex, fork: &Fork) -> Result<(), Status> {
+    tracing::warn!(%peer, shard, %fork, "a lane is not sent");
+    let is_own = fork.lane == node.identity().replica;
+    if is_own && node.forked_by_reporter(peer, fork) == Claim::Disbelieved {
+        return Err(status::fork(fork));
+    }
+    Ok(())
+}
+
+/// Ends a stream with the reason.
+fn refuse(error: &SendingError) -> Status {
     let message = error.to_string();
     match error {
         SendingError::Hello(_) => Status::failed_precondition(message),
@@ -143,11 +149,5 @@ fn refuse(node: &Node, peer: Option<crdt_core::ReplicaId>, error: SendingError) 
             Status::invalid_argument(message)
         }
         SendingError::Sender(SenderError::Lanes { .. }) => Status::resource_exhausted(message),
-        SendingError::Sender(SenderError::OwnLaneForked(fork)) => {
-            if let Some(peer) = peer {
-                node.forked_by_reporter(peer, &fork);
-            }
-            status::fork(&fork)
-        }
     }
 }

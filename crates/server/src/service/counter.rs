@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use crdt_core::{CounterName, Sum};
 use protocol::{Adds, NotWritable, ReadEffect, ReadWait, Receipt, Token};
-use tokio::sync::mpsc;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use wire::v1::counter_service_server::CounterService;
@@ -22,7 +21,7 @@ use super::limits::{
     WATCH_INTERVAL_MS_MAX, WATCH_INTERVAL_MS_MIN,
 };
 use super::status::{self, Field};
-use super::{NodeCell, ingest};
+use super::{NodeCell, ingest, watch};
 use crate::node::Node;
 
 /// Counts.
@@ -172,11 +171,8 @@ impl CounterService for CounterServer {
             }
         };
         wait_for_token(&node, &token, std::slice::from_ref(&name), wait).await?;
-        Ok(Response::new(watch(
-            node,
-            name,
-            Duration::from_millis(interval_ms.into()),
-        )))
+        let interval = Duration::from_millis(interval_ms.into());
+        Ok(Response::new(watch::spawn(node, name, interval)))
     }
 }
 
@@ -198,53 +194,6 @@ fn take_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Receipt, Status>
     })
 }
 
-/// Streams a counter's value at a pace, until the client or the node goes.
-fn watch(
-    node: Arc<Node>,
-    name: CounterName,
-    interval: Duration,
-) -> ReceiverStream<Result<WatchResponse, Status>> {
-    let (values, stream) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let gone = values.clone();
-        tokio::select! {
-            () = watch_for_ever(&node, &name, interval, &values) => {}
-            () = gone.closed() => {}
-            () = node.stopped() => {
-                // The client may be gone already; either way this is the end.
-                let end = status::not_writable(&NotWritable::Stopping);
-                let _ = gone.try_send(Err(end));
-            }
-        }
-    });
-    ReceiverStream::new(stream)
-}
-
-async fn watch_for_ever(
-    node: &Node,
-    name: &CounterName,
-    interval: Duration,
-    values: &mpsc::Sender<Result<WatchResponse, Status>>,
-) {
-    let mut completed = node.completed();
-    let mut last = None;
-    loop {
-        let current = value(node, name);
-        if last.as_ref() != Some(&current) {
-            last = Some(current.clone());
-            let response = WatchResponse {
-                counter: Some(current),
-            };
-            if values.send(Ok(response)).await.is_err() {
-                return;
-            }
-        }
-        sleep(interval).await;
-        let changed = completed.changed().await;
-        changed.expect("the node outlives its streams");
-    }
-}
-
 /// Waits for so long at most until the node covers the token, for these counters.
 async fn wait_for_token(
     node: &Node,
@@ -261,6 +210,8 @@ async fn wait_for_token(
     let shards = names.iter().map(|name| node.shard_of(name)).collect();
     let clock = node.clock();
     let mut completed = node.completed();
+    let stopped = node.stopped();
+    tokio::pin!(stopped);
     let mut read = ReadWait::new(token, shards, clock.now(), wait);
     loop {
         match read.poll(clock.now(), node) {
@@ -269,6 +220,7 @@ async fn wait_for_token(
             ReadEffect::Wait { until } => tokio::select! {
                 changed = completed.changed() => changed.expect("the node outlives its calls"),
                 () = sleep_until(clock.instant(until)) => {}
+                () = &mut stopped => return Err(status::not_writable(&NotWritable::Stopping)),
             },
         }
     }
@@ -287,7 +239,8 @@ fn count_fitting(page: &[(CounterName, i128)]) -> usize {
         .count()
 }
 
-fn value(node: &Node, name: &CounterName) -> CounterValue {
+/// A counter's value now.
+pub(super) fn value(node: &Node, name: &CounterName) -> CounterValue {
     counter_value(name, node.value(name))
 }
 

@@ -23,9 +23,9 @@ pub(crate) const TOKEN_WAIT_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a read waits for its token at most, whatever its deadline.
 pub(crate) const TOKEN_WAIT_MAX: Duration = Duration::from_mins(5);
 
-/// How long before a call's deadline its read gives up, so that the reason still arrives; a tenth
-/// of the deadline where that is less.
-pub(crate) const TOKEN_WAIT_MARGIN: Duration = Duration::from_millis(50);
+/// How long before a call's deadline its read gives up, so that the reason still arrives: a round
+/// trip over the slowest usual link. A tenth of the deadline where that is less.
+pub(crate) const TOKEN_WAIT_MARGIN: Duration = Duration::from_millis(250);
 
 /// Fastest pace of a watch ...
 pub(crate) const WATCH_INTERVAL_MS_MIN: u32 = 10;

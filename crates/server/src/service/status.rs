@@ -272,13 +272,9 @@ pub(crate) fn take(error: &TakeError, index: impl Fn(&CounterName) -> Option<usi
 }
 
 fn range(refusal: Refusal, reason: &AddError) -> Refusal {
-    match reason {
-        AddError::ValueOutOfRange { would_be, .. } => {
-            let bound = if *would_be > 0 { i64::MAX } else { i64::MIN };
-            refusal.with("value", would_be).with("bound", bound)
-        }
-        AddError::LaneFull { taken, .. } => refusal.with("value", taken).with("bound", u64::MAX),
-    }
+    let AddError::ValueOutOfRange { would_be, .. } = reason;
+    let bound = if *would_be > 0 { i64::MAX } else { i64::MIN };
+    refusal.with("value", would_be).with("bound", bound)
 }
 
 /// A message of an ingest stream that is refused.
@@ -308,9 +304,8 @@ pub(crate) fn ingest(error: &IngestError) -> Status {
         IngestError::DictionariesFull { bytes, bytes_max } => {
             exhausted(ErrorReason::DictionaryFull, error, bytes, bytes_max)
         }
-        IngestError::Overflow { index } => {
+        IngestError::Overflow { .. } => {
             Refusal::new(Code::OutOfRange, ErrorReason::ValueOutOfRange, error)
-                .with("value", index)
                 .with("bound", u64::MAX)
                 .status()
         }

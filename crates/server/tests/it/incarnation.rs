@@ -3,11 +3,11 @@
 //! the bug that this prevents).
 
 use std::fs;
-use std::path::Path;
 
 use tempfile::TempDir;
 use tonic::Code;
 
+use super::disk::copy_directory;
 use super::node::{Node, eventually, reason};
 use super::refusals::check;
 
@@ -38,14 +38,6 @@ impl Pair {
     fn roll_back(&self) {
         fs::remove_dir_all(&self.a.data).expect("it exists");
         copy_directory(&self.place.path().join("backup"), &self.a.data);
-    }
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("it does not exist");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        fs::copy(entry.path(), to.join(entry.file_name())).expect("a file");
     }
 }
 
@@ -116,6 +108,25 @@ async fn a_rolled_back_directory_that_was_written_on_is_noticed() {
     assert_eq!(pair.b.value("likes").await, 15);
     adds_are_refused(&pair.a, &pair.b, 15).await;
     pair.b.add("likes", 1).await.expect("B is well");
+}
+
+/// The peer, which does not dial it, tells it how far it holds its lane.
+#[tokio::test]
+async fn a_rolled_back_node_that_nobody_can_dial_is_told_by_those_it_dials() {
+    let mut pair = Pair::with_backup().await;
+    pair.a.serve().await;
+    let token = pair.a.add("likes", 10).await.expect("an add");
+    assert_eq!(pair.b.value_after("likes", token).await, 15);
+    pair.a.kill();
+    pair.b.kill();
+    pair.roll_back();
+    let mut without_peers = Node::new(pair.place.path(), "b, which dials nobody");
+    without_peers.data.clone_from(&pair.b.data);
+    without_peers.serve().await;
+    let mut a = pair.a.with_peers(&[&without_peers.address]);
+    a.serve().await;
+    adds_are_refused(&a, &without_peers, 15).await;
+    without_peers.add("likes", 1).await.expect("B is well");
 }
 
 #[tokio::test]

@@ -6,13 +6,18 @@
 
 mod availability;
 mod cluster;
+mod connections;
 mod counting;
 mod crash;
+mod disk;
 mod incarnation;
 mod ingest_refusals;
 mod load;
+mod memory;
 mod node;
 mod recovery;
 mod refusals;
 mod startup;
 mod stopping;
+mod strangers;
+mod tokens;

@@ -125,6 +125,12 @@ impl Node {
         kill_process(Pid::from_child(child), Signal::TERM).expect("it is our child");
     }
 
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let child = self.process.as_mut().expect("it was started");
+        child.try_wait().expect("it is our child").is_some()
+    }
+
     /// Waits until the process has ended.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let child = self.process.as_mut().expect("it runs");
@@ -136,6 +142,16 @@ impl Node {
         .await;
         self.process = None;
         status.expect("it was awaited")
+    }
+
+    /// Bytes of memory that the process has had at most.
+    pub(crate) fn memory_peak_bytes(&self) -> u64 {
+        let child = self.process.as_ref().expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.expect("a size").parse::<u64>().expect("a number") << 10
     }
 
     /// What the health service says; nothing while nobody listens.

@@ -34,6 +34,26 @@ pub enum Receiving {
     Read(Time),
 }
 
+/// What a message has brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// The intervals that it has completed.
+    pub taken: Vec<Taken>,
+    /// Lanes, with their shards, that have forked between the two nodes, each told once. What it
+    /// means when one is this node's own is for [`Standing`](protocol::Standing) to say.
+    pub forks: Vec<(ShardIndex, Fork)>,
+}
+
+impl Received {
+    /// Whether there is something for the next round.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        self.taken
+            .iter()
+            .any(|it| matches!(it.outcome, Outcome::Taken(_)))
+    }
+}
+
 /// An interval of a message, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
@@ -45,17 +65,6 @@ pub struct Taken {
     pub span: (Mark, Mark),
     /// What became of it.
     pub outcome: Outcome,
-}
-
-impl Taken {
-    /// The fork that was found with it, if it is the first of its lane on this stream.
-    #[must_use]
-    pub fn fork(&self) -> Option<&Fork> {
-        match &self.outcome {
-            Outcome::LaneForked(fork) => Some(fork),
-            Outcome::Taken(_) | Outcome::Known | Outcome::LeftAlone => None,
-        }
-    }
 }
 
 /// The receiving end of one stream.
@@ -84,7 +93,7 @@ impl ReceivingEnd {
         self.receiver.peer()
     }
 
-    /// The sender has sent a message; what became of the intervals that it has completed.
+    /// The sender has sent a message; what it has brought.
     ///
     /// # Errors
     ///
@@ -94,12 +103,14 @@ impl ReceivingEnd {
         now: Time,
         shards: &impl Shards,
         response: &v1::PullResponse,
-    ) -> Result<Vec<Taken>, ReceivingError> {
+    ) -> Result<Received, ReceivingError> {
         let hello = response.hello.as_ref().map(hello_from_wire).transpose()?;
         self.receiver.message(now, hello.as_ref())?;
-        self.receiver
-            .told(shards, &held_from_wire(&response.held)?)?;
-        let mut taken = Vec::new();
+        let held = held_from_wire(&response.held)?;
+        let mut received = Received {
+            taken: Vec::new(),
+            forks: self.receiver.told(shards, &held)?,
+        };
         for part in &response.parts {
             let shard = self.decoder.shard_of(part)?;
             let decoder = &mut self.decoder;
@@ -111,14 +122,17 @@ impl ReceivingEnd {
             };
             let (lane, span) = (interval.lane, (interval.after, interval.to));
             let outcome = self.receiver.interval(shards, shard, interval)?;
-            taken.push(Taken {
+            if let Outcome::LaneForked(fork) = &outcome {
+                received.forks.push((shard, fork.clone()));
+            }
+            received.taken.push(Taken {
                 shard,
                 lane,
                 span,
                 outcome,
             });
         }
-        Ok(taken)
+        Ok(received)
     }
 
     /// Rounds are complete up to this one.

@@ -32,8 +32,6 @@ pub enum Sending {
     Message(v1::PullResponse),
     /// Notes that this lane has forked between the two nodes. It is left alone.
     LaneForked(ShardIndex, Fork),
-    /// Ends the stream.
-    Close(SenderError),
     /// Nothing is due until then, or until something happens.
     Wait(Time),
 }
@@ -61,21 +59,17 @@ impl SendingEnd {
         request: &v1::PullRequest,
         shards: &impl Shards,
         now: Time,
-    ) -> Result<Self, (Option<ReplicaId>, SendingError)> {
-        let theirs = request.hello.as_ref().map(hello_from_wire).transpose();
-        let theirs = theirs.map_err(|error| (None, error.into()))?;
-        let peer = ours.accept(theirs.as_ref());
-        let peer = peer.map_err(|error| (None, error.into()))?;
+    ) -> Result<Self, SendingError> {
+        let theirs = request.hello.as_ref().map(hello_from_wire).transpose()?;
+        let peer = ours.accept(theirs.as_ref())?;
         let mut end = Self {
             sender: Sender::new(limits, ours.replica, peer, ours.shard_count, now),
             encoder: IntervalEncoder::new(ours.shard_count),
             hello: Some(hello_to_wire(ours)),
             waiting: None,
         };
-        match end.request(shards, request) {
-            Ok(()) => Ok(end),
-            Err(error) => Err((Some(peer), error)),
-        }
+        end.request(shards, request)?;
+        Ok(end)
     }
 
     /// The receiver.
@@ -139,7 +133,6 @@ impl SendingEnd {
                 SenderEffect::LaneForked { shard, fork } => {
                     return Sending::LaneForked(shard, fork);
                 }
-                SenderEffect::Close(error) => return Sending::Close(error),
                 SenderEffect::Wait { until } => return Sending::Wait(until),
             }
         }

@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use core::cell::RefCell;
 
-use crdt_core::{Interval, Mark, Replica, ReplicaId, StartId, Sum};
+use crdt_core::{Fork, Interval, Mark, Replica, ReplicaId, StartId, Sum};
 
 use super::{LIMITS, SHARDS, at_ms, hello, id};
 use crate::{
@@ -96,6 +96,8 @@ pub(super) struct Stream {
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
     assembling: Option<Interval<crdt_core::CounterName>>,
+    /// Forks that the receiver was told of.
+    pub(super) told_forks: Vec<(ShardIndex, Fork)>,
     /// What the sender did.
     pub(super) effects: VecDeque<SenderEffect>,
 }
@@ -109,6 +111,7 @@ impl Stream {
             sender: from.sender(to, now),
             receiver,
             assembling: None,
+            told_forks: Vec::new(),
             effects: VecDeque::new(),
         }
     }
@@ -131,11 +134,11 @@ impl Stream {
                 SenderEffect::Send { shard, piece } => self.deliver(from, to, shard, &piece)?,
                 SenderEffect::Tell(held) => {
                     self.receiver.message(now, None)?;
-                    self.receiver.told(&to.shards, &held)?;
+                    self.told_forks
+                        .extend(self.receiver.told(&to.shards, &held)?);
                 }
                 SenderEffect::Heartbeat => self.receiver.message(now, None)?,
                 SenderEffect::LaneForked { .. } => {}
-                SenderEffect::Close(error) => panic!("{error}"),
                 SenderEffect::Wait { .. } => unreachable!("seen above"),
             }
         }

@@ -1,0 +1,232 @@
+//! One node: a process, its disk, and its surroundings.
+//!
+//! The process is what `tallyd` is without sockets and threads: the machines of `protocol`, a log
+//! on a disk in memory, and the streams of `wire`. All of it is gone when the process dies.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::Duration;
+
+use commit_log::memory::{Contents, MemoryDisk, MemoryFiles};
+use commit_log::{DataDirectory, ExpectedIdentity, FrameSource, Log, SnapshotWriter};
+use crdt_core::{Mark, Replica, ReplicaId, StartId};
+use protocol::{
+    Budget, ClusterHash, CommitLimits, CommitRounds, DialLimits, Dialer, Hello, PROTOCOL_VERSION,
+    ReplicationLimits, Round, Shard, SnapshotReader, Standing, Time,
+};
+use wire::{FrameEncoder, Recovery};
+
+use super::ingest::Ingest;
+use super::ledger::Incarnation;
+use super::queue::SimTime;
+use super::schedule::CrashPoint;
+
+/// The cluster, by name and as tokens name it.
+pub(super) const CLUSTER: &str = "sim";
+pub(super) const CLUSTER_HASH: ClusterHash = ClusterHash(7);
+/// Counters that each shard may have: more than there are.
+pub(super) const SHARD_COUNTERS_MAX: u64 = 100;
+/// Memory that ingest streams may have for their dictionaries: more than they need.
+const DICTIONARY_BYTES_MAX: u64 = 1 << 20;
+/// Where the log is, on every disk.
+const DIRECTORY: &str = "/data";
+
+/// Deployed limits a few times shorter, so that all of them are reached within a run; pieces and
+/// reports are so small that most intervals have several.
+pub(super) const REPLICATION: ReplicationLimits = ReplicationLimits {
+    pace: Duration::from_millis(10),
+    report_interval: Duration::from_millis(40),
+    relay_interval: Duration::from_millis(120),
+    heartbeat_interval: Duration::from_millis(300),
+    silence_max: Duration::from_millis(1_500),
+    piece_records_max: 2,
+    report_lanes_max: 3,
+    stream_lanes_max: 1_000,
+};
+pub(super) const DIAL: DialLimits = DialLimits {
+    back_off_min: Duration::from_millis(10),
+    back_off_max: Duration::from_millis(200),
+    healthy_after: Duration::from_millis(500),
+    connect_timeout: Duration::from_millis(100),
+};
+/// A snapshot after so little that every schedule has some.
+const COMMIT: CommitLimits = CommitLimits {
+    snapshot_log_bytes_min: 1_500,
+    snapshot_retry_min: Duration::from_millis(40),
+    snapshot_retry_max: Duration::from_millis(200),
+    seal_after: Duration::from_millis(20),
+};
+
+/// Adds of one request, waiting to be durable.
+pub(super) struct Waiting {
+    pub(super) round: Round,
+    pub(super) client: Option<usize>,
+    pub(super) adds: Vec<usize>,
+    pub(super) token: Vec<u8>,
+    pub(super) response_lost: bool,
+}
+
+/// A snapshot that is being written.
+pub(super) struct RunningSnapshot {
+    pub(super) reader: SnapshotReader,
+    pub(super) writer: SnapshotWriter<MemoryFiles>,
+    pub(super) encoder: FrameEncoder,
+    pub(super) bytes: u64,
+}
+
+/// A running process.
+pub(super) struct Process {
+    pub(super) hello: Hello,
+    pub(super) start: StartId,
+    pub(super) shards: RefCell<Vec<Shard>>,
+    pub(super) standing: Standing,
+    pub(super) rounds: CommitRounds,
+    pub(super) completed: Round,
+    pub(super) log: Log<MemoryFiles>,
+    pub(super) encoder: FrameEncoder,
+    /// The shards that have a part in the round under way.
+    pub(super) collected: Vec<usize>,
+    /// Whether a write and a sync are under way.
+    pub(super) is_syncing: bool,
+    pub(super) snapshot: Option<RunningSnapshot>,
+    pub(super) commit_wakes_at: Option<SimTime>,
+    /// Adds taken since the last collection, of each shard, with the marks they were promised.
+    pub(super) taken: Vec<Vec<(usize, Mark)>>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) dialers: Vec<Dialer>,
+    pub(super) dictionaries: Budget,
+    pub(super) ingests: Vec<Ingest>,
+}
+
+/// One node.
+pub(super) struct Node {
+    pub(super) incarnation: Incarnation,
+    /// Numbers the starts of the process; what was planned for an earlier one is void.
+    pub(super) life: u32,
+    pub(super) process: Option<Process>,
+    pub(super) disk: MemoryDisk,
+    /// The directory as it was when it was new: what a reused identity starts on.
+    pub(super) birth: Contents,
+    /// What a power loss leaves of a log that recovery has not synced, which is a bug to find.
+    pub(super) unsynced_recovery: Option<Contents>,
+    // The surroundings.
+    pub(super) armed: Option<(CrashPoint, bool)>,
+    pub(super) paused_until: Option<SimTime>,
+    /// How many times longer than usual messages take to be handled ...
+    pub(super) message_slowness: u64,
+    /// ... and writes and syncs to be done.
+    pub(super) disk_slowness: u64,
+    pub(super) clock_offset_us: i64,
+    /// Whether nobody can dial it, though it can dial.
+    pub(super) dial_only: bool,
+}
+
+impl Node {
+    pub(super) fn new(disk: MemoryDisk) -> Self {
+        Self {
+            incarnation: Incarnation(usize::MAX),
+            life: 0,
+            process: None,
+            disk,
+            birth: Contents::new(),
+            unsynced_recovery: None,
+            armed: None,
+            paused_until: None,
+            message_slowness: 1,
+            disk_slowness: 1,
+            clock_offset_us: 0,
+            dial_only: false,
+        }
+    }
+
+    /// The node's own clock: it paces machines, and decides nothing else.
+    pub(super) fn clock(&self, now: SimTime) -> Time {
+        Time::from_us(now.us().saturating_add_signed(self.clock_offset_us))
+    }
+
+    /// When the node's clock will show that; not before now.
+    pub(super) fn when(&self, time: Time, now: SimTime) -> SimTime {
+        let at = time.us().saturating_add_signed(-self.clock_offset_us);
+        // A machine that is asked again has moved on.
+        SimTime::from_us(at.max(now.us() + 1))
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+}
+
+/// What a directory holds, read back by the code that `tallyd` runs.
+pub(super) struct ReadBack {
+    pub(super) replica: ReplicaId,
+    pub(super) replicas: Vec<Replica>,
+    pub(super) log: Log<MemoryFiles>,
+}
+
+/// Opens a directory, or creates it, and reads it back.
+pub(super) fn read_back(
+    disk: &MemoryDisk,
+    shards: usize,
+    start: StartId,
+) -> Result<ReadBack, String> {
+    let shard_count = u32::try_from(shards).expect("a small number");
+    let expected = ExpectedIdentity {
+        cluster: CLUSTER.to_owned(),
+        shard_count,
+    };
+    let directory = DataDirectory::open_or_create_in(disk.files(), Path::new(DIRECTORY), &expected)
+        .map_err(|error| error.to_string())?;
+    let replica = ReplicaId::new(directory.identity().replica);
+    let replicas = (0..shards).map(|_| Replica::new(replica, start)).collect();
+    let mut recovery = Recovery::new(replicas);
+    let mut file = None;
+    let log = Log::open(directory, |source: FrameSource, payload| {
+        if file.replace(source) != Some(source) {
+            recovery.begin_file();
+        }
+        recovery.frame(payload)
+    })
+    .map_err(|error| error.to_string())?;
+    Ok(ReadBack {
+        replica,
+        replicas: recovery.finish(),
+        log,
+    })
+}
+
+impl Process {
+    /// A process that starts on what was read back.
+    pub(super) fn new(read: ReadBack, start: StartId, nodes: usize, now: Time) -> Self {
+        let status = read.log.watcher().status();
+        let shard_count = u32::try_from(read.replicas.len()).expect("a small number");
+        Self {
+            hello: Hello {
+                cluster: CLUSTER.to_owned(),
+                protocol_version: PROTOCOL_VERSION,
+                shard_count,
+                replica: read.replica,
+            },
+            start,
+            taken: vec![Vec::new(); read.replicas.len()],
+            shards: RefCell::new(read.replicas.into_iter().map(Shard::new).collect()),
+            standing: Standing::default(),
+            rounds: CommitRounds::new(COMMIT, status.segment_bytes, status.snapshot_bytes),
+            completed: Round::NONE,
+            log: read.log,
+            encoder: FrameEncoder::new(shard_count),
+            collected: Vec::new(),
+            is_syncing: false,
+            snapshot: None,
+            commit_wakes_at: None,
+            waiting: Vec::new(),
+            dialers: vec![Dialer::new(DIAL, now); nodes],
+            dictionaries: Budget::new(DICTIONARY_BYTES_MAX),
+            ingests: Vec::new(),
+        }
+    }
+
+    /// How far a lane is held.
+    pub(super) fn held(&self, shard: usize, lane: ReplicaId) -> Mark {
+        self.shards.borrow()[shard].replica().held(lane)
+    }
+}
