@@ -24,6 +24,7 @@ mod python;
 mod sim;
 mod tidy;
 mod tools;
+mod traces;
 mod verify;
 mod wan;
 

@@ -3,4 +3,5 @@
 mod map;
 mod sim;
 mod tla;
+mod validation;
 mod worlds;
