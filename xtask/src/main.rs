@@ -12,6 +12,7 @@ mod ci;
 mod client;
 mod demo;
 mod deployment;
+mod git;
 mod launch;
 mod loadtest;
 mod model;

@@ -1,7 +1,6 @@
 //! The tree that the rules look at: every file under version control, and the crates' manifests.
 //!
-//! New files count before they are committed, ignored ones never, so `git ls-files` is asked rather
-//! than the directory. File contents are read once; all rules share them.
+//! Which files count says git, not the directory. File contents are read once; all rules share them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use crate::git::{self, GitError};
 use crate::paths::root;
 
 /// The repository as the rules see it.
@@ -54,19 +54,15 @@ pub(super) struct Dependency {
 /// Why the tree could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TreeError {
-    /// A program that lists part of the tree could not be started.
-    #[error("cannot start `{program}`: {source}; install it or add it to PATH")]
-    Start {
-        /// The command.
-        program: &'static str,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The program failed.
-    #[error("`{program}` ended with {status}, expected success: {stderr}")]
-    Program {
-        /// The command.
-        program: &'static str,
+    /// Git does not say which files there are.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// Cargo could not be started.
+    #[error("cannot start `cargo metadata`: {0}; install it or add it to PATH")]
+    Start(std::io::Error),
+    /// Cargo failed.
+    #[error("`cargo metadata` ended with {status}, expected success: {stderr}")]
+    Failed {
         /// How it ended.
         status: std::process::ExitStatus,
         /// What it said.
@@ -89,25 +85,7 @@ impl Tree {
     /// Reads the repository that this program was built from.
     pub(super) fn read(cli: &clap::Command) -> Result<Self, TreeError> {
         let root = root();
-        let listed = output(
-            "git ls-files",
-            Command::new("git")
-                .args([
-                    "ls-files",
-                    "-z",
-                    "--cached",
-                    "--others",
-                    "--exclude-standard",
-                ])
-                .current_dir(root),
-        )?;
-        let listed = String::from_utf8_lossy(&listed);
-        // A file that was deleted and not yet committed is still listed.
-        let paths: BTreeSet<String> = listed
-            .split_terminator('\0')
-            .filter(|path| root.join(path).is_file())
-            .map(str::to_owned)
-            .collect();
+        let paths = git::files()?;
         let mut files = Vec::new();
         for path in &paths {
             let absolute = root.join(path);
@@ -153,29 +131,18 @@ fn packages(root: &Path) -> Result<Vec<Package>, TreeError> {
     struct Metadata {
         packages: Vec<Package>,
     }
-    let json = output(
-        "cargo metadata",
-        Command::new("cargo")
-            .args(["metadata", "--no-deps", "--format-version", "1"])
-            .current_dir(root),
-    )?;
-    Ok(serde_json::from_slice::<Metadata>(&json)?.packages)
-}
-
-/// Runs a command to its end and takes what it wrote.
-fn output(program: &'static str, command: &mut Command) -> Result<Vec<u8>, TreeError> {
-    let output = command
+    let output = Command::new("cargo")
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(root)
         .output()
-        .map_err(|source| TreeError::Start { program, source })?;
+        .map_err(TreeError::Start)?;
     if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(TreeError::Program {
-            program,
+        return Err(TreeError::Failed {
             status: output.status,
-            stderr,
+            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         });
     }
-    Ok(output.stdout)
+    Ok(serde_json::from_slice::<Metadata>(&output.stdout)?.packages)
 }
 
 /// Small trees, written down, for the tests of the rules.
