@@ -16,6 +16,7 @@ mod git;
 mod launch;
 mod loadtest;
 mod model;
+mod mutants;
 mod paths;
 mod ports;
 mod processes;
@@ -57,6 +58,8 @@ enum Verb {
     Model(model::Args),
     /// Play seeded schedules of requests and faults on the real replicas.
     Sim(sim::Args),
+    /// Break the code in small ways, and see whether a test fails.
+    Mutants(mutants::Args),
     /// Become a program that is killed when its parent ends.
     #[command(hide = true)]
     Launch(launch::Args),
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Verb::Python => block_on(unless_interrupted(python::run())),
         Verb::Model(args) => model::run(&args).map_err(Into::into),
         Verb::Sim(args) => sim::run(&args).map_err(Into::into),
+        Verb::Mutants(args) => mutants::run(&args).map_err(Into::into),
         Verb::Launch(args) => launch::run(args)
             .map(|never| match never {})
             .map_err(Into::into),

@@ -40,6 +40,26 @@ pub(crate) const CARGO_DENY: Tool = Tool {
     ]],
 };
 
+/// Changes code, to see whether a test fails. Another version makes other changes, so only this one
+/// will do.
+pub(crate) const CARGO_MUTANTS: Tool = Tool {
+    name: "cargo-mutants",
+    probe: &[
+        "sh",
+        "-c",
+        "cargo mutants --version | grep -Fx 'cargo-mutants 27.1.0'",
+    ],
+    install: &[&[
+        "cargo",
+        "install",
+        "--locked",
+        "--debug",
+        "--root",
+        "target/tools",
+        "cargo-mutants@27.1.0",
+    ]],
+};
+
 /// gRPC for Python.
 pub(crate) const GRPCIO: Tool = Tool {
     name: "grpcio-tools",

@@ -1,0 +1,267 @@
+//! cargo-mutants: how it is run, and what it says.
+//!
+//! It shows its progress by itself. Its output directory holds for each change the difference and
+//! the log of the tests.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+
+use serde::Deserialize;
+
+use crate::launch;
+use crate::tools::search_path;
+
+/// How long the tests of one change may take, in seconds. The tests of a crate itself take a few
+/// seconds, those of its drivers a minute.
+const OWN_TESTS_MAX_S: u32 = 60;
+const DRIVER_TESTS_MAX_S: u32 = 300;
+
+/// What the programs that are built and run find in their environment.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    // The same inputs for every change and in every run, and none that another change brought up.
+    ("PROPTEST_RNG_SEED", "1"),
+    ("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true"),
+    // Nobody reads the smallest example, the stack or the debugger's tables.
+    ("PROPTEST_MAX_SHRINK_ITERS", "0"),
+    ("RUST_BACKTRACE", "0"),
+    ("CARGO_PROFILE_DEV_DEBUG", "false"),
+];
+
+/// cargo-mutants did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    /// The operating system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// It ended otherwise than after trying all changes.
+    #[error("cargo mutants ended with {0}; its reason is above")]
+    Ended(ExitStatus),
+    /// It wrote something else than this file expects.
+    #[error("cannot understand what cargo mutants says: {0}")]
+    Output(#[from] serde_json::Error),
+}
+
+/// A change.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Mutant {
+    /// As cargo-mutants prints it: `FILE:LINE:COLUMN: WHAT`.
+    pub(super) name: String,
+    /// The crate.
+    pub(super) package: String,
+}
+
+impl Mutant {
+    /// The name without line and column.
+    pub(super) fn bare_name(&self) -> String {
+        let (place, what) = self.name.split_once(": ").unwrap_or(("", &self.name));
+        let file = place.split(':').next().unwrap_or(place);
+        format!("{file}: {what}")
+    }
+
+    /// The argument that selects this change.
+    pub(super) fn selector(&self) -> OsString {
+        let mut pattern = String::from("--re=^");
+        for letter in self.name.chars() {
+            if "\\.+*?()|[]{}^$#&-~".contains(letter) {
+                pattern.push('\\');
+            }
+            pattern.push(letter);
+        }
+        pattern.push('$');
+        pattern.into()
+    }
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// A test failed.
+    Caught,
+    /// A test did not end.
+    Timeout,
+    /// All tests passed.
+    Missed,
+    /// It does not compile.
+    Unviable,
+}
+
+/// A change that was tried.
+#[derive(Debug)]
+pub(super) struct Tried {
+    /// The change.
+    pub(super) mutant: Mutant,
+    /// What became of it.
+    pub(super) fate: Fate,
+}
+
+#[derive(Deserialize)]
+struct Outcomes {
+    outcomes: Vec<Outcome>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    scenario: Scenario,
+    summary: Summary,
+}
+
+#[derive(Deserialize)]
+enum Scenario {
+    Baseline,
+    Mutant(Mutant),
+}
+
+#[derive(Deserialize)]
+enum Summary {
+    Success,
+    CaughtMutant,
+    MissedMutant,
+    Unviable,
+    Failure,
+    Timeout,
+}
+
+/// cargo-mutants, on a copy of the tree.
+pub(super) struct Engine {
+    tree: PathBuf,
+    work: PathBuf,
+}
+
+impl Engine {
+    /// Changes `tree`, and keeps what it builds and writes in `work`.
+    pub(super) fn new(tree: PathBuf, work: PathBuf) -> Self {
+        Self { tree, work }
+    }
+
+    /// All changes of a selection.
+    pub(super) fn list(&self, selection: &[OsString]) -> Result<Vec<Mutant>, EngineError> {
+        let output = self
+            .command()
+            .args(["--list", "--json"])
+            .args(selection)
+            .output()
+            .map_err(io("starting cargo mutants"))?;
+        if !output.status.success() {
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+            return Err(EngineError::Ended(output.status));
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Tries each change of a selection with the tests of `drivers`, or else of its own crate.
+    pub(super) fn run(
+        &self,
+        selection: &[OsString],
+        drivers: &[&str],
+    ) -> Result<Vec<Tried>, EngineError> {
+        let mut command = self.command();
+        command.args(selection);
+        let mut seconds_max = OWN_TESTS_MAX_S;
+        if !drivers.is_empty() {
+            command.arg(format!("--test-package={}", drivers.join(",")));
+            seconds_max = DRIVER_TESTS_MAX_S;
+        }
+        command.arg(format!("--timeout={seconds_max}"));
+        // Tests of the specifications do not run our code.
+        let of_tests = ["--", "--", "--skip=tla::"];
+        // Where no bar can be drawn, a line for each change is the progress.
+        if !io::stdout().is_terminal() {
+            command.args(["--caught", "--unviable"]);
+        }
+        let output = self.work.join("mutants.out");
+        let outcomes = output.join("outcomes.json");
+        if outcomes.exists() {
+            fs::remove_file(&outcomes).map_err(io(outcomes.to_string_lossy()))?;
+        }
+        let status = command
+            .args(of_tests)
+            .status()
+            .map_err(io("starting cargo mutants"))?;
+        // 2: some survived; 3: some tests did not end.
+        if !matches!(status.code(), Some(0 | 2 | 3)) {
+            return Err(EngineError::Ended(status));
+        }
+        // Where a selection is empty, there is no file.
+        if !outcomes.exists() {
+            return Ok(Vec::new());
+        }
+        let text = fs::read_to_string(&outcomes).map_err(io(outcomes.to_string_lossy()))?;
+        parse(&text)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = launch::command("cargo");
+        command
+            .args(["mutants", "--no-config", "--in-place", "--output"])
+            .arg(&self.work)
+            .current_dir(&self.tree)
+            .env("PATH", search_path())
+            .env("CARGO_TARGET_DIR", self.work.join("build"))
+            .envs(ENVIRONMENT.iter().copied());
+        command
+    }
+}
+
+/// The changes of `outcomes.json`.
+fn parse(text: &str) -> Result<Vec<Tried>, EngineError> {
+    let outcomes = serde_json::from_str::<Outcomes>(text)?.outcomes;
+    let tried = outcomes.into_iter().filter_map(|outcome| {
+        let Scenario::Mutant(mutant) = outcome.scenario else {
+            return None;
+        };
+        let fate = match outcome.summary {
+            Summary::CaughtMutant => Fate::Caught,
+            Summary::Timeout => Fate::Timeout,
+            Summary::Unviable => Fate::Unviable,
+            // Of changes cargo-mutants says neither of the other two; what is not known to be
+            // caught counts as missed.
+            Summary::MissedMutant | Summary::Success | Summary::Failure => Fate::Missed,
+        };
+        Some(Tried { mutant, fate })
+    });
+    Ok(tried.collect())
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> EngineError {
+    let what = what.into();
+    move |source| EngineError::Io { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "crates/a/src/b.rs:62:9: replace A::b -> Option<(C, D)> with None";
+
+    #[test]
+    fn a_bare_name_has_no_line_and_column() {
+        let mutant = Mutant {
+            name: NAME.to_owned(),
+            package: "a".to_owned(),
+        };
+        let bare = "crates/a/src/b.rs: replace A::b -> Option<(C, D)> with None";
+        assert_eq!(mutant.bare_name(), bare);
+        let selector = mutant.selector().into_string().expect("it is text");
+        assert!(selector.ends_with(r"b\.rs:62:9: replace A::b \-> Option<\(C, D\)> with None$"));
+    }
+
+    #[test]
+    fn the_baseline_is_no_change() {
+        let text = r#"{"total_mutants": 1, "outcomes": [
+            {"scenario": "Baseline", "summary": "Success"},
+            {"scenario": {"Mutant": {"name": "x", "package": "p", "genre": "FnValue"}},
+             "summary": "MissedMutant", "phase_results": []}]}"#;
+        let tried = parse(text).expect("it is well-formed");
+        assert_eq!(tried.len(), 1);
+        assert_eq!(tried[0].fate, Fate::Missed);
+        parse("{}").expect_err("no outcomes");
+    }
+}

@@ -1,0 +1,42 @@
+//! What is changed, and by which tests it is to be found.
+
+use crate::paths::root;
+
+/// A crate whose code is changed.
+pub(super) struct Target {
+    /// The crate; its own tests come first.
+    pub(super) package: &'static str,
+    /// Crates that drive it: their tests are run on what its own tests do not find.
+    pub(super) drivers: Vec<&'static str>,
+}
+
+/// All of them, each with its drivers: what decides, and what turns decisions into bytes.
+const TARGETS: &[(&str, &[&str])] = &[
+    ("crdt-core", &["model-checker", "wire"]),
+    ("lock-core", &["model-checker"]),
+    ("protocol", &["model-checker"]),
+    ("wire", &["commit-log"]),
+    ("commit-log", &[]),
+];
+
+/// The replica, in the words of cargo-mutants.
+pub(super) const CORE: &[&str] = &[
+    "--package=crdt-core",
+    "--file=crates/crdt-core/src/{replica,lane,history}.rs",
+    "--file=crates/crdt-core/src/{replica,lane,history}/**/*.rs",
+];
+
+/// The targets that are in the workspace; says which are not.
+pub(super) fn existing() -> Vec<Target> {
+    let exists = |package: &str| root().join("crates").join(package).is_dir();
+    for (package, _) in TARGETS.iter().filter(|(package, _)| !exists(package)) {
+        println!("not changed: {package}, which is not in the workspace");
+    }
+    let targets = TARGETS.iter().filter(|(package, _)| exists(package));
+    targets
+        .map(|&(package, drivers)| Target {
+            package,
+            drivers: drivers.iter().copied().filter(|it| exists(it)).collect(),
+        })
+        .collect()
+}
