@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use step::{Extent, Outcome, Step};
 use steps::STEPS;
 
+use crate::table::table;
 use crate::tools::{ToolError, install_missing};
 
 /// How to run the checks.
@@ -92,9 +93,14 @@ pub(crate) fn run(args: &Args) -> Result<(), CiError> {
         .filter_map(|step| step.at(args.extent.extent()))
         .collect();
     if args.list {
-        for step in selected {
-            println!("{:<10} {:<58} {}", step.name, step.checks, step.action);
-        }
+        let row = |step: Step| {
+            [
+                step.name.into(),
+                step.checks.into(),
+                step.action.to_string(),
+            ]
+        };
+        print!("{}", table(selected.into_iter().map(row), []));
         return Ok(());
     }
     if !args.no_install {
@@ -162,42 +168,36 @@ fn run_step(step: Step) -> Line {
 /// Says what became of each step and where the time went; the last line counts.
 fn print_table(lines: &[Line]) {
     let total_s: f64 = lines.iter().map(|line| line.took.as_secs_f64()).sum();
-    println!(
-        "\n{:<10} {:<10} {:>8} {:>6}  checks",
-        "step", "outcome", "seconds", "share"
+    let heading = ["step", "outcome", "seconds", "share", "checks"].map(str::to_owned);
+    let rows = lines.iter().map(
+        |Line {
+             step,
+             outcome,
+             took,
+         }| {
+            let seconds = took.as_secs_f64();
+            let share = 100.0 * seconds / total_s.max(f64::MIN_POSITIVE);
+            let checks = match outcome {
+                Outcome::NotRun(reason) => format!("{} ({reason})", step.checks),
+                Outcome::Passed | Outcome::Failed | Outcome::Skipped => step.checks.to_owned(),
+            };
+            [
+                step.name.to_owned(),
+                outcome.to_string(),
+                format!("{seconds:.1}"),
+                format!("{share:.0}%"),
+                checks,
+            ]
+        },
     );
-    for Line {
-        step,
-        outcome,
-        took,
-    } in lines
-    {
-        let seconds = took.as_secs_f64();
-        let share = if total_s > 0.0 {
-            100.0 * seconds / total_s
-        } else {
-            0.0
-        };
-        print!(
-            "{:<10} {outcome:<10} {seconds:>8.1} {share:>5.0}%  {}",
-            step.name, step.checks
-        );
-        match outcome {
-            Outcome::NotRun(reason) => println!(" ({reason})"),
-            Outcome::Passed | Outcome::Failed | Outcome::Skipped => println!(),
-        }
-    }
-    let minutes = total_s / 60.0;
-    println!("{:<10} {:<10} {total_s:>8.1} {minutes:>6.1} min", "all", "");
-    let passed = lines
-        .iter()
-        .filter(|it| matches!(it.outcome, Outcome::Passed))
-        .count();
-    let failed = lines
-        .iter()
-        .filter(|it| matches!(it.outcome, Outcome::Failed))
-        .count();
-    println!("{passed} passed, {failed} failed");
+    print!("\n{}", table([heading].into_iter().chain(rows), [2, 3]));
+    let count = |is_it: fn(&Outcome) -> bool| lines.iter().filter(|it| is_it(&it.outcome)).count();
+    println!(
+        "{} passed, {} failed, in {:.1} minutes",
+        count(|it| matches!(it, Outcome::Passed)),
+        count(|it| matches!(it, Outcome::Failed)),
+        total_s / 60.0
+    );
 }
 
 /// The names of all steps, for the command line's help and its errors.

@@ -62,8 +62,7 @@ pub(super) enum Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `pad`, not `write_str`: the table's columns ask for a width.
-        f.pad(match self {
+        f.write_str(match self {
             Self::Passed => "passed",
             Self::NotRun(_) => "NOT RUN",
             Self::Failed => "FAILED",
