@@ -27,7 +27,7 @@ use crate::git::{GitError, git};
 use crate::paths::target_dir;
 use crate::processes::{ProcessError, results_dir};
 use crate::tools::{CARGO_MUTANTS, ToolError, install_missing};
-use engine::{Engine, EngineError, Fate, Tried};
+use engine::{Engine, EngineError, Fate, Tried, containing};
 use scratch::ScratchError;
 use survivors::{Judgement, LIST, ListError};
 use targets::{CORE, Target, existing};
@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Only in the replica: `Replica`, `Lane` and `History`.
     #[arg(long, conflicts_with = "in_diff")]
     core: bool,
+    /// Only changes whose name contains this, such as a function.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Only the Kth of N equal parts, counted from 0.
     #[arg(long, value_name = "K/N")]
     shard: Option<String>,
@@ -121,7 +124,7 @@ pub(crate) fn run(args: &Args) -> Result<(), MutantsError> {
 
     let all = engine.list(&packages(&targets))?;
     let selection = selection(args, &targets, &work)?;
-    let mut tried = engine.run(&selection, &[])?;
+    let mut tried = engine.run(&selection)?;
     for target in &targets {
         try_again(&engine, target, &mut tried)?;
     }
@@ -153,7 +156,7 @@ fn try_again(engine: &Engine, target: &Target, tried: &mut Vec<Tried>) -> Result
     } else {
         let mut selection = packages(std::slice::from_ref(target));
         selection.extend(missed.iter().map(|it| it.mutant.selector()));
-        rest.extend(engine.run(&selection, &target.drivers)?);
+        rest.extend(engine.run_with(&selection, &target.drivers)?);
     }
     *tried = rest;
     Ok(())
@@ -172,6 +175,7 @@ fn selection(args: &Args, targets: &[Target], work: &Path) -> Result<Vec<OsStrin
         fs::write(&path, diff).map_err(io(format!("writing {}", path.display())))?;
         selection.extend(["--in-diff".into(), path.into()]);
     }
+    selection.extend(args.only.as_deref().map(containing));
     if let Some(shard) = &args.shard {
         selection.extend(["--shard".into(), shard.into()]);
     }
