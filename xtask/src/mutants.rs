@@ -53,6 +53,13 @@ pub(crate) struct Args {
     shard: Option<String>,
 }
 
+impl Args {
+    /// Whether some changes are not tried.
+    fn is_partial(&self) -> bool {
+        self.in_diff.is_some() || self.core || self.only.is_some()
+    }
+}
+
 /// The changes could not be tried, or the survivors are not those of the list.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MutantsError {
@@ -125,8 +132,10 @@ pub(crate) fn run(args: &Args) -> Result<(), MutantsError> {
     let all = engine.list(&packages(&targets))?;
     let selection = selection(args, &targets, &work)?;
     let mut tried = engine.run(&selection)?;
+    // What is on the list survived the drivers too when it got there; a run of all sees that again.
+    let known: &[String] = if args.is_partial() { &listed } else { &[] };
     for target in &targets {
-        try_again(&engine, target, &mut tried)?;
+        try_again(&engine, target, known, &mut tried)?;
     }
 
     let judgement = Judgement::of(&all, &tried, &listed);
@@ -145,12 +154,19 @@ pub(crate) fn run(args: &Args) -> Result<(), MutantsError> {
     conclude(&report, count(Fate::Timeout), &judgement.stale)
 }
 
-/// Those of a target's changes that its own tests did not find, with the tests of the crates that
-/// drive it.
-fn try_again(engine: &Engine, target: &Target, tried: &mut Vec<Tried>) -> Result<(), MutantsError> {
-    let (missed, mut rest): (Vec<Tried>, Vec<Tried>) = std::mem::take(tried)
-        .into_iter()
-        .partition(|it| it.fate == Fate::Missed && it.mutant.package == target.package);
+/// Those of a target's changes that its own tests did not find, and that are not `known` to
+/// survive, with the tests of the crates that drive it.
+fn try_again(
+    engine: &Engine,
+    target: &Target,
+    known: &[String],
+    tried: &mut Vec<Tried>,
+) -> Result<(), MutantsError> {
+    let (missed, mut rest): (Vec<Tried>, Vec<Tried>) =
+        std::mem::take(tried).into_iter().partition(|it| {
+            let is_ours = it.mutant.package == target.package;
+            is_ours && it.fate == Fate::Missed && !known.contains(&it.mutant.bare_name())
+        });
     if missed.is_empty() || target.drivers.is_empty() {
         rest.extend(missed);
     } else {
