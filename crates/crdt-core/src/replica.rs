@@ -40,9 +40,6 @@ pub enum Received {
     Known,
 }
 
-/// The own total of a counter to which nothing was added.
-static NOTHING: Total = Total::ZERO;
-
 /// The own total of one counter, with everything taken.
 #[derive(Clone, Debug, Default)]
 struct Head {
@@ -136,7 +133,21 @@ impl Replica {
     ///
     /// As [`add`](Self::add).
     pub fn check(&self, counter: CounterIndex, amount: Sum) -> Result<(), AddError> {
-        self.head_after(counter, amount).map(|_| ())
+        let value = self.value(counter);
+        let head = self.heads.get(counter.as_usize());
+        let taken = head.map_or(0, |head| head.total.value());
+        let pending = taken - self.lanes[&self.id].value(counter);
+        let would_be = value.saturating_add(pending).saturating_add(amount.value());
+        let moves_out = (would_be > i128::from(i64::MAX) && amount.value() > 0)
+            || (would_be < i128::from(i64::MIN) && amount.value() < 0);
+        if moves_out {
+            return Err(AddError::ValueOutOfRange {
+                value,
+                pending,
+                would_be,
+            });
+        }
+        Ok(())
     }
 
     /// Takes an add into memory. It is durable once the own lane has reached the returned mark;
@@ -150,7 +161,7 @@ impl Replica {
     ///
     /// When this replica did not give the index.
     pub fn add(&mut self, counter: CounterIndex, amount: Sum) -> Result<Mark, AddError> {
-        let total = self.head_after(counter, amount)?;
+        self.check(counter, amount)?;
         assert!(
             counter.as_usize() < self.catalogue.len(),
             "an index that this replica gave"
@@ -159,7 +170,7 @@ impl Replica {
             self.heads.resize(counter.as_usize() + 1, Head::default());
         }
         let head = &mut self.heads[counter.as_usize()];
-        head.total = total;
+        head.total.add(amount);
         if !head.dirty {
             head.dirty = true;
             self.dirty.push(counter);
@@ -295,25 +306,6 @@ impl Replica {
     }
 
     // Helpers.
-
-    /// The own total after an add, if the value stays in range.
-    fn head_after(&self, counter: CounterIndex, amount: Sum) -> Result<Total, AddError> {
-        let head = self.heads.get(counter.as_usize());
-        let taken = head.map_or(&NOTHING, |head| &head.total);
-        let value = self.value(counter);
-        let pending = taken.value() - self.lanes[&self.id].value(counter);
-        let would_be = value.saturating_add(pending).saturating_add(amount.value());
-        let moves_out = (would_be > i128::from(i64::MAX) && amount.value() > 0)
-            || (would_be < i128::from(i64::MIN) && amount.value() < 0);
-        if moves_out {
-            return Err(AddError::ValueOutOfRange {
-                value,
-                pending,
-                would_be,
-            });
-        }
-        Ok(taken.plus(amount))
-    }
 
     /// The mark of the own lane's next commit.
     fn next_mark(&self) -> Mark {
