@@ -50,9 +50,9 @@ impl Ledger {
     }
 
     pub(super) fn add(&mut self, counter: usize, amount: Sum, mark: Mark) {
-        self.made[counter] = self.made[counter].plus(amount);
+        self.made[counter].add(amount);
         let mut sums: Vec<Total> = (0..self.made.len()).map(|c| self.taken(c)).collect();
-        sums[counter] = sums[counter].plus(amount);
+        sums[counter].add(amount);
         match self.open.last_mut() {
             Some(point) if point.mark == mark => point.sums = sums,
             _ => self.open.push(Point { mark, sums }),
