@@ -12,7 +12,8 @@ use benches::name;
 use commit_log::{DataDirectory, DirectoryError, ExpectedIdentity, Log};
 use crdt_core::Sum;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use tally_server::node::{Node, commit::Committer, recovery};
+use protocol::{Adds, ReplicationLimits};
+use tally_server::node::{Node, NodeLimits, commit::Committer, recovery};
 use tempfile::TempDir;
 
 /// One small group, one of a thousand counters, and one as large as a frame usually gets.
@@ -76,9 +77,11 @@ fn write_node(path: &Path, counters: usize) {
     let committer = Committer::spawn(Arc::clone(&node), log).expect("a thread");
     let mut completed = node.completed();
     for _ in 0..ROUNDS {
-        let add = |number| (node.place(&name(number)).expect("room"), Sum::of(1));
-        let receipt = node.add_all(&mut (0..counters).map(add).collect());
-        let round = receipt.expect("far from any bound").round;
+        let mut adds = Adds::default();
+        for name in (0..counters).map(name) {
+            adds.add_named(node.shard_of(&name), name, Sum::of(1));
+        }
+        let round = node.take(&mut adds).expect("far from any bound").round;
         while *completed.borrow_and_update() < round {
             thread::sleep(Duration::from_millis(1));
         }
@@ -91,7 +94,11 @@ fn write_node(path: &Path, counters: usize) {
 }
 
 fn open(path: &Path) -> (Node, Log) {
-    recovery::open(directory(path), u64::MAX).expect("a sound log")
+    let limits = NodeLimits {
+        counters_max: u64::MAX,
+        replication: ReplicationLimits::default(),
+    };
+    recovery::open(directory(path), limits).expect("a sound log")
 }
 
 fn directory(path: &Path) -> DataDirectory {

@@ -6,7 +6,7 @@ use crdt_core::{Mark, ReplicaId};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use prost::Message as _;
 use wire::v1::IntervalPart;
-use wire::{IntervalDecoder, IntervalEncoder};
+use wire::{DecodeLimits, IntervalDecoder, IntervalEncoder};
 
 const SHARDS: u32 = 1;
 
@@ -18,7 +18,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
         let lane = owner.interval(OWNER, Mark::ZERO);
         let lane = lane.expect("one history").expect("it has adds");
         let encode = |encoder: &mut IntervalEncoder| -> Vec<Vec<u8>> {
-            let parts = encoder.encode(0, &lane, |counter| owner.name(counter));
+            let parts = encoder.encode(0, &lane, |counter| owner.name(counter).clone());
             parts.iter().map(IntervalPart::encode_to_vec).collect()
         };
         let mut peer = empty_replica(ReplicaId::new(2));
@@ -42,10 +42,10 @@ pub(crate) fn all(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("encode", counters), |bencher| {
             bencher.iter(|| encode(&mut encoder));
         });
-        let mut decoder = IntervalDecoder::new(SHARDS);
+        let mut decoder = IntervalDecoder::new(SHARDS, DecodeLimits::STREAM);
         decode(&mut decoder, &with_names);
         group.bench_function(BenchmarkId::new("decode_with_names", counters), |bencher| {
-            let setup = || IntervalDecoder::new(SHARDS);
+            let setup = || IntervalDecoder::new(SHARDS, DecodeLimits::STREAM);
             let decode = |decoder: &mut IntervalDecoder| decode(decoder, &with_names);
             bencher.iter_batched_ref(setup, decode, BatchSize::LargeInput);
         });

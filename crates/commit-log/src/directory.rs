@@ -13,18 +13,20 @@
 mod error;
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
 
 use crate::file_system::{File as _, FileSystem, OsFiles};
-use crate::folder::{FileContext as _, FileError, Folder, LogFile};
+use crate::folder::{
+    FORK_NOTE_NAME, FileContext as _, FileError, Folder, IDENTITY_NAME, LOCK_NAME, LogFile,
+};
+use crate::fork_note::ForkNote;
 use crate::frame::Sequence;
-use crate::header::FILE_HEADER_BYTES;
+use crate::header::{FILE_HEADER_BYTES, FORMAT_VERSION};
 use crate::identity::{self, Identity, IdentityError};
 use crate::segment::Segment;
+use crate::text::TextError;
 
 pub use error::DirectoryError;
-
-const IDENTITY_NAME: &str = "identity";
-const LOCK_NAME: &str = "lock";
 
 /// What the caller takes a directory for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +42,17 @@ pub struct ExpectedIdentity {
 pub struct DataDirectory<F: FileSystem = OsFiles> {
     folder: Folder<F>,
     identity: Identity,
+    state: Mutex<State>,
     /// Locked for as long as it lives; the operating system unlocks it when the process dies.
     _lock: F::Lock,
+}
+
+/// What changes while a directory is held.
+#[derive(Debug)]
+struct State {
+    /// The version in the identity file.
+    version: u32,
+    forked: Option<ForkNote>,
 }
 
 impl DataDirectory {
@@ -63,8 +74,8 @@ impl DataDirectory {
     ///
     /// # Errors
     ///
-    /// If it is in use, belongs to another cluster or format, lost its identity, or cannot be
-    /// read or written.
+    /// If it is in use, belongs to another cluster or format, lost its identity, has a damaged note
+    /// of a fork, or cannot be read or written.
     pub fn open_or_create(
         path: &Path,
         expected: &ExpectedIdentity,
@@ -94,15 +105,17 @@ impl<F: FileSystem> DataDirectory<F> {
             let path = path.to_owned();
             return Err(DirectoryError::InUse { path });
         };
-        let identity = if let Some(text) = folder.read_text(IDENTITY_NAME)? {
+        let (identity, version) = if let Some(text) = folder.read_text(IDENTITY_NAME)? {
             parse_identity(&folder, &text, expected)?
         } else {
             ensure_no_orphaned_log(&folder)?;
-            create(&folder, expected)?
+            (create(&folder, expected)?, FORMAT_VERSION)
         };
+        let forked = read_fork_note(&folder)?;
         Ok(Self {
             folder,
             identity,
+            state: Mutex::new(State { version, forked }),
             _lock: lock,
         })
     }
@@ -122,20 +135,80 @@ impl<F: FileSystem> DataDirectory<F> {
     pub(crate) fn folder(&self) -> &Folder<F> {
         &self.folder
     }
+
+    /// What [`note_fork`](Self::note_fork) wrote down, now or earlier.
+    #[must_use]
+    pub fn forked(&self) -> Option<ForkNote> {
+        self.state().forked
+    }
+
+    /// Writes down, durably, that a lane has two histories. The first note stays; later ones
+    /// change nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written. It may be tried again.
+    pub fn note_fork(&self, note: ForkNote) -> Result<(), FileError> {
+        let mut state = self.state();
+        if state.forked.is_none() {
+            // A program that does not know notes would overlook this one.
+            self.convert(&mut state)?;
+            self.folder.write_text(FORK_NOTE_NAME, &note.render())?;
+            state.forked = Some(note);
+        }
+        Ok(())
+    }
+
+    /// Makes a directory of an older format one of this program's, before anything is written that
+    /// older programs would misread: from here on they refuse it.
+    pub(crate) fn ensure_current_format(&self) -> Result<(), FileError> {
+        self.convert(&mut self.state())
+    }
+
+    fn convert(&self, state: &mut State) -> Result<(), FileError> {
+        let (from, to) = (state.version, FORMAT_VERSION);
+        if from < to {
+            let text = self.identity.render(to);
+            self.folder.write_text(IDENTITY_NAME, &text)?;
+            state.version = to;
+            tracing::info!(path = %self.path().display(), from, to, "converted the format");
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("nobody panics while holding the state")
+    }
+}
+
+fn read_fork_note<F: FileSystem>(folder: &Folder<F>) -> Result<Option<ForkNote>, DirectoryError> {
+    let Some(text) = folder.read_text(FORK_NOTE_NAME)? else {
+        return Ok(None);
+    };
+    match ForkNote::parse(&text) {
+        Ok(note) => Ok(Some(note)),
+        Err(TextError { expected, found }) => Err(DirectoryError::ForkNoteDamaged {
+            path: folder.path_of(FORK_NOTE_NAME),
+            expected,
+            found,
+        }),
+    }
 }
 
 fn parse_identity<F: FileSystem>(
     folder: &Folder<F>,
     text: &str,
     expected: &ExpectedIdentity,
-) -> Result<Identity, DirectoryError> {
+) -> Result<(Identity, u32), DirectoryError> {
     let path = folder.path().to_owned();
-    let found = match Identity::parse(text) {
+    let (found, version) = match Identity::parse(text) {
         Ok(found) => found,
         Err(IdentityError::Version(found)) => {
             return Err(DirectoryError::FormatVersion { path, found });
         }
-        Err(IdentityError::Damaged { expected, found }) => {
+        Err(IdentityError::Damaged(TextError { expected, found })) => {
             let path = folder.path_of(IDENTITY_NAME);
             return Err(DirectoryError::IdentityDamaged {
                 path,
@@ -160,7 +233,7 @@ fn parse_identity<F: FileSystem>(
             found,
         });
     }
-    Ok(found)
+    Ok((found, version))
 }
 
 /// Without an identity, only what a crash during creation leaves is accepted: a first segment
@@ -196,8 +269,7 @@ fn create<F: FileSystem>(
         replica,
     };
     Segment::create(folder, replica, Sequence::FIRST)?;
-    let file = folder.create_temporary(IDENTITY_NAME, identity.render().as_bytes())?;
-    folder.publish(&file, IDENTITY_NAME)?;
+    folder.write_text(IDENTITY_NAME, &identity.render(FORMAT_VERSION))?;
     Ok(identity)
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::folder::FileError;
 use crate::frame::{FRAME_BYTES_MAX, Sequence};
-use crate::header::FORMAT_VERSION;
+use crate::header::{FORMAT_VERSION, FORMAT_VERSION_MIN};
 
 /// Why a directory's log is refused. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +45,8 @@ pub enum LogError {
     },
     /// A file was written by another version of this program.
     #[error(
-        "{} has format version {found} at byte 8, expected {FORMAT_VERSION}; nothing was changed. \
-         Run the version of tallyd that wrote it",
+        "{} has format version {found} at byte 8, expected {FORMAT_VERSION_MIN} to \
+         {FORMAT_VERSION}; nothing was changed. Run the version of tallyd that wrote it",
         path.display()
     )]
     FormatVersion {
@@ -101,6 +101,9 @@ pub enum WriteError {
         /// The payload's bytes.
         found: usize,
     },
+    /// A payload has no bytes: a frame without any is the log's own. Nothing changed.
+    #[error("a frame of 0 bytes cannot be appended; write what it stands for into it")]
+    FrameEmpty,
     /// Another snapshot is being written. Nothing changed.
     #[error("a snapshot is being written already; wait until it is finished")]
     SnapshotRunning,
@@ -114,8 +117,9 @@ pub enum WriteError {
 
 pub(crate) fn ensure_frame_fits(payload: &[u8]) -> Result<(), WriteError> {
     let found = payload.len();
-    if found > FRAME_BYTES_MAX {
-        return Err(WriteError::FrameTooLarge { found });
+    match found {
+        0 => Err(WriteError::FrameEmpty),
+        1..=FRAME_BYTES_MAX => Ok(()),
+        _ => Err(WriteError::FrameTooLarge { found }),
     }
-    Ok(())
 }

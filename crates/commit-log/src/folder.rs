@@ -10,6 +10,15 @@ use std::path::{Path, PathBuf};
 use crate::file_system::{File as _, FileSystem};
 use crate::frame::Sequence;
 
+/// Is locked.
+pub(crate) const LOCK_NAME: &str = "lock";
+
+/// Says whose data a directory holds.
+pub(crate) const IDENTITY_NAME: &str = "identity";
+
+/// Says that a lane has two histories.
+pub(crate) const FORK_NOTE_NAME: &str = "forked";
+
 /// Ends the name of a file that is being written. Leftovers are removed when the log is opened.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
@@ -86,7 +95,7 @@ impl LogFile {
 pub(crate) struct Listing {
     pub(crate) segments: Vec<Sequence>,
     pub(crate) snapshots: Vec<Sequence>,
-    /// Names of segments and snapshots that a crash left half-written.
+    /// Names of files that a crash left half-written.
     pub(crate) temporary: Vec<String>,
 }
 
@@ -140,7 +149,11 @@ impl<F: FileSystem> Folder<F> {
                 Some(LogFile::Snapshot(below)) => listing.snapshots.push(below),
                 None => {
                     let stem = name.strip_suffix(TEMPORARY_SUFFIX);
-                    if stem.and_then(LogFile::parse).is_some() {
+                    let is_ours = |stem: &str| {
+                        [IDENTITY_NAME, FORK_NOTE_NAME].contains(&stem)
+                            || LogFile::parse(stem).is_some()
+                    };
+                    if stem.is_some_and(is_ours) {
                         listing.temporary.push(name);
                     }
                 }
@@ -177,7 +190,7 @@ impl<F: FileSystem> Folder<F> {
         }
     }
 
-    /// Starts a file under its temporary name.
+    /// Starts a file under its temporary name. If that fails, nothing is left behind.
     pub(crate) fn create_temporary(
         &self,
         name: &str,
@@ -185,7 +198,8 @@ impl<F: FileSystem> Folder<F> {
     ) -> Result<F::File, FileError> {
         let path = self.temporary_path(name);
         let file = self.files.create(&path).on("create", &path)?;
-        file.write_all_at(first_bytes, 0).on("write", &path)?;
+        let written = file.write_all_at(first_bytes, 0).on("write", &path);
+        written.inspect_err(|_| self.discard(name))?;
         Ok(file)
     }
 
@@ -196,6 +210,13 @@ impl<F: FileSystem> Folder<F> {
         let renamed = self.files.rename(&temporary, &self.path_of(name));
         renamed.on("rename to its final name", &temporary)?;
         self.sync()
+    }
+
+    /// Writes a small file of text, durably, in place of one of its name.
+    pub(crate) fn write_text(&self, name: &str, text: &str) -> Result<(), FileError> {
+        let file = self.create_temporary(name, text.as_bytes())?;
+        self.publish(&file, name)
+            .inspect_err(|_| self.discard(name))
     }
 
     /// Removes a file that was not published.

@@ -2,8 +2,16 @@
 
 use crate::frame::{Seed, Sequence};
 
-/// The version of the layout that this program writes, and the only one that it reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+/// The version of the layout that this program writes.
+pub(crate) const FORMAT_VERSION: u32 = 2;
+
+/// The oldest version that it reads: 1, in which no frame is a seal.
+pub(crate) const FORMAT_VERSION_MIN: u32 = 1;
+
+/// Whether this program reads files of a version.
+pub(crate) fn is_known(version: u32) -> bool {
+    (FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&version)
+}
 
 /// Bytes before a file's first frame.
 pub(crate) const FILE_HEADER_BYTES: usize = 48;
@@ -28,6 +36,8 @@ impl FileKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileHeader {
     pub(crate) kind: FileKind,
+    /// The version of the file's layout.
+    pub(crate) version: u32,
     /// The replica whose directory the file belongs to.
     pub(crate) replica: u128,
     /// As in the file's name.
@@ -51,7 +61,7 @@ impl FileHeader {
     pub(crate) fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
         let mut bytes = [0; FILE_HEADER_BYTES];
         bytes[0..8].copy_from_slice(&self.kind.magic());
-        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[12..28].copy_from_slice(&self.replica.to_be_bytes());
         bytes[28..36].copy_from_slice(&self.sequence.get().to_le_bytes());
         bytes[36..44].copy_from_slice(&self.salt.to_le_bytes());
@@ -79,8 +89,9 @@ impl FileHeader {
         if bytes[0..8] != kind.magic() {
             return Err(HeaderError::Magic);
         }
-        if u32_at(8) != FORMAT_VERSION {
-            return Err(HeaderError::Version(u32_at(8)));
+        let version = u32_at(8);
+        if !is_known(version) {
+            return Err(HeaderError::Version(version));
         }
         let (expected, found) = (crc32c::crc32c(&bytes[..44]), u32_at(44));
         if expected != found {
@@ -89,6 +100,7 @@ impl FileHeader {
         let replica = bytes[12..28].try_into().expect("sixteen bytes were taken");
         Ok(Self {
             kind,
+            version,
             replica: u128::from_be_bytes(replica),
             sequence: Sequence::new(u64_at(28)),
             salt: u64_at(36),
@@ -107,6 +119,7 @@ mod tests {
 
     const HEADER: FileHeader = FileHeader {
         kind: FileKind::Segment,
+        version: 2,
         replica: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
         sequence: Sequence::new(258),
         salt: 7,
@@ -116,11 +129,11 @@ mod tests {
     fn the_bytes_of_a_header_are_pinned() {
         let fields = [
             b"\x54\x41\x4c\x4c\x59\x53\x45\x47".as_slice(),
-            b"\x01\x00\x00\x00".as_slice(),
+            b"\x02\x00\x00\x00".as_slice(),
             b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef".as_slice(),
             b"\x02\x01\x00\x00\x00\x00\x00\x00".as_slice(),
             b"\x07\x00\x00\x00\x00\x00\x00\x00".as_slice(),
-            b"\x7d\x6f\x0d\x85".as_slice(),
+            b"\xb9\xa3\x58\xd1".as_slice(),
         ];
         assert_eq!(HEADER.encode().as_slice(), fields.concat());
     }

@@ -2,23 +2,23 @@
 //!
 //! ```text
 //! # Whose data this directory holds. Never edit it, never run two copies of it.
-//! format = 1
+//! format = 2
 //! cluster = "likes"
 //! shards = 16
 //! replica = "c0ffee00c0ffee00c0ffee00c0ffee00"
 //! crc32c = "01234567"
 //! ```
 //!
-//! The last line is the checksum of all bytes before it. Any other text is refused.
+//! What it is made of is in `text`.
 
-use crate::header::FORMAT_VERSION;
+use crate::header;
+use crate::text::{TextError, bits, ensure_equal, number, quoted, with_checksum};
 
 /// The longest name of a cluster, in bytes: room for a host name and some more.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 64;
 
 const COMMENT: &str =
     "# Whose data this directory holds. Never edit it, never run two copies of it.";
-const CHECKSUM_KEY: &str = "crc32c = ";
 
 /// Whose data a directory holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,48 +37,43 @@ pub(crate) enum IdentityError {
     /// It has a format version that this program does not know.
     Version(u32),
     /// It is not as it was written.
-    Damaged { expected: String, found: String },
+    Damaged(TextError),
+}
+
+impl From<TextError> for IdentityError {
+    fn from(error: TextError) -> Self {
+        Self::Damaged(error)
+    }
 }
 
 impl Identity {
-    pub(crate) fn render(&self) -> String {
+    /// The text of the file, for a directory of a format version.
+    pub(crate) fn render(&self, version: u32) -> String {
         let Self {
             cluster,
             shard_count,
             replica,
         } = self;
-        let text = format!(
-            "{COMMENT}\nformat = {FORMAT_VERSION}\ncluster = \"{cluster}\"\n\
+        with_checksum(&format!(
+            "{COMMENT}\nformat = {version}\ncluster = \"{cluster}\"\n\
              shards = {shard_count}\nreplica = \"{replica:032x}\"\n"
-        );
-        let checksum = crc32c::crc32c(text.as_bytes());
-        format!("{text}{CHECKSUM_KEY}\"{checksum:08x}\"\n")
+        ))
     }
 
-    /// Reads what [`render`](Self::render) wrote. The version is judged first, since another
-    /// version may look different from there on.
-    pub(crate) fn parse(text: &str) -> Result<Self, IdentityError> {
+    /// Reads what [`render`](Self::render) wrote, with its version. The version is judged first,
+    /// since another version may look different from there on.
+    pub(crate) fn parse(text: &str) -> Result<(Self, u32), IdentityError> {
         let version = number(text, "format")?;
-        if version != FORMAT_VERSION {
+        if !header::is_known(version) {
             return Err(IdentityError::Version(version));
         }
-        let replica = quoted(text, "replica")?;
         let identity = Self {
             cluster: quoted(text, "cluster")?.to_owned(),
             shard_count: number(text, "shards")?,
-            replica: u128::from_str_radix(replica, 16)
-                .map_err(|_| damaged("a replica id of 32 hexadecimal digits", replica))?,
+            replica: bits(text, "replica")?,
         };
-        let expected = identity.render();
-        if expected != text {
-            let checksum = |text: &str| quoted(text, "crc32c").unwrap_or("other text").to_owned();
-            let (expected, found) = (checksum(&expected), checksum(text));
-            return Err(damaged(
-                &format!("checksum {expected} of exactly these values"),
-                &found,
-            ));
-        }
-        Ok(identity)
+        ensure_equal(text, &identity.render(version))?;
+        Ok((identity, version))
     }
 }
 
@@ -88,34 +83,6 @@ impl Identity {
 pub fn is_cluster_name(name: &str) -> bool {
     (1..=CLUSTER_NAME_BYTES_MAX).contains(&name.len())
         && !name.contains(|c: char| c.is_control() || c == '"' || c == '\\')
-}
-
-fn number(text: &str, key: &str) -> Result<u32, IdentityError> {
-    let value = value(text, key)?;
-    value
-        .parse()
-        .map_err(|_| damaged(&format!("a number for `{key}`"), value))
-}
-
-fn quoted<'a>(text: &'a str, key: &str) -> Result<&'a str, IdentityError> {
-    let value = value(text, key)?;
-    let inner = value
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    inner.ok_or_else(|| damaged(&format!("a quoted value for `{key}`"), value))
-}
-
-fn value<'a>(text: &'a str, key: &str) -> Result<&'a str, IdentityError> {
-    let value = |line: &'a str| line.strip_prefix(key)?.strip_prefix(" = ");
-    let found = text.lines().find_map(value);
-    found.ok_or_else(|| damaged(&format!("a line `{key} = ...`"), "no such line"))
-}
-
-fn damaged(expected: &str, found: &str) -> IdentityError {
-    IdentityError::Damaged {
-        expected: expected.to_owned(),
-        found: found.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -129,6 +96,9 @@ mod tests {
             shard_count: 16,
             replica: 7,
         };
-        assert_eq!(Identity::parse(&identity.render()), Ok(identity));
+        for version in [1, 2] {
+            let text = identity.render(version);
+            assert_eq!(Identity::parse(&text), Ok((identity.clone(), version)));
+        }
     }
 }

@@ -5,8 +5,11 @@
 //! state back. A [snapshot](Log::snapshot) of the state replaces the frames before it, which bounds
 //! the disk and the start-up time.
 //!
-//! What it leaves out: what a frame says, and when to sync or to snapshot; its callers know. It
-//! runs on Unix: directories are synced.
+//! What it leaves out: what a frame says, and when to sync, to seal or to snapshot; its callers
+//! know. It runs on Unix: directories are synced.
+//!
+//! Every file operation goes through a [`FileSystem`]: the operating system's, or, with the feature
+//! `memory`, one in memory that fails as disks and kernels do.
 //!
 //! # The directory
 //!
@@ -14,6 +17,7 @@
 //! | --- | --- |
 //! | `lock` | empty; locked (`flock`) by the process that uses the directory |
 //! | `identity` | cluster, number of shards, replica id: a few lines of text |
+//! | `forked` | there once a lane has two histories, with the evidence: a few lines of text |
 //! | `segment-N.log` | the frames from number N to the next segment's |
 //! | `snapshot-N.snap` | stands for all frames below N; `segment-N.log` is there too |
 //! | `*.tmp` | a file that a crash left half-written; removed when the log is opened |
@@ -29,7 +33,7 @@
 //! | at | bytes | is |
 //! | --- | --- | --- |
 //! | 0 | 8 | `TALLYSEG` or `TALLYSNP` |
-//! | 8 | 4 | format version, 1 |
+//! | 8 | 4 | format version, 2 |
 //! | 12 | 16 | replica id, big-endian, as in `identity` |
 //! | 28 | 8 | N, as in the file's name |
 //! | 36 | 8 | salt, random |
@@ -45,16 +49,22 @@
 //! | 16 | 8 | durable below: frames below this number were synced before this one was written, so it is the number of the first frame of this frame's group |
 //! | 24 | length | payload |
 //!
+//! A frame without payload is a *seal*: it says "durable below" of all frames before it, and
+//! nothing else. In format version 1 there are none; a directory of that version is converted when
+//! its log is opened, by its identity file, and its segments stay as they are.
+//!
 //! In a snapshot frames are numbered from 1, "durable below" is 0, and a *footer* of 20 bytes ends
 //! the file: `TALLYEND`, the number of frames (8 bytes), and the CRC-32C of these 16, continued
 //! from the seed.
 //!
-//! How a torn tail is told from damage, and why it has to be: see `log/tail.rs`.
+//! How a torn tail is told from damage, and why it has to be: see `proof.rs`. What is written again
+//! before it is trusted: see `tail.rs`.
 
 mod directory;
 mod error;
 mod file_system;
 mod folder;
+mod fork_note;
 mod frame;
 mod frame_reader;
 mod header;
@@ -62,17 +72,20 @@ mod identity;
 mod log;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
+mod proof;
 mod read_back;
 mod recovery;
 mod segment;
 mod snapshot;
 mod status;
 mod tail;
+mod text;
 
 pub use directory::{DataDirectory, DirectoryError, ExpectedIdentity};
 pub use error::{LogError, OpenError, WriteError};
 pub use file_system::{File, FileSystem, OsFiles};
 pub use folder::FileError;
+pub use fork_note::{ForkMark, ForkNote};
 pub use frame::{FRAME_BYTES_MAX, Sequence};
 pub use identity::{CLUSTER_NAME_BYTES_MAX, Identity, is_cluster_name};
 pub use log::Log;

@@ -66,6 +66,8 @@ pub struct Log<F: FileSystem = OsFiles> {
     next: Sequence,
     /// The first frame of the current group: all below it are synced.
     durable_below: Sequence,
+    /// Whether a frame of the caller's is in the current group: a seal needs no sync of its own.
+    has_unsynced: bool,
     has_failed: bool,
 }
 
@@ -105,6 +107,7 @@ impl<F: FileSystem> Log<F> {
             pending: Vec::new(),
             next,
             durable_below: next,
+            has_unsynced: false,
             has_failed: false,
         })
     }
@@ -113,15 +116,13 @@ impl<F: FileSystem> Log<F> {
     ///
     /// # Errors
     ///
-    /// If the frame is too large, and then nothing changed; or if the log failed.
+    /// If the frame is empty or too large, and then nothing changed; or if the log failed.
     pub fn append(&mut self, payload: &[u8]) -> Result<Sequence, WriteError> {
         ensure_frame_fits(payload)?;
         self.fatal(|log| {
             let sequence = log.next;
-            let header = FrameHeader::new(log.segment.seed, sequence, log.durable_below, payload);
-            log.pending.extend_from_slice(&header.encode());
-            log.pending.extend_from_slice(payload);
-            log.next = sequence.next();
+            log.push(payload);
+            log.has_unsynced = true;
             if log.pending.len() >= PENDING_BYTES_MAX {
                 log.write_pending()?;
             }
@@ -135,7 +136,35 @@ impl<F: FileSystem> Log<F> {
     ///
     /// If the log failed. It is not known which frames of the group are durable.
     pub fn sync(&mut self) -> Result<(), WriteError> {
-        self.fatal(Self::sync_group)
+        self.fatal(|log| {
+            if log.has_unsynced {
+                log.sync_group()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Seals the last group: writes down that it was synced. Without that, damage to it looks like
+    /// a write that a crash tore, and is cut; with it, it is refused.
+    ///
+    /// A group is sealed by the next one anyway, so call this when none has followed for a while.
+    /// It costs one small write and no sync: a crash may lose the seal, and nothing else. Where
+    /// there is nothing to seal, it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the seal cannot be written. The log goes on, and writes it with the next group.
+    pub fn seal(&mut self) -> Result<(), WriteError> {
+        if self.has_failed {
+            return Err(WriteError::Failed);
+        }
+        // A segment's beginning seals all before it.
+        let begins_a_segment = self.segment.first == self.next;
+        if self.durable_below == self.next && !begins_a_segment {
+            self.push(&[]);
+            self.write_pending()?;
+        }
+        Ok(())
     }
 
     /// Ends the group, and lets the next frame begin a new file; returns that frame's number.
@@ -160,18 +189,39 @@ impl<F: FileSystem> Log<F> {
         })
     }
 
-    /// Starts a snapshot that will stand for all frames below `below`, a number that
-    /// [`rotate`](Self::rotate) gave since the last finished snapshot.
+    /// The first frame of the segment that is being appended to.
+    #[must_use]
+    pub fn active_segment(&self) -> Sequence {
+        self.segment.first
+    }
+
+    /// Starts a snapshot that will stand for all frames below `below`, where a segment begins: a
+    /// number that [`rotate`](Self::rotate) gave since the last finished snapshot, or the
+    /// [active segment](Self::active_segment).
     ///
     /// Its frames must hold the effect of every frame below that, and may hold more that is
     /// durable, if replaying a frame twice is harmless.
     ///
+    /// A snapshot that failed, here or later, may be tried again with the same number, without
+    /// another rotation.
+    ///
     /// # Errors
     ///
-    /// If another is being written, or the file cannot be created. The log itself goes on.
+    /// If another is being written, or the file cannot be created. The log goes on, and nothing is
+    /// left behind.
+    ///
+    /// # Panics
+    ///
+    /// If no segment begins with `below`.
     pub fn snapshot(&self, below: Sequence) -> Result<SnapshotWriter<F>, WriteError> {
         let (directory, inventory) = (Arc::clone(&self.directory), Arc::clone(&self.inventory));
         SnapshotWriter::create(directory, inventory, below)
+    }
+
+    /// The directory, which stays locked until the last who has it is gone.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<DataDirectory<F>> {
+        &self.directory
     }
 
     /// A view of the log's status for other threads.
@@ -195,6 +245,14 @@ impl<F: FileSystem> Log<F> {
         Ok(value)
     }
 
+    /// Puts a frame at the end of the current group.
+    fn push(&mut self, payload: &[u8]) {
+        let header = FrameHeader::new(self.segment.seed, self.next, self.durable_below, payload);
+        self.pending.extend_from_slice(&header.encode());
+        self.pending.extend_from_slice(payload);
+        self.next = self.next.next();
+    }
+
     fn write_pending(&mut self) -> Result<(), FileError> {
         self.segment.write(&self.pending)?;
         self.pending.clear();
@@ -209,6 +267,7 @@ impl<F: FileSystem> Log<F> {
         self.write_pending()?;
         self.segment.sync()?;
         self.durable_below = self.next;
+        self.has_unsynced = false;
         let mut inventory = locked(&self.inventory);
         inventory
             .segments

@@ -84,7 +84,8 @@ struct State {
     locks: BTreeSet<PathBuf>,
     /// File operations until the process dies.
     operations_left: Option<u64>,
-    next_sync_failure: Option<SyncFailure>,
+    /// Syncs until one fails, and how.
+    sync_failure: Option<(u64, SyncFailure)>,
     bytes_max: Option<usize>,
     random: SplitMix,
     effects: FaultEffects,
@@ -136,7 +137,7 @@ impl MemoryDisk {
             process: 0,
             locks: BTreeSet::new(),
             operations_left: None,
-            next_sync_failure: None,
+            sync_failure: None,
             bytes_max: None,
             random: SplitMix::new(seed),
             effects: FaultEffects::default(),
@@ -183,10 +184,19 @@ impl MemoryDisk {
         state.kill();
     }
 
-    /// Makes the next sync fail that has something to write, of a file or of a directory; or, with
-    /// `None`, succeed after all.
-    pub fn fail_next_sync(&self, failure: impl Into<Option<SyncFailure>>) {
-        self.state().next_sync_failure = failure.into();
+    /// Makes the next sync fail that has something to write, of a file or of a directory.
+    pub fn fail_next_sync(&self, failure: SyncFailure) {
+        self.fail_sync_after(0, failure);
+    }
+
+    /// The same, after so many more that succeed.
+    pub fn fail_sync_after(&self, syncs: u64, failure: SyncFailure) {
+        self.state().sync_failure = Some((syncs, failure));
+    }
+
+    /// No sync fails any more that was going to.
+    pub fn mend_syncs(&self) {
+        self.state().sync_failure = None;
     }
 
     /// Bounds the bytes of all files together, or lifts the bound.
@@ -273,6 +283,18 @@ impl State {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a sync fails that has something to write.
+    fn begin_sync(&mut self) -> Option<SyncFailure> {
+        let (left, failure) = self.sync_failure?;
+        if let Some(left) = left.checked_sub(1) {
+            self.sync_failure = Some((left, failure));
+            return None;
+        }
+        self.sync_failure = None;
+        self.effects.failed_syncs += 1;
+        Some(failure)
     }
 
     fn add_inode(&mut self, inode: Inode) -> InodeId {

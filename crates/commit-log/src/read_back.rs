@@ -1,6 +1,6 @@
 //! The files of a log, read back frame by frame and judged; nothing is changed here.
 //!
-//! Whether bytes that are no frame are a torn write or damage is judged with `tail`; errors are in
+//! Whether bytes that are no frame are a torn write or damage is judged with `proof`; errors are in
 //! `error`.
 
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::folder::{FileContext as _, LogFile};
 use crate::frame::{FrameHeader, Seed, Sequence};
 use crate::frame_reader::{FrameError, FrameReader, Step};
 use crate::header::{FILE_HEADER_BYTES, FileHeader, FileKind, HeaderError};
+use crate::proof::proof_of_sync;
 use crate::snapshot::{FOOTER_BYTES, Footer};
-use crate::tail::proof_of_sync;
 
 /// The file that a frame was read from. A decoder with state, such as a dictionary of names,
 /// starts anew with each.
@@ -30,6 +30,7 @@ struct OpenedFile<File> {
     file: File,
     path: PathBuf,
     bytes: u64,
+    version: u32,
     seed: Seed,
 }
 
@@ -111,6 +112,7 @@ fn open<F: FileSystem, E>(
         file,
         path,
         bytes,
+        version: header.version,
         seed: header.seed(),
     })
 }
@@ -204,6 +206,7 @@ fn check_sequence(offset: u64, expected: Sequence, header: &FrameHeader) -> Resu
 
 /// What reading a segment found.
 pub(crate) struct ReadSegment {
+    pub(crate) version: u32,
     pub(crate) seed: Seed,
     /// The frame after its last one.
     pub(crate) next: Sequence,
@@ -241,8 +244,11 @@ pub(crate) fn read_segment<F: FileSystem, E>(
                 if header.durable_below == next {
                     last_group = offset;
                 }
-                on_frame(FrameSource::Segment(first), payload)
-                    .map_err(|source| frame_error(&opened.path, offset, source))?;
+                let is_seal = payload.is_empty() && opened.version >= 2;
+                if !is_seal {
+                    on_frame(FrameSource::Segment(first), payload)
+                        .map_err(|source| frame_error(&opened.path, offset, source))?;
+                }
                 next = next.next();
             }
             Step::End => break opened.bytes,
@@ -261,6 +267,7 @@ pub(crate) fn read_segment<F: FileSystem, E>(
         }
     };
     Ok(ReadSegment {
+        version: opened.version,
         seed: opened.seed,
         next,
         end,

@@ -1,8 +1,8 @@
 //! What a data directory holds, read back: the newest snapshot, then every segment after it.
 //!
 //! Two phases. The first reads and judges (`read_back`), and changes nothing: if it refuses, the
-//! directory is as it was found. The second makes the end of the last segment durable (`tail`) and
-//! removes leftovers.
+//! directory is as it was found. The second converts a directory of an older format, makes the end
+//! of the last segment durable (`tail`), and removes leftovers.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use crate::error::{LogError, OpenError};
 use crate::file_system::FileSystem;
 use crate::folder::{Folder, LogFile};
 use crate::frame::Sequence;
+use crate::header::FORMAT_VERSION;
 use crate::read_back::{FrameSource, read_segment, read_snapshot};
 use crate::segment::Segment;
 use crate::tail::make_durable;
@@ -57,17 +58,19 @@ pub(crate) fn recover<F: FileSystem, E>(
         return Err(missing(folder, start, "no segment").into());
     };
 
+    directory.ensure_current_format()?;
     make_durable(folder, LogFile::Segment(last_first), &last)?;
     // An earlier process may have died before it synced the snapshot's name. Without it, a power
     // loss could take the snapshot and leave what it stands for removed.
     folder.sync()?;
+    let listing = folder.listing()?;
     for temporary in &listing.temporary {
         folder.remove(temporary)?;
     }
     folder.remove_covered(&listing, start)?;
-    let active = if next == last_first {
-        segments.remove(&last_first);
-        Segment::open_empty(folder, last_first, last.seed)?
+    segments.remove(&next);
+    let active = if next == last_first && last.version == FORMAT_VERSION {
+        Segment::open_empty(folder, next, last.seed)?
     } else {
         Segment::create(folder, directory.identity().replica, next)?
     };

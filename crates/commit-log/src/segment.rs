@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::file_system::{File as _, FileSystem};
 use crate::folder::{FileContext as _, FileError, Folder, LogFile};
 use crate::frame::{Seed, Sequence};
-use crate::header::{FILE_HEADER_BYTES, FileHeader, FileKind};
+use crate::header::{FILE_HEADER_BYTES, FORMAT_VERSION, FileHeader, FileKind};
 
 /// The segment that is being appended to.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ impl<F: FileSystem> Segment<F> {
         let name = LogFile::Segment(first).name();
         let header = FileHeader {
             kind: FileKind::Segment,
+            version: FORMAT_VERSION,
             replica,
             sequence: first,
             salt: folder.random("draw a salt for a segment in")?,

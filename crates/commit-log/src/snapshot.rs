@@ -14,7 +14,7 @@ use crate::error::{WriteError, ensure_frame_fits};
 use crate::file_system::{File as _, FileSystem, OsFiles};
 use crate::folder::{FileContext as _, FileError, LogFile};
 use crate::frame::{FrameHeader, Seed, Sequence};
-use crate::header::{FILE_HEADER_BYTES, FileHeader, FileKind};
+use crate::header::{FILE_HEADER_BYTES, FORMAT_VERSION, FileHeader, FileKind};
 use crate::status::{Inventory, locked};
 
 /// Bytes after a snapshot's last frame.
@@ -171,6 +171,7 @@ fn create_file<F: FileSystem>(
     let folder = directory.folder();
     let header = FileHeader {
         kind: FileKind::Snapshot,
+        version: FORMAT_VERSION,
         replica: directory.identity().replica,
         sequence: below,
         salt: folder.random("draw a salt for a snapshot in")?,

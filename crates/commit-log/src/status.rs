@@ -21,7 +21,8 @@ pub struct LogStatus {
     pub snapshot_is_running: bool,
     /// Syncs since the log was opened.
     pub sync_count: u64,
-    /// How long the last of them took; zero before the first.
+    /// How long the last of them took by the machine's clock, whatever the file system; zero before
+    /// the first.
     pub last_sync: Duration,
 }
 

@@ -33,28 +33,18 @@ pub enum CounterNameError {
 pub enum AddError {
     /// The value would leave the range of `i64` (or move further out of it).
     #[error(
-        "the value is {value} and would become {would_be}, outside of {} to {}; add less, or \
-         continue under another counter",
+        "the value is {value}; {pending} is taken and not yet durable, and with this add it would \
+         become {would_be}, outside of {} to {}; add less, or continue under another counter",
         i64::MIN,
         i64::MAX
     )]
     ValueOutOfRange {
-        /// The value now, with everything taken but not yet durable.
+        /// The value that a read returns: what is durable.
         value: i128,
-        /// What it would become.
+        /// What this replica has taken and not yet made durable.
+        pending: i128,
+        /// What the value would become, once all of it is durable.
         would_be: i128,
-    },
-    /// The replica's own increments or decrements of this counter would pass `u64::MAX`.
-    #[error(
-        "this replica has taken {taken} of increments (or of decrements) of the counter, and \
-         {amount} more would pass {}; continue under another counter",
-        u64::MAX
-    )]
-    LaneFull {
-        /// Taken so far, in the direction that would overflow.
-        taken: u64,
-        /// What the add would put on top.
-        amount: u64,
     },
 }
 

@@ -17,6 +17,12 @@ pub(crate) struct History {
     starts: Vec<(Version, StartId)>,
 }
 
+/// The history of a lane that nobody has written.
+pub(crate) static UNWRITTEN: History = History {
+    mark: Mark::ZERO,
+    starts: Vec::new(),
+};
+
 impl History {
     /// How far the lane is known.
     pub(crate) fn mark(&self) -> Mark {

@@ -112,7 +112,7 @@ fn rename<C, D>(sums: &[SumRecord<C>], mut call: impl FnMut(&C) -> D) -> Vec<Sum
     let rename = |record: &SumRecord<C>| SumRecord {
         counter: call(&record.counter),
         version: record.version,
-        sum: record.sum,
+        total: record.total.clone(),
     };
     sums.iter().map(rename).collect()
 }

@@ -8,7 +8,7 @@ mod walk;
 
 use alloc::vec::Vec;
 
-use crate::{CounterIndex, Interval, SumRecord, Version, history::History, record::Sum};
+use crate::{CounterIndex, Interval, SumRecord, Total, Version, history::History};
 pub(crate) use walk::Walk;
 
 /// No slot: the end of the list.
@@ -18,17 +18,14 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Debug)]
 struct Slot {
     version: Version,
-    sum: Sum,
+    total: Total,
     older: u32,
     newer: u32,
 }
 
 const VACANT: Slot = Slot {
     version: Version::ZERO,
-    sum: Sum {
-        incremented: 0,
-        decremented: 0,
-    },
+    total: Total::ZERO,
     older: NONE,
     newer: NONE,
 };
@@ -53,17 +50,17 @@ impl Lane {
         }
     }
 
-    /// The lane's sum for a counter; 0 where it has none.
-    pub(crate) fn sum(&self, counter: CounterIndex) -> Sum {
+    /// The value that the lane gives a counter; 0 where it has no record of it.
+    pub(crate) fn value(&self, counter: CounterIndex) -> i128 {
         self.slots
             .get(counter.as_usize())
-            .map_or_else(Sum::default, |slot| slot.sum)
+            .map_or(0, |slot| slot.total.value())
     }
 
     /// The lane's record of a counter, if it has one.
-    pub(crate) fn record(&self, counter: CounterIndex) -> Option<(Version, Sum)> {
+    pub(crate) fn record(&self, counter: CounterIndex) -> Option<(Version, &Total)> {
         let slot = self.slots.get(counter.as_usize())?;
-        (slot.version > Version::ZERO).then_some((slot.version, slot.sum))
+        (slot.version > Version::ZERO).then_some((slot.version, &slot.total))
     }
 
     /// Moves the lane to the interval's end. The interval continues the lane's history, and its
@@ -117,7 +114,7 @@ impl Lane {
         let last = self.newest;
         self.slots[index] = Slot {
             version: record.version,
-            sum: record.sum,
+            total: record.total.clone(),
             older: last,
             newer: NONE,
         };
@@ -139,5 +136,16 @@ impl Lane {
             NONE => self.newest = older,
             newer => self.slots[newer as usize].older = older,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Millions of these are in memory.
+    #[test]
+    fn wide_totals_make_no_slot_larger() {
+        assert_eq!(size_of::<Slot>(), 32);
     }
 }

@@ -27,7 +27,8 @@
 //! | [`ReplicaId`] | an incarnation of a replica, minted with its data directory |
 //! | [`StartId`] | one start of its process |
 //! | [`Version`], [`Mark`] | a point of a lane; the same with the start that wrote it |
-//! | [`Sum`] | all that one replica added to and subtracted from one counter |
+//! | [`Sum`] | what an add puts on top of a counter |
+//! | [`Total`] | all that one replica added to and subtracted from one counter |
 //! | [`Interval`] | what changed in a lane between two marks |
 //! | [`IntervalPiece`] | some of an interval's records, where reading all of them at once takes too long |
 //! | [`Group`] | the intervals that one commit makes durable |
@@ -118,5 +119,5 @@ pub use error::{AddError, CounterNameError, Fork, ReceiveError};
 pub use id::{CounterIndex, CounterName, Mark, ReplicaId, StartId, Version};
 pub use interval::{Interval, IntervalEnd, IntervalPiece};
 pub use lattice::JoinSemilattice;
-pub use record::{Sum, SumRecord};
+pub use record::{Sum, SumRecord, Total};
 pub use replica::{Group, IntervalReader, Received, Replica};

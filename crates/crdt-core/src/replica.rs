@@ -20,7 +20,10 @@ use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use crate::{
     AddError, CounterIndex, CounterName, Digest, Fork, Interval, Mark, ReceiveError, ReplicaId,
-    StartId, SumRecord, catalogue::Catalogue, history::History, lane::Lane, record::Sum,
+    StartId, Sum, SumRecord, Total,
+    catalogue::Catalogue,
+    history::{History, UNWRITTEN},
+    lane::Lane,
 };
 pub use reading::IntervalReader;
 
@@ -37,11 +40,14 @@ pub enum Received {
     Known,
 }
 
+/// The own total of a counter to which nothing was added.
+static NOTHING: Total = Total::ZERO;
+
 /// The own total of one counter, with everything taken.
 #[derive(Clone, Debug, Default)]
 struct Head {
-    sum: Sum,
-    /// Whether the sum has changed since the last commit.
+    total: Total,
+    /// Whether the total has changed since the last commit.
     dirty: bool,
 }
 
@@ -138,14 +144,14 @@ impl Replica {
     ///
     /// # Errors
     ///
-    /// When the value, or the own total, would leave its range. Nothing has changed then.
+    /// When the value would leave its range. Nothing has changed then.
     ///
     /// # Panics
     ///
     /// When this replica did not give the index.
     pub fn add(&mut self, counter: CounterIndex, amount: Sum) -> Result<Mark, AddError> {
-        let sum = self.head_after(counter, amount)?;
-        Ok(self.put_head(counter, sum))
+        let total = self.head_after(counter, amount)?;
+        Ok(self.put_head(counter, total))
     }
 
     /// Whether [`add`](Self::add) would take this, of a counter that has no index yet.
@@ -154,7 +160,7 @@ impl Replica {
     ///
     /// As [`add`](Self::add).
     pub fn check_new(&self, amount: Sum) -> Result<(), AddError> {
-        check_range(0, amount)
+        check_range(0, 0, amount)
     }
 
     /// Takes an add that was [checked](Self::check) some time ago. Others may have moved the value
@@ -165,9 +171,8 @@ impl Replica {
     /// When this replica did not give the index.
     pub fn take(&mut self, counter: CounterIndex, amount: Sum) -> Mark {
         let head = self.heads.get(counter.as_usize());
-        let sum = head.map_or_else(Sum::default, |head| head.sum);
-        let sum = sum.checked_add(amount).expect("a sum is wide enough");
-        self.put_head(counter, sum)
+        let total = head.map_or(&NOTHING, |head| &head.total).plus(amount);
+        self.put_head(counter, total)
     }
 
     /// Takes an interval that a peer served, its counters already called by this replica's
@@ -186,12 +191,14 @@ impl Replica {
             self.admits(lane, interval.to)?;
             return Ok(Received::Known);
         }
-        let mut history = self.expected(lane);
-        if !history.continues(&interval)? {
+        if !self.expected(lane).continues(&interval)? {
             return Ok(Received::Known);
         }
-        history.advance(&interval);
-        self.pending.insert(lane, history);
+        let held = || self.lanes.get(&lane).map(|held| held.history.clone());
+        let pending = self.pending.entry(lane);
+        pending
+            .or_insert_with(|| held().unwrap_or_default())
+            .advance(&interval);
         self.received.push(interval);
         Ok(Received::Taken)
     }
@@ -232,18 +239,16 @@ impl Replica {
     /// The counter's value: the sum over all lanes. 0 for a counter nobody added to.
     #[must_use]
     pub fn value(&self, counter: CounterIndex) -> i128 {
-        self.lanes
-            .values()
-            .map(|lane| lane.sum(counter).value())
-            .sum()
+        // No adds come near the end of i128; what a peer made up must not stop the process.
+        let values = self.lanes.values().map(|lane| lane.value(counter));
+        values.fold(0, i128::saturating_add)
     }
 
     /// What `lane` says of the counter.
     #[must_use]
-    pub fn sum_of(&self, lane: ReplicaId, counter: CounterIndex) -> Sum {
-        self.lanes
-            .get(&lane)
-            .map_or_else(Sum::default, |lane| lane.sum(counter))
+    pub fn sum_of(&self, lane: ReplicaId, counter: CounterIndex) -> Total {
+        let record = self.lanes.get(&lane).and_then(|lane| lane.record(counter));
+        record.map_or(Total::ZERO, |(_, total)| total.clone())
     }
 
     /// Counters that some lane has a record of, from the name `from` on, in the order of their
@@ -299,28 +304,17 @@ impl Replica {
 
     // Helpers.
 
-    /// The own total after an add, if it and the value stay in range.
-    fn head_after(&self, counter: CounterIndex, amount: Sum) -> Result<Sum, AddError> {
-        let head = self
-            .heads
-            .get(counter.as_usize())
-            .map_or_else(Sum::default, |head| head.sum);
-        let lane_full = |taken: u64, amount: u64| AddError::LaneFull { taken, amount };
-        let sum = head.checked_add(amount).ok_or_else(|| {
-            if head.incremented.checked_add(amount.incremented).is_none() {
-                lane_full(head.incremented, amount.incremented)
-            } else {
-                lane_full(head.decremented, amount.decremented)
-            }
-        })?;
-        let not_held = head.value() - self.sum_of(self.id, counter).value();
-        let value = self.value(counter) + not_held;
-        check_range(value, amount)?;
-        Ok(sum)
+    /// The own total after an add, if the value stays in range.
+    fn head_after(&self, counter: CounterIndex, amount: Sum) -> Result<Total, AddError> {
+        let head = self.heads.get(counter.as_usize());
+        let taken = head.map_or(&NOTHING, |head| &head.total);
+        let pending = taken.value() - self.lanes[&self.id].value(counter);
+        check_range(self.value(counter), pending, amount)?;
+        Ok(taken.plus(amount))
     }
 
     /// The own total of a counter is this now.
-    fn put_head(&mut self, counter: CounterIndex, sum: Sum) -> Mark {
+    fn put_head(&mut self, counter: CounterIndex, total: Total) -> Mark {
         assert!(
             counter.as_usize() < self.catalogue.len(),
             "an index that this replica gave"
@@ -329,7 +323,7 @@ impl Replica {
             self.heads.resize(counter.as_usize() + 1, Head::default());
         }
         let head = &mut self.heads[counter.as_usize()];
-        head.sum = sum;
+        head.total = total;
         if !head.dirty {
             head.dirty = true;
             self.dirty.push(counter);
@@ -374,7 +368,7 @@ impl Replica {
             sums.push(SumRecord {
                 counter,
                 version: to.version,
-                sum: head.sum,
+                total: head.total.clone(),
             });
         }
         Some(Interval {
@@ -387,13 +381,10 @@ impl Replica {
     }
 
     /// The lane's history as it will be once everything received is held.
-    fn expected(&self, lane: ReplicaId) -> History {
+    fn expected(&self, lane: ReplicaId) -> &History {
         let held = || self.lanes.get(&lane).map(|lane| &lane.history);
-        self.pending
-            .get(&lane)
-            .or_else(held)
-            .cloned()
-            .unwrap_or_default()
+        let expected = self.pending.get(&lane).or_else(held);
+        expected.unwrap_or(&UNWRITTEN)
     }
 
     /// Applies an interval that is durable and continues its lane.
@@ -407,18 +398,23 @@ impl Replica {
         self.heads
             .resize(self.catalogue.len().max(self.heads.len()), Head::default());
         for record in &interval.sums {
-            self.heads[record.counter.as_usize()].sum = record.sum;
+            self.heads[record.counter.as_usize()].total = record.total.clone();
         }
     }
 }
 
-/// Whether a value may become larger (or smaller) by so much.
-fn check_range(value: i128, amount: Sum) -> Result<(), AddError> {
-    let would_be = value + amount.value();
-    let moves_out = (would_be > i128::from(i64::MAX) && would_be > value)
-        || (would_be < i128::from(i64::MIN) && would_be < value);
+/// Whether a value, with what is taken and not yet durable, may become larger (or smaller) by so
+/// much.
+fn check_range(value: i128, pending: i128, amount: Sum) -> Result<(), AddError> {
+    let would_be = value.saturating_add(pending).saturating_add(amount.value());
+    let moves_out = (would_be > i128::from(i64::MAX) && amount.value() > 0)
+        || (would_be < i128::from(i64::MIN) && amount.value() < 0);
     if moves_out {
-        return Err(AddError::ValueOutOfRange { value, would_be });
+        return Err(AddError::ValueOutOfRange {
+            value,
+            pending,
+            would_be,
+        });
     }
     Ok(())
 }

@@ -260,6 +260,7 @@ impl Node {
         let claim = self
             .change_standing(|standing| standing.forked_by_reporter(self, reporter, fork.clone()));
         self.note_claim(claim, fork);
+        claim
     }
 
     fn note_claim(&self, claim: Claim, fork: &Fork) {

@@ -11,12 +11,14 @@
 
 mod decode;
 mod encode;
+mod error;
 
 use crdt_core::{Mark, StartId, Version};
 
 use crate::v1;
-pub use decode::{DecodeError, DecodeLimits, IntervalDecoder};
+pub use decode::{DecodeLimits, IntervalDecoder};
 pub use encode::{IntervalEncoder, PartsOf};
+pub use error::DecodeError;
 
 /// A part is closed once it has about this many bytes: well below the 4 MiB that a gRPC message
 /// may have, well above what a part costs by itself.

@@ -33,6 +33,7 @@ const DIRECTIONS: &[(&str, &[&str], &[&str])] = &[
             "commit-log",
             "crdt-core",
             "lock-core",
+            "protocol",
             "wire",
             "tally-server",
         ],

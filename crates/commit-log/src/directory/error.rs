@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::IDENTITY_NAME;
-use crate::folder::FileError;
-use crate::header::FORMAT_VERSION;
+use crate::folder::{FileError, IDENTITY_NAME};
+use crate::header::{FORMAT_VERSION, FORMAT_VERSION_MIN};
 use crate::identity::CLUSTER_NAME_BYTES_MAX;
 
 /// Why a directory cannot be used. Nothing in it was changed, except that a `lock` file may have
@@ -48,10 +47,26 @@ pub enum DirectoryError {
         /// What is there.
         found: String,
     },
+    /// The note of a fork is not as it was written.
+    #[error(
+        "{} is damaged: expected {expected}, found {found}; it says that a lane of this directory \
+         has two histories, and not which. Restore the file, or keep the directory for inspection \
+         and start with an empty one as a new replica",
+        path.display()
+    )]
+    ForkNoteDamaged {
+        /// The note.
+        path: PathBuf,
+        /// What a note has there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// It was written by another version of this program.
     #[error(
-        "data directory {} has format version {found}, expected {FORMAT_VERSION}; run the version \
-         of tallyd that wrote it, or start with an empty directory as a new replica",
+        "data directory {} has format version {found}, expected {FORMAT_VERSION_MIN} to \
+         {FORMAT_VERSION}; run the version of tallyd that wrote it, or start with an empty \
+         directory as a new replica",
         path.display()
     )]
     FormatVersion {

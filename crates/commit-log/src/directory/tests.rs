@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::*;
+use crate::ForkMark;
 use crate::identity::CLUSTER_NAME_BYTES_MAX;
+use crate::memory::{MemoryDisk, SyncFailure};
 use tempfile::TempDir;
 
 fn expected() -> ExpectedIdentity {
@@ -81,14 +83,19 @@ fn another_cluster_shard_count_or_format_is_refused_and_nothing_changes() {
     ));
     assert_eq!(contents(path), before);
 
-    let text = identity.render().replace("format = 1", "format = 2");
+    let text = identity.render(FORMAT_VERSION + 1);
     fs::write(path.join(IDENTITY_NAME), text).expect("written");
     let before = contents(path);
     let error = open(&expected());
     assert!(matches!(
         error,
-        DirectoryError::FormatVersion { found: 2, .. }
+        DirectoryError::FormatVersion { found: 3, .. }
     ));
+    let message = error.to_string();
+    assert!(
+        message.contains("version 3") && message.contains("expected 1 to 2"),
+        "{message}"
+    );
     assert_eq!(contents(path), before);
 }
 
@@ -169,4 +176,70 @@ fn a_name_that_cannot_be_written_down_is_no_cluster_name() {
         );
     }
     assert!(!directory.path().join("x").exists());
+}
+
+const NOTE: ForkNote = ForkNote {
+    lane: 7,
+    held: ForkMark {
+        version: 12,
+        start: 1,
+    },
+    seen: ForkMark {
+        version: 14,
+        start: 2,
+    },
+};
+
+#[test]
+fn a_note_of_a_fork_is_durable_and_the_first_stays() {
+    let (disk, path) = (MemoryDisk::new(64, 1), Path::new("/data"));
+    let open = || DataDirectory::open_or_create_in(disk.files(), path, &expected());
+    let directory = open().expect("created");
+    assert_eq!(directory.forked(), None);
+    directory.note_fork(NOTE).expect("written");
+    assert_eq!(directory.forked(), Some(NOTE));
+    // Loses every name that was not synced.
+    disk.lose_power(&mut || 3);
+    for _ in 0..2 {
+        let directory = open().expect("opened");
+        assert_eq!(directory.forked(), Some(NOTE));
+        let other = ForkNote { lane: 8, ..NOTE };
+        directory.note_fork(other).expect("nothing to do");
+        assert_eq!(directory.forked(), Some(NOTE));
+    }
+}
+
+#[test]
+fn a_note_that_could_not_be_written_is_not_there_and_may_be_tried_again() {
+    let (disk, path) = (MemoryDisk::new(64, 1), Path::new("/data"));
+    let open = || DataDirectory::open_or_create_in(disk.files(), path, &expected());
+    let directory = open().expect("created");
+    disk.fail_next_sync(SyncFailure::Dropped);
+    directory.note_fork(NOTE).expect_err("not synced");
+    assert_eq!(directory.forked(), None);
+    directory.note_fork(NOTE).expect("written");
+    disk.kill();
+    assert_eq!(open().expect("opened").forked(), Some(NOTE));
+}
+
+#[test]
+fn a_damaged_note_of_a_fork_is_refused_whichever_byte_changed() {
+    let (disk, path) = (MemoryDisk::new(64, 1), Path::new("/data"));
+    let open = || DataDirectory::open_or_create_in(disk.files(), path, &expected());
+    open().expect("created").note_fork(NOTE).expect("written");
+    let (whole, note) = (disk.durable(), path.join("forked"));
+    for at in 0..whole[&note].len() {
+        let mut damaged = whole.clone();
+        damaged.get_mut(&note).expect("there")[at] ^= 1;
+        disk.restore(&damaged);
+        let error = open().expect_err("damaged");
+        assert!(matches!(error, DirectoryError::ForkNoteDamaged { .. }));
+        let message = error.to_string();
+        assert!(message.contains("/data/forked is damaged"), "{message}");
+    }
+    let mut damaged = whole.clone();
+    damaged.insert(note, Vec::new());
+    disk.restore(&damaged);
+    let error = open().expect_err("empty");
+    assert!(matches!(error, DirectoryError::ForkNoteDamaged { .. }));
 }

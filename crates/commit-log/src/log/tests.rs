@@ -16,7 +16,10 @@ use crate::{DirectoryError, ExpectedIdentity, FRAME_BYTES_MAX, header};
 
 mod crash;
 mod damage;
+mod formats;
 mod schedules;
+mod seals;
+mod snapshots;
 
 type Payload = Vec<u8>;
 
@@ -47,14 +50,14 @@ fn open(disk: &MemoryDisk) -> Result<(Log<MemoryFiles>, Vec<Payload>), LogError>
 
 /// Opens a log. Only the operating system may be in the way.
 fn try_open(disk: &MemoryDisk) -> Result<(Log<MemoryFiles>, Vec<Payload>), FileError> {
-    let directory = try_directory(disk).map_err(|error| match error {
-        DirectoryError::File(error) => error,
-        other => panic!("{other}"),
-    })?;
-    open_in(directory).map_err(|error| match error {
-        OpenError::File(error) => error,
-        other @ (OpenError::Log(_) | OpenError::Frame { .. }) => panic!("{other}"),
-    })
+    let directory = match try_directory(disk) {
+        Err(DirectoryError::File(error)) => return Err(error),
+        directory => directory.expect("the identity is right"),
+    };
+    match open_in(directory) {
+        Err(OpenError::File(error)) => Err(error),
+        opened => Ok(opened.expect("nobody damaged it")),
+    }
 }
 
 fn open_in(
@@ -204,7 +207,7 @@ fn three_segments() -> Written {
     written.group(&payloads(&["a", "bb"]));
     written.group(&payloads(&["ccc"]));
     written.rotate();
-    written.group(&payloads(&["", "eeeee"]));
+    written.group(&payloads(&["d", "eeeee"]));
     written.rotate();
     written.group(&payloads(&["f", "g"]));
     written.group(&payloads(&["h", "i"]));
@@ -225,7 +228,7 @@ fn what_was_synced_is_read_back_in_order_with_its_source() {
     });
     let firsts = [1, 1, 1, 4, 4, 6, 6, 6, 6, 6, 6];
     let texts = [
-        "a", "bb", "ccc", "", "eeeee", "f", "g", "h", "i", "jj", "kk",
+        "a", "bb", "ccc", "d", "eeeee", "f", "g", "h", "i", "jj", "kk",
     ];
     let source = |first| FrameSource::Segment(Sequence::new(first));
     let expected = firsts.map(source).into_iter().zip(payloads(&texts));
@@ -261,8 +264,10 @@ fn a_failed_write_poisons_the_log() {
 }
 
 #[test]
-fn a_frame_over_its_bound_is_refused_and_nothing_changes() {
+fn a_frame_outside_its_bounds_is_refused_and_nothing_changes() {
     let mut written = Written::new(1);
+    let error = written.log.append(b"").expect_err("empty");
+    assert!(matches!(error, WriteError::FrameEmpty));
     let bytes = vec![7; FRAME_BYTES_MAX];
     let mut over = bytes.clone();
     over.push(7);

@@ -69,8 +69,7 @@ impl FileSystem for MemoryFiles {
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.to_change()?;
-        if state.names.is_dirty(directory) && state.next_sync_failure.take().is_some() {
-            state.effects.failed_syncs += 1;
+        if state.names.is_dirty(directory) && state.begin_sync().is_some() {
             return Err(io::Error::from_raw_os_error(INPUT_OUTPUT_ERROR));
         }
         state.names.sync(directory);
@@ -186,8 +185,7 @@ impl File for MemoryFile {
         if !state.inode(self.inode).is_dirty() {
             return Ok(());
         }
-        if let Some(failure) = state.next_sync_failure.take() {
-            state.effects.failed_syncs += 1;
+        if let Some(failure) = state.begin_sync() {
             let mut random = state.random.fork();
             let mut random = || random.next();
             let inode = state.inode(self.inode);

@@ -224,9 +224,14 @@ fn a_failed_sync_of_names_may_be_tried_again() {
 fn a_sync_with_nothing_to_write_does_not_fail() {
     let disk = disk();
     let file = synced(&disk, "a", b"1");
-    disk.fail_next_sync(SyncFailure::Dropped);
+    disk.fail_sync_after(1, SyncFailure::Dropped);
+    file.sync_data().expect("nothing to write");
+    file.write_all_at(b"2", 0).expect("written");
+    file.sync_data().expect("one more succeeds");
     file.sync_data().expect("nothing to write");
     assert_eq!(disk.effects().failed_syncs, 0);
+    file.write_all_at(b"3", 0).expect("written");
+    file.sync_data().expect_err("it was to fail");
 }
 
 #[test]

@@ -6,8 +6,9 @@
 //! the same. When all of them have moved, the place is found again by its version.
 //!
 //! The work of one piece is bounded by the records that it may have. So that the walk ends however
-//! fast the lane changes, that bound doubles when the place was lost, and in every piece after the
-//! walk has passed the version at which it began.
+//! fast the lane changes, that bound doubles where newer records keep coming: in every piece after
+//! the walk has passed the version at which it began, and when the way back from the newest end was
+//! lost.
 
 use alloc::vec::Vec;
 
@@ -75,7 +76,7 @@ impl Walk {
             sums.push(SumRecord {
                 counter: CounterIndex::new(at),
                 version: slot.version,
-                sum: slot.sum,
+                total: slot.total.clone(),
             });
             at = slot.newer;
         }
@@ -95,7 +96,6 @@ impl Walk {
             if let Some(last) = lane.first_unmoved(given) {
                 return Some(lane.slot(last).newer);
             }
-            self.be_patient();
             self.trail = Trail::Back(Vec::new());
         }
         if lane.oldest == NONE || lane.slot(lane.oldest).version >= self.from {

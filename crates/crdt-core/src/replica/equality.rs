@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use super::Replica;
-use crate::{CounterName, Interval, Mark, ReplicaId, Version, history::History, record::Sum};
+use crate::{CounterName, Interval, Mark, ReplicaId, Total, Version, history::History};
 
 impl Replica {
     /// All held records by counter name and lane: the content of the lanes, however numbered.
-    fn records(&self) -> impl Iterator<Item = (&CounterName, ReplicaId, (Version, Sum))> {
+    fn records(&self) -> impl Iterator<Item = (&CounterName, ReplicaId, (Version, &Total))> {
         self.catalogue
             .sorted_from("")
             .flat_map(move |(name, counter)| {
@@ -31,13 +31,13 @@ impl Replica {
     }
 
     /// The own totals that differ from the held ones, by name.
-    fn taken(&self) -> impl Iterator<Item = (&CounterName, Sum, bool)> {
+    fn taken(&self) -> impl Iterator<Item = (&CounterName, &Total, bool)> {
         self.catalogue
             .sorted_from("")
             .filter_map(|(name, counter)| {
                 let head = self.heads.get(counter.as_usize())?;
-                let differs = head.dirty || head.sum != self.sum_of(self.id, counter);
-                differs.then_some((name, head.sum, head.dirty))
+                let differs = head.dirty || head.total != self.sum_of(self.id, counter);
+                differs.then_some((name, &head.total, head.dirty))
             })
     }
 

@@ -4,7 +4,7 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::Replica;
-use crate::{CounterIndex, ReplicaId, Sum, history::History};
+use crate::{CounterIndex, ReplicaId, Total, history::History};
 
 impl Replica {
     /// Panics when the replica's parts contradict each other. This takes as long as there are
@@ -42,14 +42,15 @@ impl Replica {
         );
         let own = self.writing.iter().flat_map(|group| group.iter());
         let own = own.filter(|interval| interval.lane == self.id);
-        let written: BTreeMap<CounterIndex, Sum> = own
+        let written: BTreeMap<CounterIndex, &Total> = own
             .flat_map(|interval| &interval.sums)
-            .map(|record| (record.counter, record.sum))
+            .map(|record| (record.counter, &record.total))
             .collect();
         for (counter, head) in counters().filter(|(_, head)| !head.dirty) {
             let held = || self.sum_of(self.id, counter);
-            let committed = written.get(&counter).copied().unwrap_or_else(held);
-            assert_eq!(head.sum, committed, "the own total of {counter:?}");
+            let committed = written.get(&counter).copied().cloned();
+            let committed = committed.unwrap_or_else(held);
+            assert_eq!(head.total, committed, "the own total of {counter:?}");
         }
     }
 

@@ -316,6 +316,64 @@ proptest! {
     }
 }
 
+/// Reads on until the end; `between` changes the source after each piece.
+fn read_through(
+    source: &mut Replica,
+    reading: &mut Reading,
+    mut between: impl FnMut(&mut Replica, &Reading),
+) {
+    while reading.read(source) {
+        assert!(reading.pieces < 100, "the reading does not end");
+        between(source, reading);
+    }
+}
+
+#[test]
+fn a_reading_catches_up_with_a_lane_that_changes_as_fast_as_it_is_read() {
+    let mut source = Replica::new(SOURCE, StartId::new(1));
+    (0..COUNTERS).for_each(|counter| change(&mut source, &[counter]));
+    let mut reading = Reading::new(SOURCE, Mark::ZERO, 2);
+    let mut oldest = (0..COUNTERS).cycle();
+    read_through(&mut source, &mut reading, |source, reading| {
+        // Those that were given two pieces ago: never the ones where the reading stands.
+        for counter in oldest.by_ref().take(if reading.pieces > 2 { 2 } else { 0 }) {
+            change(source, &[counter]);
+        }
+    });
+}
+
+#[test]
+fn a_reading_begins_although_all_newer_records_keep_changing() {
+    let mut source = Replica::new(SOURCE, StartId::new(1));
+    change(&mut source, &[0, 1, 2]);
+    let after = source.held(SOURCE);
+    let busy: Vec<usize> = (3..COUNTERS).collect();
+    change(&mut source, &busy);
+    let mut reading = Reading::new(SOURCE, after, 2);
+    read_through(&mut source, &mut reading, |source, _| change(source, &busy));
+}
+
+#[test]
+fn a_record_that_has_not_changed_is_given_once() {
+    let mut source = Replica::new(SOURCE, StartId::new(1));
+    change(&mut source, &(0..COUNTERS).collect::<Vec<_>>());
+    let mut reading = Reading::new(SOURCE, Mark::ZERO, 3);
+    read_through(&mut source, &mut reading, |source, reading| {
+        if reading.pieces <= 2 {
+            // The place is where the last record was that was given: go on from the one before.
+            change(source, &[3 * reading.pieces - 1]);
+        }
+    });
+    let given = |counter| {
+        let records = reading.interval.sums.iter();
+        records
+            .filter(|record| record.counter == name(counter))
+            .count()
+    };
+    let times: Vec<_> = (0..COUNTERS).map(given).collect();
+    assert_eq!(times, [1, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1]);
+}
+
 #[test]
 fn a_reader_goes_on_after_its_interval() {
     let mut source = Replica::new(SOURCE, StartId::new(1));

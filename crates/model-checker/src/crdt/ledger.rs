@@ -3,7 +3,7 @@
 //! Ghosts. They are kept in plain sums, apart from the replicas' own records, written as clients
 //! would write down what they asked for and what they were promised, and read by guarantees only.
 
-use crdt_core::{Mark, ReplicaId, Sum};
+use crdt_core::{Mark, ReplicaId, Sum, Total};
 
 /// A point of a lane as its owner's clients know it: ghost.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,7 +11,7 @@ pub struct Point {
     /// What `add` returned.
     pub mark: Mark,
     /// The owner's total of each counter there.
-    pub sums: Vec<Sum>,
+    pub sums: Vec<Total>,
 }
 
 /// What the model knows of one lane: ghost.
@@ -20,7 +20,7 @@ pub struct Ledger {
     /// The lane.
     pub lane: ReplicaId,
     /// All that its owner was ever asked to add, counter by counter.
-    pub made: Vec<Sum>,
+    pub made: Vec<Total>,
     /// Every version of the lane that became durable, oldest first; those whose owner lived to
     /// tell were acknowledged.
     pub durable: Vec<Point>,
@@ -32,7 +32,7 @@ impl Ledger {
     pub(super) fn new(lane: ReplicaId, counters: usize) -> Self {
         Self {
             lane,
-            made: vec![Sum::default(); counters],
+            made: vec![Total::default(); counters],
             durable: Vec::new(),
             open: Vec::new(),
         }
@@ -40,16 +40,15 @@ impl Ledger {
 
     /// The owner's totals with everything taken.
     #[must_use]
-    pub fn taken(&self, counter: usize) -> Sum {
+    pub fn taken(&self, counter: usize) -> Total {
         let last = self.open.last().or(self.durable.last());
-        last.map_or_else(Sum::default, |point| point.sums[counter])
+        last.map_or_else(Total::default, |point| point.sums[counter].clone())
     }
 
     pub(super) fn add(&mut self, counter: usize, amount: Sum, mark: Mark) {
-        let plus = |sum: Sum| sum.checked_add(amount).expect("the replica took it");
-        self.made[counter] = plus(self.made[counter]);
-        let mut sums: Vec<Sum> = (0..self.made.len()).map(|c| self.taken(c)).collect();
-        sums[counter] = plus(sums[counter]);
+        self.made[counter] = self.made[counter].plus(amount);
+        let mut sums: Vec<Total> = (0..self.made.len()).map(|c| self.taken(c)).collect();
+        sums[counter] = sums[counter].plus(amount);
         match self.open.last_mut() {
             Some(point) if point.mark == mark => point.sums = sums,
             _ => self.open.push(Point { mark, sums }),

@@ -1,6 +1,6 @@
 //! What mutants do to an interval on its way. Mutations of a node's own steps are in `node`.
 
-use crdt_core::{Interval, Replica};
+use crdt_core::{Interval, Replica, Total};
 
 use super::Rules;
 use crate::mutation::Mutation;
@@ -32,9 +32,11 @@ impl Rules {
         let held = receiver.held(interval.lane);
         if self.breaks(Mutation::AdditiveMerge) {
             for record in &mut interval.sums {
-                let sum = receiver.sum_of(interval.lane, record.counter);
-                let total = record.sum.checked_add(sum);
-                record.sum = total.expect("a world's amounts are small");
+                let held = receiver.sum_of(interval.lane, record.counter);
+                let incremented = held.incremented() + record.total.incremented();
+                let decremented = held.decremented() + record.total.decremented();
+                let total = Total::new(incremented, decremented);
+                record.total = total.expect("a world's amounts are few");
             }
         }
         if self.breaks(Mutation::DeltaDroppedOnSend) && interval.after.version > held.version {

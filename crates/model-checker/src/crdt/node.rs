@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use crdt_core::{
     CounterIndex, CounterName, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, StartId,
-    Sum,
+    Sum, Total,
 };
 
 use super::ledger::Ledger;
@@ -343,8 +343,8 @@ pub(super) fn value(replica: &Replica, counter: usize) -> i128 {
 }
 
 /// What a replica holds of one lane's counter.
-pub(super) fn sum_of(replica: &Replica, lane: ReplicaId, counter: usize) -> Sum {
-    index_at(replica, counter).map_or_else(Sum::default, |index| replica.sum_of(lane, index))
+pub(super) fn sum_of(replica: &Replica, lane: ReplicaId, counter: usize) -> Total {
+    index_at(replica, counter).map_or_else(Total::default, |index| replica.sum_of(lane, index))
 }
 
 fn index_at(replica: &Replica, counter: usize) -> Option<CounterIndex> {

@@ -5,7 +5,7 @@
 //! anti-entropy, until nobody learns anything. What stands there must be right. So "eventually"
 //! is never needed, and nothing is missed on cycles.
 
-use crdt_core::{Replica, ReplicaId, Sum};
+use crdt_core::{Replica, ReplicaId, Total};
 
 use super::Rules;
 use super::node::{Node, sum_of, value};
@@ -143,9 +143,9 @@ fn expected(
 }
 
 /// The newest form of a lane's sum that anybody holds.
-fn most_held(replicas: &[Replica], lane: ReplicaId, counter: usize) -> Sum {
+fn most_held(replicas: &[Replica], lane: ReplicaId, counter: usize) -> Total {
     replicas
         .iter()
         .max_by_key(|replica| replica.held(lane).version)
-        .map_or_else(Sum::default, |replica| sum_of(replica, lane, counter))
+        .map_or_else(Total::default, |replica| sum_of(replica, lane, counter))
 }

@@ -61,7 +61,8 @@ impl World<'_> {
                     }
                 }
                 CommitEffect::BeginSnapshot { below } => self.begin_snapshot(node, below),
-                CommitEffect::Seal => {}
+                // One that does not fit is written with the next group.
+                CommitEffect::Seal => drop(process.log.seal()),
                 CommitEffect::Wait { until } => {
                     self.plan_commit(
                         node,

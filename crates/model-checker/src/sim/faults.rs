@@ -298,7 +298,7 @@ impl World<'_> {
             place.message_slowness = 1;
             place.disk_slowness = 1;
             place.disk.limit_bytes(None);
-            place.disk.fail_next_sync(None);
+            place.disk.mend_syncs();
         }
     }
 

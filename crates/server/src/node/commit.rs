@@ -115,7 +115,11 @@ impl CommitLoop {
                     self.machine.cut(below.get());
                 }
                 CommitEffect::BeginSnapshot { below } => self.begin_snapshot(below),
-                CommitEffect::Seal => {}
+                CommitEffect::Seal => {
+                    if let Err(error) = self.log.seal() {
+                        tracing::warn!(%error, "the log is not sealed; the next group does it");
+                    }
+                }
                 CommitEffect::Wait { until } => {
                     let until = until.map(|until| self.node.clock.instant(until).into_std());
                     self.node.rounds.sleep(until);

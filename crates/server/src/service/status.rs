@@ -272,13 +272,9 @@ pub(crate) fn take(error: &TakeError, index: impl Fn(&CounterName) -> Option<usi
 }
 
 fn range(refusal: Refusal, reason: &AddError) -> Refusal {
-    match reason {
-        AddError::ValueOutOfRange { would_be, .. } => {
-            let bound = if *would_be > 0 { i64::MAX } else { i64::MIN };
-            refusal.with("value", would_be).with("bound", bound)
-        }
-        AddError::LaneFull { taken, .. } => refusal.with("value", taken).with("bound", u64::MAX),
-    }
+    let AddError::ValueOutOfRange { would_be, .. } = reason;
+    let bound = if *would_be > 0 { i64::MAX } else { i64::MIN };
+    refusal.with("value", would_be).with("bound", bound)
 }
 
 /// A message of an ingest stream that is refused.

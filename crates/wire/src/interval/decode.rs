@@ -4,12 +4,11 @@
 //! what a stream can make its reader hold is bounded by [`DecodeLimits`].
 
 use crdt_core::{
-    CounterIndex, CounterName, CounterNameError, Interval, Mark, ReplicaId, StartId, Sum,
-    SumRecord, Version,
+    CounterIndex, CounterName, Interval, Mark, ReplicaId, StartId, Sum, SumRecord, Total, Version,
 };
 use rustc_hash::FxHashMap;
-use thiserror::Error;
 
+use super::DecodeError;
 use crate::v1;
 
 /// What a stream may make its reader hold.
@@ -41,114 +40,6 @@ impl DecodeLimits {
         interval_name_bytes_max: usize::MAX,
         stream_names_max: usize::MAX,
     };
-}
-
-/// Why bytes are no interval.
-#[derive(Debug, PartialEq, Eq, Error)]
-pub enum DecodeError {
-    /// A required field is absent.
-    #[error("the interval has no {0}")]
-    Absent(&'static str),
-    /// A replica id has another length than 16 bytes.
-    #[error("a replica id has {found} bytes; it must have 16")]
-    ReplicaId {
-        /// Bytes found.
-        found: usize,
-    },
-    /// The shard does not exist.
-    #[error("shard {found} does not exist; the cluster has {shard_count}, numbered from 0")]
-    Shard {
-        /// Shard named.
-        found: u32,
-        /// Shards there are.
-        shard_count: u32,
-    },
-    /// A name is not one.
-    #[error("counter {index} is introduced with a bad name: {reason}")]
-    Name {
-        /// Index introduced.
-        index: u32,
-        /// What is wrong with the name.
-        reason: CounterNameError,
-    },
-    /// A name belongs to another shard.
-    #[error(
-        "counter {name:?} is introduced in shard {found}, but belongs to shard {expected}; the \
-         writer places counters by another rule"
-    )]
-    NameShard {
-        /// The name.
-        name: CounterName,
-        /// The shard in which it is introduced.
-        found: u32,
-        /// The shard that its name belongs to.
-        expected: u32,
-    },
-    /// An index was not introduced before its use.
-    #[error("counter {index} of shard {shard} was never introduced on this stream")]
-    NotIntroduced {
-        /// The shard.
-        shard: u32,
-        /// The index.
-        index: u32,
-    },
-    /// The columns do not make records.
-    #[error(
-        "the columns differ in length: {counters} counters, {versions} versions, {incremented} \
-         increments, {decremented} decrements"
-    )]
-    Columns {
-        /// Entries of the column of counters.
-        counters: usize,
-        /// Entries of the column of versions.
-        versions: usize,
-        /// Entries of the column of increments.
-        incremented: usize,
-        /// Entries of the column of decrements.
-        decremented: usize,
-    },
-    /// A version passes 64 bits.
-    #[error("a record's version passes 64 bits: {after} + {offset}")]
-    VersionOverflow {
-        /// Where the interval begins.
-        after: u64,
-        /// The record's offset from there.
-        offset: u64,
-    },
-    /// The stream goes on with another interval than the one that has begun.
-    #[error("an interval begins before the last part of the one before it")]
-    Interrupted,
-    /// The interval ends twice.
-    #[error("the interval names its end (`to`) twice")]
-    EndsTwice,
-    /// The interval is too long.
-    #[error(
-        "an interval of lane {lane} has more than {records_max} records; the reader takes no \
-         longer ones"
-    )]
-    Records {
-        /// The lane.
-        lane: ReplicaId,
-        /// Records allowed.
-        records_max: usize,
-    },
-    /// The interval introduces too much text.
-    #[error(
-        "an interval of lane {lane} introduces more than {bytes_max} bytes of names; the reader \
-         takes no more"
-    )]
-    NameBytes {
-        /// The lane.
-        lane: ReplicaId,
-        /// Bytes allowed.
-        bytes_max: usize,
-    },
-    /// The stream introduces too many names.
-    #[error("the stream introduces more than {names_max} names; the reader remembers no more")]
-    Names {
-        /// Names allowed.
-        names_max: usize,
-    },
 }
 
 /// An interval whose last part has not come.
@@ -298,17 +189,6 @@ impl IntervalDecoder {
         part: &v1::IntervalPart,
     ) -> Result<(), DecodeError> {
         let count = part.counters.len();
-        if part.version_offsets.len() != count
-            || part.incremented.len() != count
-            || !(part.decremented.is_empty() || part.decremented.len() == count)
-        {
-            return Err(DecodeError::Columns {
-                counters: count,
-                versions: part.version_offsets.len(),
-                incremented: part.incremented.len(),
-                decremented: part.decremented.len(),
-            });
-        }
         let records_max = self.limits.interval_records_max;
         if count > records_max.saturating_sub(interval.sums.len()) {
             let lane = interval.lane;
@@ -318,25 +198,92 @@ impl IntervalDecoder {
         let shard = interval.shard;
         let known = &self.counters[shard as usize];
         let after = interval.after.version.get();
-        for (entry, &index) in part.counters.iter().enumerate() {
+        let mut totals = Totals::of(part)?;
+        for (entry, (&index, &offset)) in
+            part.counters.iter().zip(&part.version_offsets).enumerate()
+        {
             let counter = *known
                 .get(&index)
                 .ok_or(DecodeError::NotIntroduced { shard, index })?;
-            let offset = part.version_offsets[entry];
             let version = after
                 .checked_add(offset)
                 .ok_or(DecodeError::VersionOverflow { after, offset })?;
-            let sum = Sum {
-                incremented: part.incremented[entry],
-                decremented: part.decremented.get(entry).copied().unwrap_or(0),
-            };
             interval.sums.push(SumRecord {
                 counter,
                 version: Version::new(version),
-                sum,
+                total: totals.next(entry)?,
             });
         }
         Ok(())
+    }
+}
+
+/// The totals of a part's records: in two columns, or in none where they are wide.
+struct Totals<'a> {
+    part: &'a v1::IntervalPart,
+    /// How many came from the columns.
+    narrow: usize,
+    /// How many were wide.
+    wide: usize,
+}
+
+impl<'a> Totals<'a> {
+    /// Checks that there is one for each record.
+    fn of(part: &'a v1::IntervalPart) -> Result<Self, DecodeError> {
+        let (count, wide) = (part.counters.len(), part.wide.len());
+        if part.version_offsets.len() != count
+            || part.incremented.len() + wide != count
+            || !(part.decremented.is_empty() || part.decremented.len() + wide == count)
+        {
+            return Err(DecodeError::Columns {
+                counters: count,
+                versions: part.version_offsets.len(),
+                incremented: part.incremented.len(),
+                decremented: part.decremented.len(),
+                wide,
+            });
+        }
+        Ok(Self {
+            part,
+            narrow: 0,
+            wide: 0,
+        })
+    }
+
+    /// The total of the next record, which is this one.
+    fn next(&mut self, record: usize) -> Result<Total, DecodeError> {
+        if let Some(wide) = self.part.wide.get(self.wide)
+            && wide.record as usize == record
+        {
+            let join = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
+            let total = Total::new(
+                join(wide.incremented_high, wide.incremented_low),
+                join(wide.decremented_high, wide.decremented_low),
+            );
+            let total = total.ok_or_else(|| self.refuse())?;
+            self.wide += 1;
+            return Ok(total);
+        }
+        // Wide totals that name no record, or not in order, leave too few entries here.
+        let entry = self.narrow;
+        let incremented = *self
+            .part
+            .incremented
+            .get(entry)
+            .ok_or_else(|| self.refuse())?;
+        self.narrow += 1;
+        Ok(Total::from(Sum {
+            incremented,
+            decremented: self.part.decremented.get(entry).copied().unwrap_or(0),
+        }))
+    }
+
+    fn refuse(&self) -> DecodeError {
+        DecodeError::WideTotal {
+            entry: self.wide,
+            record: self.part.wide[self.wide].record,
+            records: self.part.counters.len(),
+        }
     }
 }
 

@@ -11,8 +11,12 @@ use crdt_core::{
 use super::PART_BYTES_TARGET;
 use crate::v1;
 
-/// A record's columns, at their longest: an index, a version, two sums.
+/// A record's columns, at their longest: an index, a version, two numbers.
 const RECORD_BYTES_MAX: usize = 5 + 10 + 10 + 10;
+
+/// What a wide total takes beside them, at its longest: a length, an index, four numbers, and their
+/// tags.
+const WIDE_BYTES_MAX: usize = 2 + 6 + 4 * 11;
 
 /// The writing end of a stream of intervals.
 #[derive(Debug)]
@@ -139,8 +143,7 @@ impl<'a> PartsOf<'a> {
                 let index = record.counter.get();
                 part.introduced.push(v1::IntroducedCounter { index, name });
             }
-            part_bytes += RECORD_BYTES_MAX;
-            push_record(&mut part, self.after.version, record);
+            part_bytes += push_record(&mut part, self.after.version, record);
             self.sums = rest;
         }
         if let Some((to, starts)) = self.end.take() {
@@ -167,14 +170,35 @@ fn lane_start(&(version, start): &(Version, StartId)) -> v1::LaneStart {
     }
 }
 
-fn push_record(part: &mut v1::IntervalPart, after: Version, record: &SumRecord) {
+/// Adds a record to the part's columns; the bytes that it takes at most.
+fn push_record(part: &mut v1::IntervalPart, after: Version, record: &SumRecord) -> usize {
+    let entry = part.counters.len();
     part.counters.push(record.counter.get());
     part.version_offsets
         .push(record.version.get() - after.get());
-    part.incremented.push(record.sum.incremented);
+    let (incremented, decremented) = (record.total.incremented(), record.total.decremented());
+    let (Ok(incremented), Ok(decremented)) = (incremented.try_into(), decremented.try_into())
+    else {
+        part.wide.push(v1::WideTotal {
+            record: u32::try_from(entry).expect("far fewer records a part"),
+            incremented_low: low(incremented),
+            incremented_high: low(incremented >> 64),
+            decremented_low: low(decremented),
+            decremented_high: low(decremented >> 64),
+        });
+        return RECORD_BYTES_MAX + WIDE_BYTES_MAX;
+    };
     // The column of decrements is written from its first entry that is not 0 on, zeros before it.
-    if record.sum.decremented != 0 || !part.decremented.is_empty() {
-        part.decremented.resize(part.counters.len() - 1, 0);
-        part.decremented.push(record.sum.decremented);
+    if decremented != 0 || !part.decremented.is_empty() {
+        part.decremented.resize(part.incremented.len(), 0);
+        part.decremented.push(decremented);
     }
+    part.incremented.push(incremented);
+    RECORD_BYTES_MAX
+}
+
+/// The lower 64 bits.
+#[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
+fn low(part: u128) -> u64 {
+    part as u64
 }

@@ -122,7 +122,7 @@ fn what_a_crash_left_over_is_removed() {
 }
 
 prop_compose! {
-    fn group()(group in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..4))
+    fn group()(group in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 1..4))
         -> Vec<Payload> { group }
 }
 

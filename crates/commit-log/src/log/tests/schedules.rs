@@ -9,6 +9,7 @@ use crate::memory::random::SplitMix;
 enum Step {
     Append(usize),
     Sync,
+    Seal,
     Rotate,
     BeginSnapshot,
     WriteSnapshot,
@@ -19,7 +20,8 @@ enum Step {
     /// The process dies within the operation after so many.
     KillAfter(u64),
     LosePower(u64),
-    FailNextSync(SyncFailure),
+    /// The sync after so many fails.
+    FailSync(u64, SyncFailure),
     /// So many bytes fit on the disk.
     Limit(usize),
     Unlimit,
@@ -30,7 +32,8 @@ impl Step {
     fn new((kind, detail): (u8, u16)) -> Self {
         match kind {
             0..12 => Self::Append(usize::from(detail % 100)),
-            12..20 => Self::Sync,
+            12..18 => Self::Sync,
+            18..20 => Self::Seal,
             20..22 => Self::Rotate,
             22..26 => Self::BeginSnapshot,
             26..30 => Self::WriteSnapshot,
@@ -39,8 +42,8 @@ impl Step {
             35..38 => Self::Kill,
             38..44 => Self::KillAfter(u64::from(detail % 16)),
             44..48 => Self::LosePower(u64::from(detail)),
-            48 => Self::FailNextSync(SyncFailure::Dropped),
-            49 => Self::FailNextSync(SyncFailure::MarkedClean),
+            48 => Self::FailSync(u64::from(detail % 8), SyncFailure::Dropped),
+            49 => Self::FailSync(u64::from(detail % 8), SyncFailure::MarkedClean),
             50 => Self::Limit(usize::from(detail % 3_000)),
             _ => Self::Unlimit,
         }
@@ -88,12 +91,14 @@ impl Run {
             Step::Kill => self.kill(),
             Step::KillAfter(operations) => self.disk.kill_after(operations),
             Step::LosePower(seed) => self.lose_power(seed),
-            Step::FailNextSync(failure) => self.disk.fail_next_sync(failure),
+            Step::FailSync(syncs, failure) => self.disk.fail_sync_after(syncs, failure),
             Step::Limit(bytes) => self.disk.limit_bytes(Some(bytes)),
             Step::Unlimit => self.disk.limit_bytes(None),
             _ if self.process.is_none() => self.start(),
             Step::Append(bytes) => self.append(bytes),
-            Step::Sync => self.sync(|log| log.sync()),
+            Step::Sync => self.sync(Log::sync),
+            // One that does not fit is written with the next group.
+            Step::Seal => drop(self.process().log.seal()),
             Step::Rotate => self.sync(|log| log.rotate().map(drop)),
             Step::BeginSnapshot => self.begin_snapshot(),
             Step::WriteSnapshot => self.with_snapshot(|mut snapshot| {

@@ -1,0 +1,127 @@
+//! Why parts are no interval. The stream that they came on cannot be read on.
+
+use crdt_core::{CounterName, CounterNameError, ReplicaId};
+use thiserror::Error;
+
+/// Why bytes are no interval.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// A required field is absent.
+    #[error("the interval has no {0}")]
+    Absent(&'static str),
+    /// A replica id has another length than 16 bytes.
+    #[error("a replica id has {found} bytes; it must have 16")]
+    ReplicaId {
+        /// Bytes found.
+        found: usize,
+    },
+    /// The shard does not exist.
+    #[error("shard {found} does not exist; the cluster has {shard_count}, numbered from 0")]
+    Shard {
+        /// Shard named.
+        found: u32,
+        /// Shards there are.
+        shard_count: u32,
+    },
+    /// A name is not one.
+    #[error("counter {index} is introduced with a bad name: {reason}")]
+    Name {
+        /// Index introduced.
+        index: u32,
+        /// What is wrong with the name.
+        reason: CounterNameError,
+    },
+    /// A name belongs to another shard.
+    #[error(
+        "counter {name:?} is introduced in shard {found}, but belongs to shard {expected}; the \
+         writer places counters by another rule"
+    )]
+    NameShard {
+        /// The name.
+        name: CounterName,
+        /// The shard in which it is introduced.
+        found: u32,
+        /// The shard that its name belongs to.
+        expected: u32,
+    },
+    /// An index was not introduced before its use.
+    #[error("counter {index} of shard {shard} was never introduced on this stream")]
+    NotIntroduced {
+        /// The shard.
+        shard: u32,
+        /// The index.
+        index: u32,
+    },
+    /// The columns do not make records.
+    #[error(
+        "the columns differ in length: {counters} counters, {versions} versions, {incremented} \
+         increments and {decremented} decrements, beside {wide} wide totals"
+    )]
+    Columns {
+        /// Entries of the column of counters.
+        counters: usize,
+        /// Entries of the column of versions.
+        versions: usize,
+        /// Entries of the column of increments.
+        incremented: usize,
+        /// Entries of the column of decrements.
+        decremented: usize,
+        /// Records whose totals are in no column.
+        wide: usize,
+    },
+    /// A wide total is none.
+    #[error(
+        "wide total {entry} of a part stands for record {record}; it must be one of {records}, \
+         come after the one before, and be at most 2^120 each way"
+    )]
+    WideTotal {
+        /// Which wide total, from 0.
+        entry: usize,
+        /// The record that it names.
+        record: u32,
+        /// Records there are.
+        records: usize,
+    },
+    /// A version passes 64 bits.
+    #[error("a record's version passes 64 bits: {after} + {offset}")]
+    VersionOverflow {
+        /// Where the interval begins.
+        after: u64,
+        /// The record's offset from there.
+        offset: u64,
+    },
+    /// The stream goes on with another interval than the one that has begun.
+    #[error("an interval begins before the last part of the one before it")]
+    Interrupted,
+    /// The interval ends twice.
+    #[error("the interval names its end (`to`) twice")]
+    EndsTwice,
+    /// The interval is too long.
+    #[error(
+        "an interval of lane {lane} has more than {records_max} records; the reader takes no \
+         longer ones"
+    )]
+    Records {
+        /// The lane.
+        lane: ReplicaId,
+        /// Records allowed.
+        records_max: usize,
+    },
+    /// The interval introduces too much text.
+    #[error(
+        "an interval of lane {lane} introduces more than {bytes_max} bytes of names; the reader \
+         takes no more"
+    )]
+    NameBytes {
+        /// The lane.
+        lane: ReplicaId,
+        /// Bytes allowed.
+        bytes_max: usize,
+    },
+    /// The stream introduces too many names.
+    #[error("the stream introduces more than {names_max} names; the reader remembers no more")]
+    Names {
+        /// Names allowed.
+        names_max: usize,
+    },
+}
