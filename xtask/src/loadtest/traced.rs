@@ -15,10 +15,7 @@ const SECONDS: f64 = 1.0;
 const LOADS: [RowId; 2] = [RowId::CrdtUnary, RowId::CrdtIngest];
 
 /// Loads nodes, stops them, and replays what they have written.
-pub(super) async fn measure(
-    plan: &Plan<'_>,
-    bar: &ProgressBar,
-) -> Result<Replayed, LoadtestError> {
+pub(super) async fn measure(plan: &Plan<'_>, bar: &ProgressBar) -> Result<Replayed, LoadtestError> {
     let place = plan.geography(plan.sites, plan.round_trip);
     let deployment = Deployment::tally_traced(place).await?;
     for id in LOADS {

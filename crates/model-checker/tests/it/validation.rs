@@ -186,7 +186,9 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
             *outcome = match (&outcome, pick % 2) {
                 (Outcome::Taken(_), 0) => Outcome::Known,
                 (Outcome::Taken(round), _) => Outcome::Taken(*round + 1),
-                _ => Outcome::Gap,
+                (Outcome::Known | Outcome::Gap | Outcome::Fork | Outcome::Malformed, _) => {
+                    Outcome::Gap
+                }
             };
         }
         Step::Commit { round, group, .. } => match group.last_mut() {
@@ -227,12 +229,17 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
 
 /// Whether nothing follows from a line.
 fn is_idle(step: &Step) -> bool {
-    match step {
-        Step::Report { .. } | Step::Awaited { .. } | Step::Counted(_) | Step::Closing => true,
-        Step::Receive { outcome, .. } => *outcome == Outcome::Known,
-        Step::Due { effect, .. } => *effect == trace::Effect::End,
-        _ => false,
-    }
+    let is_end = |effect: &trace::Effect| *effect == trace::Effect::End;
+    matches!(
+        step,
+        Step::Report { .. } | Step::Awaited { .. } | Step::Counted(_) | Step::Closing
+    ) || matches!(
+        step,
+        Step::Receive {
+            outcome: Outcome::Known,
+            ..
+        }
+    ) || matches!(step, Step::Due { effect, .. } if is_end(effect))
 }
 
 /// Whether a process came to its end after this line without being killed, so that all that it

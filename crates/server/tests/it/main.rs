@@ -19,6 +19,6 @@ mod recovery;
 mod refusals;
 mod startup;
 mod stopping;
-mod traces;
 mod strangers;
 mod tokens;
+mod traces;

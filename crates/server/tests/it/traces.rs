@@ -29,7 +29,13 @@ async fn a_trace_of_real_processes_is_valid_and_an_altered_one_is_refused_at_its
     sleep(LOADED).await;
     load.finish().await.check(&cluster.converged().await);
     let (replayed, traces) = cluster.stopped_with_valid_traces().await;
-    let Summary { starts, takes, rounds, received, .. } = replayed;
+    let Summary {
+        starts,
+        takes,
+        rounds,
+        received,
+        ..
+    } = replayed;
     assert_eq!(starts, 4);
     assert!(takes > 20 && rounds > 20 && received > 20, "{replayed:?}");
 
@@ -51,18 +57,24 @@ async fn a_trace_of_real_processes_is_valid_and_an_altered_one_is_refused_at_its
 /// Each changes what one line says, or where it stands.
 const ALTERATIONS: [(&str, fn(&[Line]) -> Option<Altered>); 9] = [
     ("a promised mark is another", |lines| {
-        change(lines, |step| match step {
-            Step::Take { mark, .. } => Some(mark.version = mark.version.next()),
-            _ => None,
+        change(lines, |step| {
+            let Step::Take { mark, .. } = step else {
+                return false;
+            };
+            mark.version = mark.version.next();
+            true
         })
     }),
     ("a lane moves by two versions in one commit", |lines| {
-        change(lines, |step| match step {
-            Step::Commit { group, .. } => {
-                let written = group.first_mut()?;
-                Some(written.to.version = written.to.version.next())
-            }
-            _ => None,
+        change(lines, |step| {
+            let Step::Commit { group, .. } = step else {
+                return false;
+            };
+            let Some(written) = group.first_mut() else {
+                return false;
+            };
+            written.to.version = written.to.version.next();
+            true
         })
     }),
     ("a line is left out", |lines| {
@@ -75,46 +87,63 @@ const ALTERATIONS: [(&str, fn(&[Line]) -> Option<Altered>); 9] = [
     ("a take has another content", take_of_other_content),
     ("a send before its sync", send_before_sync),
     ("an interval was known", |lines| {
-        change(lines, |step| match step {
-            Step::Receive { outcome: outcome @ Outcome::Taken(_), .. } => {
-                Some(*outcome = Outcome::Known)
-            }
-            _ => None,
+        change(lines, |step| {
+            let Step::Receive { outcome, .. } = step else {
+                return false;
+            };
+            let was_taken = matches!(outcome, Outcome::Taken(_));
+            *outcome = Outcome::Known;
+            was_taken
         })
     }),
     ("an interval arrives that nobody has sent", |lines| {
-        change(lines, |step| match step {
-            Step::Receive { to, .. } => Some(to.version = to.version.next()),
-            _ => None,
+        change(lines, |step| {
+            let Step::Receive { to, .. } = step else {
+                return false;
+            };
+            to.version = to.version.next();
+            true
         })
     }),
-    ("a recovery that lost a synced group", recovery_without_synced),
+    (
+        "a recovery that lost a synced group",
+        recovery_without_synced,
+    ),
     ("somebody goes on before the round is complete", |lines| {
-        change(lines, |step| match step {
-            Step::Awaited { round } => Some(*round += 1),
-            _ => None,
+        change(lines, |step| {
+            let Step::Awaited { round } = step else {
+                return false;
+            };
+            *round += 1;
+            true
         })
     }),
 ];
 
-/// Changes the last line of the first process that `alter` takes; it is refused there.
-fn change(lines: &[Line], alter: impl Fn(&mut Step) -> Option<()>) -> Option<Altered> {
+/// Changes the last line of the first process that `alter` changes; it is refused there.
+fn change(lines: &[Line], alter: impl Fn(&mut Step) -> bool) -> Option<Altered> {
     let mut altered = lines.to_vec();
-    let end = second_start(lines);
-    let at = (0..end).rev().find(|&at| alter(&mut altered[at].step).is_some())?;
-    Some((altered, at))
+    let at = position(lines, |step| alter(&mut step.clone()))?;
+    alter(&mut altered[at].step).then_some((altered, at))
 }
 
 /// Refused at the commit that has the take.
 fn take_of_other_content(lines: &[Line]) -> Option<Altered> {
-    let commit = position(lines, |step| matches!(step, Step::Commit { group, .. } if !group.is_empty()))?;
     let mut altered = lines.to_vec();
-    let of_shard = shard(&lines[commit].step)?;
-    let take = altered[..commit].iter_mut().rev().find_map(|line| match &mut line.step {
-        Step::Take { shard, content, .. } if *shard == of_shard => Some(content),
-        _ => None,
-    });
-    *take? += Content::new(1);
+    let take = position(lines, |step| matches!(step, Step::Take { .. }))?;
+    let Step::Take {
+        shard: of_shard,
+        content,
+        ..
+    } = &mut altered[take].step
+    else {
+        return None;
+    };
+    *content += Content::new(1);
+    let of_shard = *of_shard;
+    let commits =
+        |line: &Line| matches!(line.step, Step::Commit { shard, .. } if shard == of_shard);
+    let commit = take + lines[take..].iter().position(commits)?;
     Some((altered, commit))
 }
 
@@ -123,14 +152,15 @@ fn send_before_sync(lines: &[Line]) -> Option<Altered> {
     let own = own(lines)?;
     let is_own = |step: &Step| matches!(step, Step::Send { lane, .. } if *lane == own);
     let send = position(lines, is_own)?;
-    let &Step::Send { shard, lane, to, .. } = &lines[send].step else {
+    let &Step::Send {
+        shard, lane, to, ..
+    } = &lines[send].step
+    else {
         return None;
     };
-    let commits = |line: &Line| match &line.step {
-        Step::Commit { shard: it, group, .. } => {
-            *it == shard && group.iter().any(|it| (it.lane, it.to) == (lane, to))
-        }
-        _ => false,
+    let commits = |line: &Line| {
+        matches!(&line.step, Step::Commit { shard: it, group, .. }
+            if *it == shard && group.iter().any(|it| (it.lane, it.to) == (lane, to)))
     };
     let commit = lines[..send].iter().position(commits)?;
     let synced = |line: &Line| matches!(line.step, Step::Synced { .. });
@@ -152,11 +182,12 @@ fn recovery_without_synced(lines: &[Line]) -> Option<Altered> {
     let Step::Recovered(found) = &mut altered[at].step else {
         return None;
     };
-    let before = lines[..begin].iter().rev().find_map(|line| match &line.step {
-        Step::Commit { shard, group, .. } if *shard == found.shard => {
-            group.iter().find(|it| it.lane == own && it.to.version < found.mark.version)
-        }
-        _ => None,
+    let before = lines[..begin].iter().rev().find_map(|line| {
+        let Step::Commit { shard, group, .. } = &line.step else {
+            return None;
+        };
+        let mut group = group.iter().filter(|_| *shard == found.shard);
+        group.find(|it| it.lane == own && it.to.version < found.mark.version)
     })?;
     (found.mark, found.content) = (before.to, before.content);
     Some((altered, at))
@@ -165,17 +196,10 @@ fn recovery_without_synced(lines: &[Line]) -> Option<Altered> {
 // Lines.
 
 fn own(lines: &[Line]) -> Option<ReplicaId> {
-    match lines.first()?.step {
-        Step::Start { replica, .. } => Some(replica),
-        _ => None,
-    }
-}
-
-fn shard(step: &Step) -> Option<u32> {
-    match step {
-        Step::Commit { shard, .. } => Some(*shard),
-        _ => None,
-    }
+    let Step::Start { replica, .. } = lines.first()?.step else {
+        return None;
+    };
+    Some(replica)
 }
 
 /// Where the second process begins.
@@ -197,7 +221,9 @@ fn position(lines: &[Line], is_so: impl Fn(&Step) -> bool) -> Option<usize> {
 fn read(path: &PathBuf) -> Vec<Line> {
     let text = fs::read_to_string(path).expect("a trace");
     // A process that was killed may have left half a line.
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }
 
 /// Writes lines with their numbers put in order, so that only what they say is wrong.
