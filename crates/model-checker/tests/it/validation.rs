@@ -151,6 +151,27 @@ fn a_missing_number_is_missed() {
 }
 
 #[test]
+fn what_arrives_was_sent_by_somebody() {
+    let (_cluster, traces) = play(&eventful());
+    let mut lines = read(&traces[0]);
+    let sent = lines
+        .iter()
+        .position(|line| matches!(line.step, Step::Send { .. }));
+    lines.remove(sent.expect("it has sent something"));
+    write(&traces[0], &lines);
+    let error = validate(&traces).expect_err("it was received");
+    let ValidationError::Refused { path, line, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(path, &traces[1]);
+    let received = &read(path)[usize::try_from(*line).expect("small") - 1];
+    assert!(
+        matches!(received.step, Step::Receive { .. }),
+        "{received:?}"
+    );
+}
+
+#[test]
 fn a_trace_without_that_of_a_peer_is_refused() {
     let (_cluster, traces) = play(&eventful());
     let error = validate(&traces[..2]).expect_err("the third has sent something");
@@ -227,12 +248,12 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
     Some(step)
 }
 
-/// Whether nothing follows from a line.
+/// Whether nothing need follow from a line. (What a node was sent may be lost with its process.)
 fn is_idle(step: &Step) -> bool {
     let is_end = |effect: &trace::Effect| *effect == trace::Effect::End;
     matches!(
         step,
-        Step::Report { .. } | Step::Awaited { .. } | Step::Counted(_) | Step::Closing
+        Step::Report { .. } | Step::Send { .. } | Step::Awaited { .. } | Step::Counted(_)
     ) || matches!(
         step,
         Step::Receive {
