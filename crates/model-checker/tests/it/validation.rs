@@ -151,6 +151,27 @@ fn a_missing_number_is_missed() {
 }
 
 #[test]
+fn what_arrives_was_sent_by_somebody() {
+    let (_cluster, traces) = play(&eventful());
+    let mut lines = read(&traces[0]);
+    let sent = lines
+        .iter()
+        .position(|line| matches!(line.step, Step::Send { .. }));
+    lines.remove(sent.expect("it has sent something"));
+    write(&traces[0], &lines);
+    let error = validate(&traces).expect_err("it was received");
+    let ValidationError::Refused { path, line, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(path, &traces[1]);
+    let received = &read(path)[usize::try_from(*line).expect("small") - 1];
+    assert!(
+        matches!(received.step, Step::Receive { .. }),
+        "{received:?}"
+    );
+}
+
+#[test]
 fn a_trace_without_that_of_a_peer_is_refused() {
     let (_cluster, traces) = play(&eventful());
     let error = validate(&traces[..2]).expect_err("the third has sent something");
@@ -186,7 +207,9 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
             *outcome = match (&outcome, pick % 2) {
                 (Outcome::Taken(_), 0) => Outcome::Known,
                 (Outcome::Taken(round), _) => Outcome::Taken(*round + 1),
-                _ => Outcome::Gap,
+                (Outcome::Known | Outcome::Gap | Outcome::Fork | Outcome::Malformed, _) => {
+                    Outcome::Gap
+                }
             };
         }
         Step::Commit { round, group, .. } => match group.last_mut() {
@@ -225,14 +248,19 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
     Some(step)
 }
 
-/// Whether nothing follows from a line.
+/// Whether nothing need follow from a line. (What a node was sent may be lost with its process.)
 fn is_idle(step: &Step) -> bool {
-    match step {
-        Step::Report { .. } | Step::Awaited { .. } | Step::Counted(_) | Step::Closing => true,
-        Step::Receive { outcome, .. } => *outcome == Outcome::Known,
-        Step::Due { effect, .. } => *effect == trace::Effect::End,
-        _ => false,
-    }
+    let is_end = |effect: &trace::Effect| *effect == trace::Effect::End;
+    matches!(
+        step,
+        Step::Report { .. } | Step::Send { .. } | Step::Awaited { .. } | Step::Counted(_)
+    ) || matches!(
+        step,
+        Step::Receive {
+            outcome: Outcome::Known,
+            ..
+        }
+    ) || matches!(step, Step::Due { effect, .. } if is_end(effect))
 }
 
 /// Whether a process came to its end after this line without being killed, so that all that it
