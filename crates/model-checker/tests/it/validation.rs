@@ -83,7 +83,11 @@ fn eventful() -> Vec<Action> {
         actions.extend([0, 1, 2].into_iter().flat_map(commit));
         actions.extend([pull(2, 0), pull(0, 2)]);
     }
-    // Killed with something appended, with something synced, and with something taken.
+    actions.push(add(2, 3, 1));
+    actions.extend(commit(2));
+    actions.extend([pull(2, 0), pull(2, 1)]);
+    // Killed with something appended, with something synced, and with something taken: nobody has
+    // seen that, and its line is lost with the process.
     actions.extend([add(0, 0, 9), add(0, 1, 9), Action::Commit { node: 0 }]);
     actions.push(Action::Kill { node: 0, found: 1 });
     actions.extend([
