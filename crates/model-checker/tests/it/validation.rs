@@ -116,7 +116,7 @@ fn a_run_in_which_everything_happens_is_valid() {
     } = summary;
     assert_eq!((starts, takes), (9, 20));
     assert!(rounds > 20 && sent > 20 && received == sent, "{summary:?}");
-    assert!(snapshots > 3, "{summary:?}");
+    assert!(snapshots > 2, "{summary:?}");
 }
 
 #[test]
@@ -186,10 +186,11 @@ fn a_trace_without_that_of_a_peer_is_refused() {
 }
 
 fn refused_at(result: Result<Summary, ValidationError>) -> u64 {
-    match result.expect_err("refused") {
-        ValidationError::Refused { line, .. } => line,
-        other => panic!("{other}"),
-    }
+    let error = result.expect_err("refused");
+    let ValidationError::Refused { line, .. } = error else {
+        panic!("{error}")
+    };
+    line
 }
 
 /// Changes what a line says; `None` where it says nothing that anything depends on.
@@ -217,7 +218,9 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
             };
         }
         Step::Commit { round, group, .. } => match group.last_mut() {
-            Some(written) if pick % 3 == 0 => written.to.version = written.to.version.next(),
+            Some(written) if pick.is_multiple_of(3) => {
+                written.to.version = written.to.version.next();
+            }
             Some(written) if pick % 3 == 1 => written.content += one,
             Some(_) | None => *round += 1,
         },

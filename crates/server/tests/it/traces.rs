@@ -54,8 +54,11 @@ async fn a_trace_of_real_processes_is_valid_and_an_altered_one_is_refused_at_its
     validate(&traces).expect("it is the trace again");
 }
 
+/// What an alteration makes of the lines, if it finds one to alter.
+type Alter = fn(&[Line]) -> Option<Altered>;
+
 /// Each changes what one line says, or where it stands.
-const ALTERATIONS: [(&str, fn(&[Line]) -> Option<Altered>); 9] = [
+const ALTERATIONS: [(&str, Alter); 9] = [
     ("a promised mark is another", |lines| {
         change(lines, |step| {
             let Step::Take { mark, .. } = step else {
