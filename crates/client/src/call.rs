@@ -41,7 +41,7 @@ impl Client {
         effect: Effect,
         message: Q,
         send: impl Fn(Stub, Request<Q>) -> F,
-        accept: impl Fn(A) -> Result<V, Unexpected>,
+        accept: impl Fn(&Node, A) -> Result<V, Unexpected>,
     ) -> Result<V, Error>
     where
         F: Future<Output = Result<Response<A>, Status>>,
@@ -71,7 +71,7 @@ impl Client {
             let answer = attempt(node, call, effect, patience, send(stub(node), request)).await;
             attempts += 1;
             let accepted = answer.and_then(|answer| {
-                accept(answer)
+                accept(node, answer)
                     .map_err(|found| Error::unexpected(&node.address, call, effect, found))
             });
             let error = match accepted {

@@ -125,7 +125,7 @@ impl Client {
             Effect::Adds,
             message,
             |mut stub, request| async move { stub.add(request).await },
-            |answer| Ok(Token::from_bytes(answer.token)),
+            |_, answer| Ok(Token::from_bytes(answer.token)),
         )
         .await
     }
@@ -164,7 +164,7 @@ impl Client {
             Effect::Adds,
             message,
             |mut stub, request| async move { stub.batch_add(request).await },
-            |answer| Ok(Token::from_bytes(answer.token)),
+            |_, answer| Ok(Token::from_bytes(answer.token)),
         )
         .await
     }
@@ -250,7 +250,7 @@ impl Client {
                     effect,
                     message,
                     |mut stub, request| async move { stub.get(request).await },
-                    |answer| accept_values(1, answer.counter.into_iter().collect()),
+                    |_, answer| accept_values(1, answer.counter.into_iter().collect()),
                 )
                 .await;
         }
@@ -261,7 +261,7 @@ impl Client {
             effect,
             message,
             |mut stub, request| async move { stub.batch_get(request).await },
-            |answer| accept_values(asked, answer.counters),
+            |_, answer| accept_values(asked, answer.counters),
         )
         .await
     }

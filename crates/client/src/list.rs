@@ -71,7 +71,7 @@ impl List {
                     Effect::Reads,
                     message,
                     |mut stub, request| async move { stub.list_counters(request).await },
-                    |page| accept_page(page_token, page),
+                    |_, page| accept_page(page_token, page),
                 )
                 .await?;
             self.page = page.counters.into_iter();

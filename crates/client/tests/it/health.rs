@@ -184,3 +184,22 @@ async fn a_connection_that_died_while_idle_costs_no_add_its_answer() {
     client.add("a", 1).await.expect("a new connection is made");
     assert_eq!(fake.value("a"), 2);
 }
+
+#[tokio::test]
+async fn a_watch_whose_stream_broke_goes_on_with_the_next_node() {
+    let (first, second) = (Fake::start().await, Fake::start().await);
+    let mut watch = client(&[&first, &second]).watch("a", Duration::ZERO);
+    for _ in 0..4 {
+        watch.next().await.expect("a node answers"); // a stream has three values
+    }
+    assert_eq!((first.state().calls, second.state().calls), (1, 1));
+}
+
+#[tokio::test]
+async fn a_failed_watch_names_its_node() {
+    let fake = Fake::start().await;
+    fake.state().flaw = Some(Flaw::ChangeWithoutValue);
+    let mut watch = client(&[&fake]).watch("a", Duration::ZERO);
+    let error = watch.next().await.expect_err("no value");
+    assert!(error.to_string().contains(&fake.node()), "{error}");
+}
