@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::task::JoinSet;
 use wire::v1::{
     AddRequest, BatchAddItem, BatchAddRequest, BatchGetRequest, GetRequest, GetStatusRequest,
     cluster_service_client::ClusterServiceClient,
@@ -321,7 +322,8 @@ impl Client {
         Ingest::open(self.clone(), node.index, now + pause, options)
     }
 
-    /// What each node says of itself, in the order of the nodes. Each is asked once, on its own.
+    /// What each node says of itself, in the order of the nodes. Each is asked once, on its own, and
+    /// all at the same time, so this takes no longer than one attempt of a read.
     ///
     /// ```no_run
     /// # async fn example(client: tally_client::Client) {
@@ -331,16 +333,24 @@ impl Client {
     /// # }
     /// ```
     pub async fn status(&self) -> Vec<(String, Result<NodeStatus, Error>)> {
-        let mut answers = Vec::new();
+        let mut asked = JoinSet::new();
         for node in self.shared.nodes.all() {
-            let mut stub = ClusterServiceClient::new(node.channel.clone());
-            let patience = self.shared.options.read_attempt_deadline;
-            let answer = attempt(node, "status", Effect::Reads, patience, async {
-                stub.get_status(GetStatusRequest {}).await
-            });
-            answers.push((node.address.clone(), answer.await));
+            asked.spawn(self.clone().status_of(node.index));
         }
-        answers
+        let mut answers = asked.join_all().await;
+        answers.sort_unstable_by_key(|(index, _)| *index);
+        let named = |(index, answer)| (self.node(index).address.clone(), answer);
+        answers.into_iter().map(named).collect()
+    }
+
+    async fn status_of(self, index: usize) -> (usize, Result<NodeStatus, Error>) {
+        let Shared { options, .. } = &*self.shared;
+        let node = self.node(index);
+        let mut stub = ClusterServiceClient::new(node.channel.clone());
+        let patience = options.deadline.min(options.read_attempt_deadline);
+        let answer = stub.get_status(GetStatusRequest {});
+        let answer = attempt(node, "status", Effect::Reads, patience, answer);
+        (index, answer.await)
     }
 }
 

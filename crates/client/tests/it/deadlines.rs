@@ -202,3 +202,29 @@ async fn a_stream_that_may_not_be_opened_in_time_is_refused() {
     let error = error.expect_err("its node is left alone");
     assert_eq!(error.label(), "BACKOFF", "{error}");
 }
+
+#[tokio::test]
+async fn all_nodes_are_asked_for_their_status_at_once() {
+    let holes = [
+        BlackHole::start().await,
+        BlackHole::start().await,
+        BlackHole::start().await,
+        BlackHole::start().await,
+    ];
+    let options = Options {
+        read_attempt_deadline: Duration::from_secs(1),
+        ..Options::default()
+    };
+    let nodes = holes.iter().map(|hole| hole.address.to_string());
+    let client = Client::connect(nodes, options).expect("valid addresses");
+    let started = Instant::now();
+    let answers = client.status().await;
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+    let asked: Vec<_> = answers.iter().map(|(node, _)| node.as_str()).collect();
+    assert_eq!(asked, client.nodes().collect::<Vec<_>>());
+    assert!(answers.iter().all(|(_, answer)| answer.is_err()));
+}
