@@ -97,6 +97,9 @@ pub(crate) struct Arguments {
     pub(crate) counts: Option<PathBuf>,
 }
 
+/// How long a node that failed is left alone, at most.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
 /// Told to all workers when the time is up or the user has had enough.
 pub(crate) type Stop = watch::Receiver<bool>;
 
@@ -110,8 +113,11 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), Fai
     let (stop, stopped) = watch::channel(false);
     let mut workers = JoinSet::new();
     for (node, address) in common.node.iter().enumerate() {
+        let deadline = Duration::from_millis(common.deadline_ms);
         let options = Options {
-            deadline: Duration::from_millis(common.deadline_ms),
+            deadline,
+            // A node that is back is tried in time, and no call fails without an attempt.
+            backoff_max: (deadline / 2).clamp(Options::DURATION_MIN, BACKOFF_MAX),
             attempts_max: 1, // what failed is booked, never sent again
             ..Options::default()
         };
