@@ -154,7 +154,7 @@ impl Node {
             ))
         })?;
         let channel = endpoint
-            .connect_timeout(options.connect_deadline)
+            .connect_timeout(options.connect_deadline.min(options.deadline / 2))
             .tcp_nodelay(true)
             .http2_keep_alive_interval(options.keep_alive)
             .keep_alive_timeout(options.keep_alive)

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::{
     fake::{Fake, Stream},
-    network::BlackHole,
+    network::{BlackHole, Unreachable},
 };
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -227,4 +227,17 @@ async fn all_nodes_are_asked_for_their_status_at_once() {
     let asked: Vec<_> = answers.iter().map(|(node, _)| node.as_str()).collect();
     assert_eq!(asked, client.nodes().collect::<Vec<_>>());
     assert!(answers.iter().all(|(_, answer)| answer.is_err()));
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_reached_leaves_time_for_the_next() {
+    let (gone, well) = (Unreachable::start().await, Fake::start().await);
+    let options = Options {
+        deadline: Duration::from_millis(900), // less than a connection may take by default
+        ..Options::default()
+    };
+    let client = Client::connect([gone.address.to_string(), well.node()], options);
+    let add = client.expect("two nodes").add("a", 1).await;
+    add.expect("the second node takes it");
+    assert_eq!(well.value("a"), 1);
 }
