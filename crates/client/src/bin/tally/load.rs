@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use self::{ledger::Ledger, plan::Plan};
-use crate::{Common, output::Failure};
+use crate::{Common, output::CommandError};
 
 /// How likes become requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -103,7 +103,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Told to all workers when the time is up or the user has had enough.
 pub(crate) type Stop = watch::Receiver<bool>;
 
-pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), CommandError> {
     let counts = arguments
         .counts
         .as_deref()
@@ -144,9 +144,9 @@ async fn supervise(
     plan: &Plan,
     mut workers: JoinSet<Ledger>,
     stop: &watch::Sender<bool>,
-) -> Result<Vec<Ledger>, Failure> {
+) -> Result<Vec<Ledger>, CommandError> {
     let signals = |kind| {
-        signal(kind).map_err(|error| Failure::Io {
+        signal(kind).map_err(|error| CommandError::Io {
             what: "signals".to_owned(),
             error,
         })

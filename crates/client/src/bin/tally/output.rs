@@ -19,7 +19,7 @@ Exit codes:
 
 /// Why a command ends without success.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CommandError {
     /// A call failed.
     Call(Error),
     /// An argument is wrong in a way that the command line parser cannot see.
@@ -30,13 +30,13 @@ pub(crate) enum Failure {
     Partial(String),
 }
 
-impl From<Error> for Failure {
+impl From<Error> for CommandError {
     fn from(error: Error) -> Self {
         Self::Call(error)
     }
 }
 
-impl Failure {
+impl CommandError {
     /// Tells the failure on standard error, and gives the exit code for it.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
@@ -66,7 +66,11 @@ pub(crate) struct Output {
 
 impl Output {
     /// Prints a counter: a line `NAME  VALUE`, or an object.
-    pub(crate) fn counter(self, counter: &CounterValue, name_width: usize) -> Result<(), Failure> {
+    pub(crate) fn counter(
+        self,
+        counter: &CounterValue,
+        name_width: usize,
+    ) -> Result<(), CommandError> {
         let CounterValue {
             counter,
             value,
@@ -90,11 +94,11 @@ impl Output {
 }
 
 /// Prints a line at once, so that a reader at the other end of a pipe sees it.
-pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
+pub(crate) fn print_line(line: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")
         .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::Io {
+        .map_err(|error| CommandError::Io {
             what: "standard output".to_owned(),
             error,
         })

@@ -10,7 +10,7 @@ use rand_distr::Zipf;
 use tally_client::BATCH_ITEMS_MAX;
 
 use super::{Arguments, Mode, ring::Ring};
-use crate::output::Failure;
+use crate::output::CommandError;
 
 /// Likes of an ingest message by default: large enough that its cost as a message is nothing
 /// beside its likes, small enough (5 KB) to be made, sent and synced in a few milliseconds.
@@ -39,7 +39,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(arguments: &Arguments, nodes: usize) -> Result<Self, Failure> {
+    pub(crate) fn new(arguments: &Arguments, nodes: usize) -> Result<Self, CommandError> {
         let Arguments {
             mode,
             counters,
@@ -49,12 +49,12 @@ impl Plan {
             ..
         } = arguments;
         if !(*seconds > 0.0 && *seconds <= SECONDS_MAX) {
-            return Err(Failure::Argument(format!(
+            return Err(CommandError::Argument(format!(
                 "--seconds is more than 0 and at most {SECONDS_MAX}, and {seconds} was given"
             )));
         }
         if !(0.0..=ZIPF_MAX).contains(zipf) {
-            return Err(Failure::Argument(format!(
+            return Err(CommandError::Argument(format!(
                 "--zipf is 0 to {ZIPF_MAX}, and {zipf} was given"
             )));
         }
@@ -99,7 +99,7 @@ impl Plan {
     }
 }
 
-fn batch(mode: Mode, chosen: Option<u32>) -> Result<usize, Failure> {
+fn batch(mode: Mode, chosen: Option<u32>) -> Result<usize, CommandError> {
     let (default, max) = match mode {
         Mode::Unary => (1, 1),
         Mode::Batch => (BATCH_LIKES_DEFAULT, BATCH_ITEMS_MAX),
@@ -108,7 +108,7 @@ fn batch(mode: Mode, chosen: Option<u32>) -> Result<usize, Failure> {
     let batch = chosen.unwrap_or(default) as usize;
     if batch > max {
         let mode = format!("{mode:?}").to_lowercase();
-        return Err(Failure::Argument(format!(
+        return Err(CommandError::Argument(format!(
             "--batch is at most {max} with --mode {mode}, and {batch} was given"
         )));
     }

@@ -18,7 +18,7 @@ use super::{
     ledger::{Ledger, latencies},
     plan::Plan,
 };
-use crate::output::{Failure, print_line};
+use crate::output::{CommandError, print_line};
 
 /// The last line.
 #[derive(Serialize)]
@@ -46,15 +46,15 @@ pub(crate) struct Books {
 }
 
 /// Creates the file for the books before there is anything to lose.
-pub(crate) fn create(path: &Path) -> Result<File, Failure> {
-    File::create(path).map_err(|error| Failure::Io {
+pub(crate) fn create(path: &Path) -> Result<File, CommandError> {
+    File::create(path).map_err(|error| CommandError::Io {
         what: path.display().to_string(),
         error,
     })
 }
 
 /// What is acknowledged so far.
-pub(crate) fn sample(plan: &Plan) -> Result<(), Failure> {
+pub(crate) fn sample(plan: &Plan) -> Result<(), CommandError> {
     let per_node: Vec<u64> = plan
         .acknowledged
         .iter()
@@ -67,7 +67,7 @@ pub(crate) fn sample(plan: &Plan) -> Result<(), Failure> {
 }
 
 /// The end.
-pub(crate) fn result(plan: &Plan, ledgers: &[Ledger], books: &Books) -> Result<(), Failure> {
+pub(crate) fn result(plan: &Plan, ledgers: &[Ledger], books: &Books) -> Result<(), CommandError> {
     let ended: Instant = ledgers
         .iter()
         .map(|ledger| ledger.ended)
@@ -127,7 +127,7 @@ impl Books {
     }
 
     /// Writes every counter that was touched.
-    pub(crate) fn write(&self, plan: &Plan, file: File) -> Result<(), Failure> {
+    pub(crate) fn write(&self, plan: &Plan, file: File) -> Result<(), CommandError> {
         let counters = plan
             .names
             .iter()
@@ -145,7 +145,7 @@ impl Books {
         let mut writer = BufWriter::new(file);
         writeln!(writer, "{}", json!({ "counters": counters }))
             .and_then(|()| writer.flush())
-            .map_err(|error| Failure::Io {
+            .map_err(|error| CommandError::Io {
                 what: "the file of --counts".to_owned(),
                 error,
             })
