@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::fake::{Fake, Stream};
 
-/// What a run printed last, and its books: acknowledged and indeterminate likes by counter.
+/// What a run printed last, and its books: acknowledged and indeterminate adds by counter.
 struct Run {
     result: Value,
     books: BTreeMap<String, (i64, i64)>,

@@ -72,7 +72,7 @@ async fn one_stream(
     done
 }
 
-/// Sends until the time is up or no likes are left, and waits for what is then under way.
+/// Sends until the time is up or no adds are left, and waits for what is then under way.
 async fn drive(
     plan: &Plan,
     stream: &mut Ingest,
@@ -91,15 +91,15 @@ async fn drive(
             ready = stream.ready() => ready?,
         }
         settle_acknowledged(stream, flying, ledger);
-        let likes = plan.take_likes();
-        if likes == 0 {
+        let adds = plan.take_adds();
+        if adds == 0 {
             break;
         }
         let sent = Sent {
-            run: plan.ring.run(likes, random),
+            run: plan.ring.run(adds, random),
             at: Instant::now(),
         };
-        match stream.send(plan.ring.likes(sent.run).to_vec()).await {
+        match stream.send(plan.ring.adds(sent.run).to_vec()).await {
             Ok(sequence) => flying.push_back((sequence, sent)),
             Err(error) => {
                 ledger.settle(sent, stream.outcome(stream.sent() + 1), Instant::now());

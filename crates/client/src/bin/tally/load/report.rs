@@ -39,7 +39,7 @@ struct Summary {
     errors: BTreeMap<String, u64>,
 }
 
-/// The likes of each counter, by rank.
+/// The adds of each counter, by rank.
 pub(crate) struct Books {
     acknowledged: Vec<u64>,
     indeterminate: Vec<u64>,
@@ -58,7 +58,7 @@ pub(crate) fn sample(plan: &Plan) -> Result<(), CommandError> {
     let per_node: Vec<u64> = plan
         .acknowledged
         .iter()
-        .map(|likes| likes.load(Relaxed))
+        .map(|adds| adds.load(Relaxed))
         .collect();
     let t_ms = u64::try_from(plan.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let acknowledged: u64 = per_node.iter().sum();
@@ -96,7 +96,7 @@ pub(crate) fn result(plan: &Plan, ledgers: &[Ledger], books: &Books) -> Result<(
         seconds,
         acknowledged,
         indeterminate: books.indeterminate.iter().sum(),
-        refused: ledgers.iter().map(|ledger| ledger.refused_likes).sum(),
+        refused: ledgers.iter().map(|ledger| ledger.refused_adds).sum(),
         requests,
         likes_per_s: acknowledged as f64 / seconds,
         requests_per_s: requests as f64 / seconds,
