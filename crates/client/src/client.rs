@@ -347,9 +347,9 @@ impl Client {
         let Shared { options, .. } = &*self.shared;
         let node = self.node(index);
         let mut stub = ClusterServiceClient::new(node.channel.clone());
-        let patience = options.deadline.min(options.read_attempt_deadline);
+        let timeout = options.deadline.min(options.read_attempt_deadline);
         let answer = stub.get_status(GetStatusRequest {});
-        let answer = attempt(node, "status", Effect::Reads, patience, answer);
+        let answer = attempt(node, "status", Effect::Reads, timeout, answer);
         (index, answer.await)
     }
 }

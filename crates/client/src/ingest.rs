@@ -185,11 +185,11 @@ impl Ingest {
     pub async fn send(&mut self, counters: Vec<CounterIndex>) -> Result<u64, Error> {
         self.check_message(&counters)?;
         self.send_collected().await?;
-        self.make_room().await?;
+        self.ensure_space().await?;
         Ok(self.send_message(counters, Vec::new()))
     }
 
-    /// Waits until another message can be sent: until there is room in the window and, where the
+    /// Waits until another message can be sent: until the window has space and, where the
     /// node has failed and is left alone, until that is over. Cancel safe.
     ///
     /// # Errors
@@ -267,21 +267,21 @@ impl Ingest {
     }
 
     /// Sends what [`Ingest::add`] collected, as one message. Cancel safe: nothing is taken out
-    /// before there is room for it.
+    /// before the window has space for it.
     async fn send_collected(&mut self) -> Result<(), Error> {
         if self.counters.is_empty() {
             return Ok(());
         }
-        self.make_room().await?;
+        self.ensure_space().await?;
         let counters = std::mem::take(&mut self.counters);
         let amounts = std::mem::take(&mut self.amounts);
         self.send_message(counters, amounts);
         Ok(())
     }
 
-    /// Waits until a message can be sent with all names that it needs: the window has room, and
+    /// Waits until a message can be sent with all names that it needs: the window has space, and
     /// so many names as exceed one message have gone ahead.
-    async fn make_room(&mut self) -> Result<(), Error> {
+    async fn ensure_space(&mut self) -> Result<(), Error> {
         self.ready().await?;
         loop {
             let mut bytes = 0;
@@ -300,7 +300,7 @@ impl Ingest {
         }
     }
 
-    /// Hands a message to the connection, with the names not introduced yet. The window has room.
+    /// Hands a message to the connection, with the names not introduced yet. The window has space.
     fn send_message(&mut self, counters: Vec<CounterIndex>, amounts: Vec<i64>) -> u64 {
         let message = IngestRequest {
             sequence: self.link.sent() + 1,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Counters in the order of their names' bytes. A counter added while the list is read may be
-/// missed; none is told twice.
+/// missed; none is returned twice.
 ///
 /// ```no_run
 /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {

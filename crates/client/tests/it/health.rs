@@ -6,7 +6,7 @@ use tally_client::{Client, IngestOptions, Options, Token};
 use tonic::{Code, Status};
 
 use crate::{
-    fake::{Fake, Fault, Flaw, Stream, refusal},
+    fake::{Fake, Fault, Flaw, Stream, refused_with},
     network::Relay,
 };
 
@@ -97,7 +97,7 @@ async fn a_message_that_is_wrong_does_not_speak_against_its_node() {
 #[tokio::test]
 async fn a_node_that_does_not_know_of_a_tokens_add_yet_is_well() {
     let waiting = [
-        Fault::Refuse(refusal(Code::DeadlineExceeded, "TOKEN_NOT_COVERED")),
+        Fault::Refuse(refused_with(Code::DeadlineExceeded, "TOKEN_NOT_COVERED")),
         Fault::Refuse(Status::deadline_exceeded("late")),
         Fault::Refuse(Status::cancelled("Timeout expired")),
         Fault::Hang,
@@ -158,14 +158,14 @@ async fn a_read_asks_every_node_before_it_asks_one_again() {
 
 #[tokio::test]
 async fn a_node_that_breaks_the_protocol_is_left_alone() {
-    let (strange, well) = (Fake::start().await, Fake::start().await);
-    strange.state().flaw = Some(Flaw::Values(3));
-    let client = client(&[&strange, &well]);
+    let (flawed, well) = (Fake::start().await, Fake::start().await);
+    flawed.state().flaw = Some(Flaw::Values(3));
+    let client = client(&[&flawed, &well]);
     for _ in 0..2 {
         let values = client.batch_get(["a", "b"]).await;
         assert_eq!(values.expect("the second node answers").len(), 2);
     }
-    assert_eq!((strange.state().calls, well.state().calls), (1, 2));
+    assert_eq!((flawed.state().calls, well.state().calls), (1, 2));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ fn open(fake: &Fake, in_flight_max: usize, entries_max: usize) -> Ingest {
 }
 
 fn one_add(stream: &mut Ingest) -> Vec<CounterIndex> {
-    vec![stream.register("a").expect("there is room")]
+    vec![stream.register("a").expect("there is space")]
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn more_names_than_a_message_holds_go_ahead_in_messages_of_their_own() {
     let mut stream = open(&fake, 2, 10);
     let name = |index: usize| format!("{index:0>512}");
     for index in 0..3_000 {
-        stream.register(&name(index)).expect("there is room");
+        stream.register(&name(index)).expect("there is space");
     }
     let last = CounterIndex(2_999);
     let sequence = stream.send(vec![last, last]).await.expect("sent");
@@ -67,7 +67,7 @@ async fn a_full_window_holds_back_the_sender() {
     let mut stream = open(&fake, 3, 10);
     for _ in 0..3 {
         let add = one_add(&mut stream);
-        stream.send(add).await.expect("there is room");
+        stream.send(add).await.expect("there is space");
     }
     let add = one_add(&mut stream);
     timeout(A_WHILE, stream.send(add))
@@ -79,13 +79,13 @@ async fn a_full_window_holds_back_the_sender() {
 }
 
 #[tokio::test]
-async fn when_a_stream_breaks_what_was_acknowledged_is_told_from_what_is_in_doubt() {
+async fn when_a_stream_breaks_what_was_acknowledged_is_known_from_what_is_in_doubt() {
     let fake = Fake::start().await;
     fake.state().stream = Stream::BreaksAfter(3);
     let mut stream = open(&fake, 8, 10);
     for _ in 0..5 {
         let add = one_add(&mut stream);
-        stream.send(add).await.expect("there is room");
+        stream.send(add).await.expect("there is space");
     }
     let error = stream.flush().await.expect_err("the stream breaks");
     assert!(error.is_indeterminate(), "{error}");
@@ -109,7 +109,7 @@ async fn a_message_that_was_refused_by_name_and_all_after_it_have_not_counted() 
     let mut stream = open(&fake, 8, 10);
     for _ in 0..3 {
         let add = one_add(&mut stream);
-        stream.send(add).await.expect("there is room");
+        stream.send(add).await.expect("there is space");
     }
     let error = stream.flush().await.expect_err("refused");
     assert!(!error.is_indeterminate(), "{error}");
@@ -140,11 +140,11 @@ async fn an_index_that_was_not_registered_is_refused_and_the_stream_goes_on() {
     let fake = Fake::start().await;
     let mut stream = open(&fake, 8, 10);
     let add = one_add(&mut stream);
-    let strange = stream
+    let unknown = stream
         .send(vec![CounterIndex(1)])
         .await
         .expect_err("not registered");
-    assert!(strange.is_invalid(), "{strange}");
+    assert!(unknown.is_invalid(), "{unknown}");
     stream.send(add).await.expect("the stream goes on");
     stream.finish().await.expect("acknowledged");
     assert_eq!(fake.value("a"), 1);

@@ -97,7 +97,7 @@ impl Relay {
         }
     }
 
-    /// Nothing more arrives on the connections that exist, and neither end is told.
+    /// Nothing more arrives on the connections that exist, and neither end learns of it.
     pub fn cut(&self) {
         self.cut.send_replace(());
     }

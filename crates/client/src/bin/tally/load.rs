@@ -1,6 +1,6 @@
 //! `tally load`: drives nodes as hard as they can take, and keeps exact books.
 //!
-//! One worker a node, so that a node that dies or dawdles holds up nobody else. Every add is an
+//! One worker a node, so that a node that dies or is slow holds up nobody else. Every add is an
 //! add of 1 and its own entry on the wire. What became of each is booked by counter:
 //! acknowledged, or indeterminate when its answer was lost, so that a checker can compare the
 //! servers' totals with the sum of both. Refused adds have not counted; they are not booked.
@@ -100,7 +100,7 @@ pub(crate) struct Arguments {
 /// How long a node that failed is left alone, at most.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// Told to all workers when the time is up or the user has had enough.
+/// Sent to all workers when the time is up or the user has had enough.
 pub(crate) type Stop = watch::Receiver<bool>;
 
 pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), CommandError> {
@@ -138,7 +138,7 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), Com
     report::result(&plan, &ledgers, &books)
 }
 
-/// Prints samples until all workers are done, and tells them when to stop.
+/// Prints samples until all workers are done, and stops them.
 async fn supervise(
     arguments: &Arguments,
     plan: &Plan,

@@ -26,7 +26,7 @@ pub(crate) enum CommandError {
     Argument(String),
     /// A file, a signal handler or standard output.
     Io { what: String, error: io::Error },
-    /// Some answers are missing; they were told one by one.
+    /// Some answers are missing; each was reported.
     Partial(String),
 }
 
@@ -37,7 +37,7 @@ impl From<Error> for CommandError {
 }
 
 impl CommandError {
-    /// Tells the failure on standard error, and gives the exit code for it.
+    /// Prints the error on standard error, and gives the exit code for it.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             // Whoever reads our output has closed it, as `head` does: that is no failure.
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn numbers_for_people_are_in_groups_of_three() {
-        let told = [0, 12, 999, 1_000, -123_456, i64::MIN].map(grouped);
+        let shown = [0, 12, 999, 1_000, -123_456, i64::MIN].map(grouped);
         let expected = [
             "0",
             "12",
@@ -157,7 +157,7 @@ mod tests {
             "-123,456",
             "-9,223,372,036,854,775,808",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(shown, expected);
     }
 
     #[test]

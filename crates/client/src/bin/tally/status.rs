@@ -1,6 +1,6 @@
 //! `tally status`: what each node says of itself, all nodes asked.
 //!
-//! A node that does not answer has a line too; the command then fails after all are told.
+//! A node that does not answer has a line too; the command then fails once all were reported.
 
 use serde_json::{Value, json};
 use tally_client::NodeStatus;

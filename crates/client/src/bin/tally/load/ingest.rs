@@ -21,7 +21,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Messages of the present stream without an acknowledgement, oldest first.
-type Flying = VecDeque<(u64, Sent)>;
+type InFlight = VecDeque<(u64, Sent)>;
 
 pub(crate) async fn run(plan: Arc<Plan>, node: usize, client: Client, mut stop: Stop) -> Ledger {
     let mut ledger = Ledger::new(&plan, node);
@@ -63,10 +63,10 @@ async fn one_stream(
     random: &mut SmallRng,
     stop: &mut Stop,
 ) -> Result<(), Error> {
-    let mut flying = Flying::new();
-    let done = drive(plan, &mut stream, &mut flying, ledger, random, stop).await;
-    // Those still flying after a failure are refused or indeterminate; the stream knows.
-    for (sequence, sent) in flying {
+    let mut in_flight = InFlight::new();
+    let done = drive(plan, &mut stream, &mut in_flight, ledger, random, stop).await;
+    // Those still in flight after a failure are refused or indeterminate; the stream knows.
+    for (sequence, sent) in in_flight {
         ledger.settle(sent, stream.outcome(sequence), Instant::now());
     }
     done
@@ -76,7 +76,7 @@ async fn one_stream(
 async fn drive(
     plan: &Plan,
     stream: &mut Ingest,
-    flying: &mut Flying,
+    in_flight: &mut InFlight,
     ledger: &mut Ledger,
     random: &mut SmallRng,
     stop: &mut Stop,
@@ -90,7 +90,7 @@ async fn drive(
             _ = stop.wait_for(|stop| *stop) => break,
             ready = stream.ready() => ready?,
         }
-        settle_acknowledged(stream, flying, ledger);
+        settle_acknowledged(stream, in_flight, ledger);
         let adds = plan.take_adds();
         if adds == 0 {
             break;
@@ -100,7 +100,7 @@ async fn drive(
             at: Instant::now(),
         };
         match stream.send(plan.ring.adds(sent.run).to_vec()).await {
-            Ok(sequence) => flying.push_back((sequence, sent)),
+            Ok(sequence) => in_flight.push_back((sequence, sent)),
             Err(error) => {
                 ledger.settle(sent, stream.outcome(stream.sent() + 1), Instant::now());
                 return Err(error);
@@ -109,19 +109,19 @@ async fn drive(
     }
     ledger.stopped_sending();
     // The stream ends at its deadline, and the caller books the rest as indeterminate.
-    while let Some(&(oldest, _)) = flying.front() {
+    while let Some(&(oldest, _)) = in_flight.front() {
         stream.wait_until_acknowledged(oldest).await?;
-        settle_acknowledged(stream, flying, ledger);
+        settle_acknowledged(stream, in_flight, ledger);
     }
     Ok(())
 }
 
-fn settle_acknowledged(stream: &Ingest, flying: &mut Flying, ledger: &mut Ledger) {
+fn settle_acknowledged(stream: &Ingest, in_flight: &mut InFlight, ledger: &mut Ledger) {
     let (now, acknowledged) = (Instant::now(), stream.acknowledged());
-    while let Some(&(sequence, sent)) = flying.front()
+    while let Some(&(sequence, sent)) = in_flight.front()
         && sequence <= acknowledged
     {
         ledger.settle(sent, stream.outcome(sequence), now);
-        flying.pop_front();
+        in_flight.pop_front();
     }
 }

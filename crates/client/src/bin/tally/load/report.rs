@@ -1,4 +1,4 @@
-//! What `tally load` tells: samples and the result on standard output, the books in a file.
+//! What `tally load` reports: samples and the result on standard output, the books in a file.
 //!
 //! A figure that was not measured is null, never 0.
 
