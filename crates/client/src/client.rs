@@ -191,6 +191,14 @@ impl Client {
     /// See [`Error`]; [`Error::is_retryable`] when the add did not arrive before the deadline. A
     /// node is waited for no longer than
     /// [`read_attempt_deadline`](Options::read_attempt_deadline), and then the next one is asked.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+    /// let token = client.add("likes/post-1", 1).await?;
+    /// println!("{}", client.get_after("likes/post-1", &token).await?.value); // sees the add
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn get_after(&self, counter: &str, token: &Token) -> Result<CounterValue, Error> {
         let mut values = self.batch_get_after([counter], token).await?;
         Ok(values
@@ -268,14 +276,16 @@ impl Client {
     }
 
     /// Lists the counters whose names begin with `prefix` (empty: all), in the order of their
-    /// bytes, a page at a time.
+    /// bytes, a page at a time. Nothing is asked before [`List::next`]; see there for errors, and
+    /// [`List`] for an example.
     #[must_use]
     pub fn list(&self, prefix: &str) -> List {
         List::new(self.clone(), prefix.to_owned())
     }
 
     /// Watches a counter: its value at once, and then whenever it has changed, at most once in
-    /// `interval_min` (10 ms to 60 s; zero lets the node choose, 100 ms).
+    /// `interval_min` (10 ms to 60 s; zero lets the node choose, 100 ms). Nothing is asked before
+    /// [`Watch::next`]; see there for errors, and [`Watch`] for an example.
     #[must_use]
     pub fn watch(&self, counter: &str, interval_min: Duration) -> Watch {
         Watch::new(self.clone(), counter.to_owned(), interval_min)
