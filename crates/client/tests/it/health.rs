@@ -15,8 +15,8 @@ const BACKOFF: Duration = Duration::from_mins(1);
 
 fn client(nodes: &[&Fake]) -> Client {
     let options = Options {
-        deadline: Duration::from_millis(500),
-        read_attempt_deadline: Duration::from_millis(100),
+        deadline: Duration::from_secs(5),
+        read_attempt_deadline: Duration::from_secs(1),
         backoff_min: BACKOFF,
         backoff_max: BACKOFF,
         ..Options::default()
@@ -140,8 +140,8 @@ async fn a_read_asks_every_node_before_it_asks_one_again() {
         hanging.state().faults = (0..9).map(|_| Fault::Hang).collect();
     }
     let options = Options {
-        deadline: Duration::from_millis(900),
-        read_attempt_deadline: Duration::from_millis(200),
+        deadline: Duration::from_millis(3_900), // not enough for five attempts
+        read_attempt_deadline: Duration::from_secs(1),
         backoff_min: Duration::from_millis(1),
         ..Options::default()
     };
@@ -173,14 +173,14 @@ async fn a_connection_that_died_while_idle_costs_no_add_its_answer() {
     let fake = Fake::start().await;
     let relay = Relay::start(fake.address).await;
     let options = Options {
-        keep_alive: Duration::from_millis(100),
+        keep_alive: Duration::from_millis(500),
         deadline: Duration::from_secs(5),
         ..Options::default()
     };
     let client = Client::connect([relay.address.to_string()], options).expect("a valid address");
     client.add("a", 1).await.expect("the connection is new");
     relay.cut();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     client.add("a", 1).await.expect("a new connection is made");
     assert_eq!(fake.value("a"), 2);
 }
