@@ -21,6 +21,6 @@ async fn main() {
     let sink = fake::Fake::start_on(&address).await;
     eprintln!("sink on {}; stop it with Ctrl-C", sink.node());
     tokio::signal::ctrl_c().await.expect("signals work");
-    let likes: i64 = sink.state().values.values().sum();
-    eprintln!("took {likes} likes");
+    let adds: i64 = sink.state().values.values().sum();
+    eprintln!("took {adds} adds");
 }

@@ -41,7 +41,7 @@ impl Client {
         effect: Effect,
         message: Q,
         send: impl Fn(Stub, Request<Q>) -> F,
-        accept: impl Fn(A) -> Result<V, Unexpected>,
+        accept: impl Fn(&Node, A) -> Result<V, Unexpected>,
     ) -> Result<V, Error>
     where
         F: Future<Output = Result<Response<A>, Status>>,
@@ -60,18 +60,18 @@ impl Client {
             wait(pause).await;
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                continue; // the timer was late, and an attempt would be sent in vain
+                continue; // the timer was late, and an attempt could not be answered in time
             }
-            let patience = match effect {
+            let timeout = match effect {
                 Effect::Reads | Effect::ReadsAfterToken => left.min(options.read_attempt_deadline),
                 Effect::Adds => left,
             };
             let mut request = Request::new(message.clone());
-            request.set_timeout(patience);
-            let answer = attempt(node, call, effect, patience, send(stub(node), request)).await;
+            request.set_timeout(timeout);
+            let answer = attempt(node, call, effect, timeout, send(stub(node), request)).await;
             attempts += 1;
             let accepted = answer.and_then(|answer| {
-                accept(answer)
+                accept(node, answer)
                     .map_err(|found| Error::unexpected(&node.address, call, effect, found))
             });
             let error = match accepted {
@@ -106,15 +106,15 @@ pub(crate) async fn attempt<A>(
     node: &Node,
     call: &'static str,
     effect: Effect,
-    patience: Duration,
+    timeout: Duration,
     answer: impl Future<Output = Result<Response<A>, Status>>,
 ) -> Result<A, Error> {
-    match tokio::time::timeout(patience, answer).await {
+    match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
         Ok(Err(status)) if !is_expired(&status) => {
             Err(Error::from_status(&node.address, call, effect, status))
         }
-        Ok(Err(_)) | Err(_) => Err(Error::deadline(&node.address, call, effect, patience)),
+        Ok(Err(_)) | Err(_) => Err(Error::deadline(&node.address, call, effect, timeout)),
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::task::JoinSet;
 use wire::v1::{
     AddRequest, BatchAddItem, BatchAddRequest, BatchGetRequest, GetRequest, GetStatusRequest,
     cluster_service_client::ClusterServiceClient,
@@ -125,7 +126,7 @@ impl Client {
             Effect::Adds,
             message,
             |mut stub, request| async move { stub.add(request).await },
-            |answer| Ok(Token::from_bytes(answer.token)),
+            |_, answer| Ok(Token::from_bytes(answer.token)),
         )
         .await
     }
@@ -164,7 +165,7 @@ impl Client {
             Effect::Adds,
             message,
             |mut stub, request| async move { stub.batch_add(request).await },
-            |answer| Ok(Token::from_bytes(answer.token)),
+            |_, answer| Ok(Token::from_bytes(answer.token)),
         )
         .await
     }
@@ -190,6 +191,14 @@ impl Client {
     /// See [`Error`]; [`Error::is_retryable`] when the add did not arrive before the deadline. A
     /// node is waited for no longer than
     /// [`read_attempt_deadline`](Options::read_attempt_deadline), and then the next one is asked.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+    /// let token = client.add("likes/post-1", 1).await?;
+    /// println!("{}", client.get_after("likes/post-1", &token).await?.value); // sees the add
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn get_after(&self, counter: &str, token: &Token) -> Result<CounterValue, Error> {
         let mut values = self.batch_get_after([counter], token).await?;
         Ok(values
@@ -250,7 +259,7 @@ impl Client {
                     effect,
                     message,
                     |mut stub, request| async move { stub.get(request).await },
-                    |answer| accept_values(1, answer.counter.into_iter().collect()),
+                    |_, answer| accept_values(1, answer.counter.into_iter().collect()),
                 )
                 .await;
         }
@@ -261,20 +270,22 @@ impl Client {
             effect,
             message,
             |mut stub, request| async move { stub.batch_get(request).await },
-            |answer| accept_values(asked, answer.counters),
+            |_, answer| accept_values(asked, answer.counters),
         )
         .await
     }
 
     /// Lists the counters whose names begin with `prefix` (empty: all), in the order of their
-    /// bytes, a page at a time.
+    /// bytes, a page at a time. Nothing is asked before [`List::next`]; see there for errors, and
+    /// [`List`] for an example.
     #[must_use]
     pub fn list(&self, prefix: &str) -> List {
         List::new(self.clone(), prefix.to_owned())
     }
 
     /// Watches a counter: its value at once, and then whenever it has changed, at most once in
-    /// `interval_min` (10 ms to 60 s; zero lets the node choose, 100 ms).
+    /// `interval_min` (10 ms to 60 s; zero lets the node choose, 100 ms). Nothing is asked before
+    /// [`Watch::next`]; see there for errors, and [`Watch`] for an example.
     #[must_use]
     pub fn watch(&self, counter: &str, interval_min: Duration) -> Watch {
         Watch::new(self.clone(), counter.to_owned(), interval_min)
@@ -321,7 +332,8 @@ impl Client {
         Ingest::open(self.clone(), node.index, now + pause, options)
     }
 
-    /// What each node says of itself, in the order of the nodes. Each is asked once, on its own.
+    /// What each node says of itself, in the order of the nodes. Each is asked once, on its own, and
+    /// all at the same time, so this takes no longer than one attempt of a read.
     ///
     /// ```no_run
     /// # async fn example(client: tally_client::Client) {
@@ -331,16 +343,24 @@ impl Client {
     /// # }
     /// ```
     pub async fn status(&self) -> Vec<(String, Result<NodeStatus, Error>)> {
-        let mut answers = Vec::new();
+        let mut asked = JoinSet::new();
         for node in self.shared.nodes.all() {
-            let mut stub = ClusterServiceClient::new(node.channel.clone());
-            let patience = self.shared.options.read_attempt_deadline;
-            let answer = attempt(node, "status", Effect::Reads, patience, async {
-                stub.get_status(GetStatusRequest {}).await
-            });
-            answers.push((node.address.clone(), answer.await));
+            asked.spawn(self.clone().status_of(node.index));
         }
-        answers
+        let mut answers = asked.join_all().await;
+        answers.sort_unstable_by_key(|(index, _)| *index);
+        let named = |(index, answer)| (self.node(index).address.clone(), answer);
+        answers.into_iter().map(named).collect()
+    }
+
+    async fn status_of(self, index: usize) -> (usize, Result<NodeStatus, Error>) {
+        let Shared { options, .. } = &*self.shared;
+        let node = self.node(index);
+        let mut stub = ClusterServiceClient::new(node.channel.clone());
+        let timeout = options.deadline.min(options.read_attempt_deadline);
+        let answer = stub.get_status(GetStatusRequest {});
+        let answer = attempt(node, "status", Effect::Reads, timeout, answer);
+        (index, answer.await)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The one error of the client, and the question that matters after a failed add: has it counted?
 //!
 //! The error is opaque, so that a new kind of failure breaks no caller; predicates say what a
-//! caller can act on, and the text (in `failure`) says what failed, on which node, and what to do.
+//! caller can act on, and the text (in `kind`) says what failed, on which node, and what to do.
 //! What a gRPC status says of a call is read in `status`.
 
-mod failure;
+mod kind;
 mod status;
 
 use std::{error, fmt, time::Duration};
@@ -12,8 +12,8 @@ use std::{error, fmt, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use self::failure::Failure;
-pub(crate) use self::failure::Unexpected;
+use self::kind::ErrorKind;
+pub(crate) use self::kind::Unexpected;
 pub(crate) use self::status::is_expired;
 use self::status::{
     changes_of_failed_add, is_connect_failure, is_timeout, is_transient, reason_of,
@@ -60,7 +60,7 @@ impl Effect {
 /// ```
 #[derive(Debug)]
 pub struct Error {
-    failure: Box<Failure>,
+    kind: Box<ErrorKind>,
     changes: Changes,
 }
 
@@ -69,12 +69,12 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.changes == Changes::None
-            && match &*self.failure {
-                Failure::Call { status, .. } => is_transient(status),
-                Failure::Backoff { .. } | Failure::Deadline { .. } | Failure::Protocol { .. } => {
-                    true
-                }
-                Failure::Argument { .. } | Failure::StreamOver { .. } => false,
+            && match &*self.kind {
+                ErrorKind::Call { status, .. } => is_transient(status),
+                ErrorKind::Backoff { .. }
+                | ErrorKind::Deadline { .. }
+                | ErrorKind::Protocol { .. } => true,
+                ErrorKind::Argument { .. } | ErrorKind::StreamOver { .. } => false,
             }
     }
 
@@ -88,7 +88,7 @@ impl Error {
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         let by_node = |status: &Status| status.code() == Code::InvalidArgument;
-        matches!(*self.failure, Failure::Argument { .. }) || self.status().is_some_and(by_node)
+        matches!(*self.kind, ErrorKind::Argument { .. }) || self.status().is_some_and(by_node)
     }
 
     /// A node answered what `tally.v1` does not allow, such as two values for three names: the
@@ -96,7 +96,7 @@ impl Error {
     /// and what was found.
     #[must_use]
     pub fn is_protocol_violation(&self) -> bool {
-        matches!(*self.failure, Failure::Protocol { .. })
+        matches!(*self.kind, ErrorKind::Protocol { .. })
     }
 
     /// The add would have moved the counter past what 64 bits hold.
@@ -116,14 +116,14 @@ impl Error {
     /// `"CONNECT"`, `"BACKOFF"`, `"DEADLINE"`, `"PROTOCOL"` or the name of the gRPC code.
     #[must_use]
     pub fn label(&self) -> String {
-        let kind = match &*self.failure {
-            Failure::Argument { .. } => "ARGUMENT",
-            Failure::Backoff { .. } => "BACKOFF",
-            Failure::Deadline { .. } => "DEADLINE",
-            Failure::Protocol { .. } => "PROTOCOL",
-            Failure::StreamOver { .. } => "STREAM_OVER",
-            Failure::Call { status, .. } if is_connect_failure(status) => "CONNECT",
-            Failure::Call { status, .. } => {
+        let kind = match &*self.kind {
+            ErrorKind::Argument { .. } => "ARGUMENT",
+            ErrorKind::Backoff { .. } => "BACKOFF",
+            ErrorKind::Deadline { .. } => "DEADLINE",
+            ErrorKind::Protocol { .. } => "PROTOCOL",
+            ErrorKind::StreamOver { .. } => "STREAM_OVER",
+            ErrorKind::Call { status, .. } if is_connect_failure(status) => "CONNECT",
+            ErrorKind::Call { status, .. } => {
                 return reason_of(status).unwrap_or_else(|| format!("{:?}", status.code()));
             }
         };
@@ -131,16 +131,16 @@ impl Error {
     }
 
     pub(crate) fn argument(text: impl Into<String>) -> Self {
-        Self::new(Changes::None, Failure::Argument { text: text.into() })
+        Self::new(Changes::None, ErrorKind::Argument { text: text.into() })
     }
 
     pub(crate) fn backoff(call: &'static str, pause: Duration, deadline: Duration) -> Self {
-        let failure = Failure::Backoff {
+        let kind = ErrorKind::Backoff {
             call,
             pause,
             deadline,
         };
-        Self::new(Changes::None, failure)
+        Self::new(Changes::None, kind)
     }
 
     pub(crate) fn from_status(
@@ -153,13 +153,13 @@ impl Error {
             Effect::Reads | Effect::ReadsAfterToken => Changes::None,
             Effect::Adds => changes_of_failed_add(&status),
         };
-        let failure = Failure::Call {
+        let kind = ErrorKind::Call {
             node: node.to_owned(),
             call,
             effect,
             status,
         };
-        Self::new(changes, failure)
+        Self::new(changes, kind)
     }
 
     pub(crate) fn deadline(
@@ -168,13 +168,13 @@ impl Error {
         effect: Effect,
         waited: Duration,
     ) -> Self {
-        let failure = Failure::Deadline {
+        let kind = ErrorKind::Deadline {
             node: node.to_owned(),
             call,
             effect,
             waited,
         };
-        Self::new(effect.unless_refused(), failure)
+        Self::new(effect.unless_refused(), kind)
     }
 
     pub(crate) fn unexpected(
@@ -183,22 +183,22 @@ impl Error {
         effect: Effect,
         unexpected: Unexpected,
     ) -> Self {
-        let failure = Failure::Protocol {
+        let kind = ErrorKind::Protocol {
             node: node.to_owned(),
             call,
             unexpected,
         };
-        Self::new(effect.unless_refused(), failure)
+        Self::new(effect.unless_refused(), kind)
     }
 
     pub(crate) fn stream_over(node: &str, changes: Changes) -> Self {
         let node = node.to_owned();
-        Self::new(changes, Failure::StreamOver { node })
+        Self::new(changes, ErrorKind::StreamOver { node })
     }
 
-    fn new(changes: Changes, failure: Failure) -> Self {
+    fn new(changes: Changes, kind: ErrorKind) -> Self {
         Self {
-            failure: Box::new(failure),
+            kind: Box::new(kind),
             changes,
         }
     }
@@ -215,15 +215,15 @@ impl Error {
     /// A read gave up waiting for the add behind its token. The node may be well: it only does not
     /// know of the add yet.
     pub(crate) fn is_wait_for_token(&self) -> bool {
-        match &*self.failure {
-            Failure::Call { effect, status, .. } => {
+        match &*self.kind {
+            ErrorKind::Call { effect, status, .. } => {
                 *effect == Effect::ReadsAfterToken && is_timeout(status)
             }
-            Failure::Deadline { effect, .. } => *effect == Effect::ReadsAfterToken,
-            Failure::Argument { .. }
-            | Failure::Backoff { .. }
-            | Failure::Protocol { .. }
-            | Failure::StreamOver { .. } => false,
+            ErrorKind::Deadline { effect, .. } => *effect == Effect::ReadsAfterToken,
+            ErrorKind::Argument { .. }
+            | ErrorKind::Backoff { .. }
+            | ErrorKind::Protocol { .. }
+            | ErrorKind::StreamOver { .. } => false,
         }
     }
 
@@ -239,20 +239,20 @@ impl Error {
 
     /// What came back, if anything did.
     fn status(&self) -> Option<&Status> {
-        match &*self.failure {
-            Failure::Call { status, .. } => Some(status),
-            Failure::Argument { .. }
-            | Failure::Backoff { .. }
-            | Failure::Deadline { .. }
-            | Failure::Protocol { .. }
-            | Failure::StreamOver { .. } => None,
+        match &*self.kind {
+            ErrorKind::Call { status, .. } => Some(status),
+            ErrorKind::Argument { .. }
+            | ErrorKind::Backoff { .. }
+            | ErrorKind::Deadline { .. }
+            | ErrorKind::Protocol { .. }
+            | ErrorKind::StreamOver { .. } => None,
         }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.failure.fmt(f)?;
+        self.kind.fmt(f)?;
         match self.changes {
             Changes::None => Ok(()),
             Changes::Unknown => f.write_str(

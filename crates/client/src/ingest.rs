@@ -53,13 +53,18 @@ pub enum Outcome {
 
 /// A stream of adds to one node.
 ///
-/// What waits here waits for a message to be acknowledged, and for each message no longer than
-/// [`Options::deadline`](crate::Options::deadline) after it was sent: the stream then ends with an
-/// error, as it does when the connection breaks. [`Ingest::add`], [`Ingest::send`],
-/// [`Ingest::ready`] and [`Ingest::wait_until_acknowledged`] so end within one deadline,
-/// [`Ingest::flush`] and [`Ingest::finish`] within two, since they may have to wait for space
-/// in the window first. (Names that exceed a message go ahead in messages of their own, each with
-/// its deadline.) A stream that nobody uses notices nothing until it is used again.
+/// A message is waited for no longer than [`Options::deadline`](crate::Options::deadline) after it
+/// was sent: the stream then ends with an error, as it does when the connection breaks. So
+/// [`Ingest::add`], [`Ingest::ready`] and [`Ingest::wait_until_acknowledged`] return within one
+/// deadline, and [`Ingest::send`], [`Ingest::flush`] and [`Ingest::finish`] within two, since they
+/// may have to wait for space for the collected adds first. (Names that exceed a message go ahead in
+/// messages of their own, each with its deadline.) A stream that nobody uses notices nothing until
+/// it is used again.
+///
+/// The error that ends a stream speaks of the messages without an acknowledgement:
+/// [`Error::is_indeterminate`] when one of them may have counted, [`Error::is_retryable`] when none
+/// has and another stream may take them. A stream that is dropped unfinished sends nothing more of
+/// what was collected, and what was in flight counts once or not at all.
 ///
 /// ```no_run
 /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
@@ -70,6 +75,26 @@ pub enum Outcome {
 ///     stream.add("likes/post-1").await?;
 /// }
 /// stream.finish().await?; // all durable
+/// # Ok(())
+/// # }
+/// ```
+///
+/// With messages of one's own making, every message is accounted for:
+///
+/// ```no_run
+/// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+/// use tally_client::{IngestOptions, Outcome};
+///
+/// let mut stream = client.ingest(&IngestOptions::default())?;
+/// let post = stream.register("likes/post-1")?;
+/// let sequence = stream.send(vec![post; 1_000]).await?;
+/// if let Err(error) = stream.flush().await {
+///     match stream.outcome(sequence) {
+///         Outcome::Acknowledged => println!("counted"),
+///         Outcome::Refused => println!("not counted; send it again: {error}"),
+///         Outcome::Indeterminate | Outcome::Pending => println!("may have counted: {error}"),
+///     }
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -121,7 +146,8 @@ impl Ingest {
     }
 
     /// Adds 1 to a counter. The add is sent with others: when a message is full, or at
-    /// [`Ingest::flush`]. Waits while the window is full.
+    /// [`Ingest::flush`]. Waits while the window is full. When it is cancelled, or fails, the add
+    /// was not taken.
     ///
     /// # Errors
     /// [`Error::is_invalid`] when the name is out of bounds or the dictionary is full: the add is
@@ -180,16 +206,16 @@ impl Ingest {
     ///
     /// # Errors
     /// [`Error::is_invalid`] for more than [`MESSAGE_ENTRIES_MAX`] entries, none, or an index that is
-    /// not registered: nothing is sent, and the stream goes on. Any other error ends the stream;
-    /// this message was then not sent.
+    /// not registered: nothing is sent, and the stream goes on. Any other error is the stream's end;
+    /// this message was then not sent, and neither was it when this call is cancelled.
     pub async fn send(&mut self, counters: Vec<CounterIndex>) -> Result<u64, Error> {
         self.check_message(&counters)?;
         self.send_collected().await?;
-        self.make_room().await?;
+        self.ensure_space().await?;
         Ok(self.send_message(counters, Vec::new()))
     }
 
-    /// Waits until another message can be sent: until there is room in the window and, where the
+    /// Waits until another message can be sent: until the window has space and, where the
     /// node has failed and is left alone, until that is over. Cancel safe.
     ///
     /// # Errors
@@ -247,8 +273,7 @@ impl Ingest {
         self.link.acknowledged()
     }
 
-    /// Messages sent and not acknowledged; at most
-    /// [`IngestOptions::in_flight_max`].
+    /// Messages sent and not acknowledged; at most [`IngestOptions::in_flight_max`].
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.link.in_flight()
@@ -267,21 +292,21 @@ impl Ingest {
     }
 
     /// Sends what [`Ingest::add`] collected, as one message. Cancel safe: nothing is taken out
-    /// before there is room for it.
+    /// before the window has space for it.
     async fn send_collected(&mut self) -> Result<(), Error> {
         if self.counters.is_empty() {
             return Ok(());
         }
-        self.make_room().await?;
+        self.ensure_space().await?;
         let counters = std::mem::take(&mut self.counters);
         let amounts = std::mem::take(&mut self.amounts);
         self.send_message(counters, amounts);
         Ok(())
     }
 
-    /// Waits until a message can be sent with all names that it needs: the window has room, and
+    /// Waits until a message can be sent with all names that it needs: the window has space, and
     /// so many names as exceed one message have gone ahead.
-    async fn make_room(&mut self) -> Result<(), Error> {
+    async fn ensure_space(&mut self) -> Result<(), Error> {
         self.ready().await?;
         loop {
             let mut bytes = 0;
@@ -300,7 +325,7 @@ impl Ingest {
         }
     }
 
-    /// Hands a message to the connection, with the names not introduced yet. The window has room.
+    /// Hands a message to the connection, with the names not introduced yet. The window has space.
     fn send_message(&mut self, counters: Vec<CounterIndex>, amounts: Vec<i64>) -> u64 {
         let message = IngestRequest {
             sequence: self.link.sent() + 1,

@@ -21,7 +21,11 @@
 //! the node refused it by name. An add whose connection broke on the way may have counted, so it
 //! is never retried here: the caller gets an error with [`Error::is_indeterminate`].
 //!
-//! This crate leaves out: summing adds before they are sent (every like is its own entry on the
+//! **What is bounded.** Every call returns by [`Options::deadline`], and every message of an ingest
+//! stream is acknowledged by it, or the stream ends and says what became of each message. A node
+//! that failed is left alone for a while, by calls, watches and streams alike.
+//!
+//! This crate leaves out: summing adds before they are sent (every add is its own entry on the
 //! wire), discovery of nodes (the caller names them), and TLS (nodes speak plain HTTP/2, so
 //! keep them on a private network).
 

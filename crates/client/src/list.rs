@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Counters in the order of their names' bytes. A counter added while the list is read may be
-/// missed; none is told twice.
+/// missed; none is returned twice.
 ///
 /// ```no_run
 /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
@@ -71,7 +71,7 @@ impl List {
                     Effect::Reads,
                     message,
                     |mut stub, request| async move { stub.list_counters(request).await },
-                    |page| accept_page(page_token, page),
+                    |_, page| accept_page(page_token, page),
                 )
                 .await?;
             self.page = page.counters.into_iter();

@@ -106,7 +106,7 @@ impl Nodes {
         }
     }
 
-    /// Remembers for one call that it asked a node in vain.
+    /// Remembers for one call that its attempt on a node failed.
     pub(crate) fn failed_here(&self, node: &Node, error: Error, tried: &mut Tried, now: Instant) {
         tried.healths.resize_with(self.all.len(), Health::default);
         let own = &mut tried.healths[node.index];
@@ -128,7 +128,7 @@ impl Health {
     /// Leaves the node alone, for at least as long as it asked for (within bounds).
     fn fail(&mut self, backoff: Backoff, asked: Duration, now: Instant) {
         if !self.pause(now).is_zero() {
-            return; // this call was under way when the node failed, and tells nothing new
+            return; // this call was under way when the node failed, and says nothing new
         }
         let doubled = 2_u32.saturating_pow(self.failures_in_a_row);
         let longest = backoff.min.saturating_mul(doubled).min(backoff.max);
@@ -154,7 +154,7 @@ impl Node {
             ))
         })?;
         let channel = endpoint
-            .connect_timeout(options.connect_deadline)
+            .connect_timeout(options.connect_deadline.min(options.deadline / 2))
             .tcp_nodelay(true)
             .http2_keep_alive_interval(options.keep_alive)
             .keep_alive_timeout(options.keep_alive)

@@ -64,7 +64,9 @@ pub struct Options {
     /// How long one attempt of a read may take before another node is asked; 3 s by default. An
     /// add gets all the time left: to give it up early would only make it indeterminate.
     pub read_attempt_deadline: Duration,
-    /// How long a connection may take to be made; 1 s by default.
+    /// How long a connection may take to be made; 1 s by default, and never more than half of
+    /// `deadline`: a call that was not sent in that time is not indeterminate, and another node can
+    /// still be asked.
     pub connect_deadline: Duration,
     /// Attempts of one call, at most, the first included; 8 by default, and never less than 1.
     pub attempts_max: u32,

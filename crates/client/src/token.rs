@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_byte_or_a_strange_digit_is_refused() {
+    fn half_a_byte_or_another_character_is_refused() {
         assert_eq!(
             "abc".parse::<Token>(),
             Err(ParseTokenError::Length { digits: 3 })

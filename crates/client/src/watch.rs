@@ -1,11 +1,12 @@
 //! Watching a counter: a stream of values that outlives the nodes that serve it.
 //!
-//! When a stream breaks, the next one is opened on a node that is well. That node may know less
-//! than the one before, so a value can be lower than the last for a moment.
+//! When a stream breaks, its node is left alone as after any failure, and the next stream is opened
+//! on a node that is well. That node may know less than the one before, so a value can be lower
+//! than the last for a moment.
 
 use std::time::Duration;
 
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 use wire::v1::{WatchRequest, WatchResponse};
 
 use crate::{
@@ -29,8 +30,11 @@ pub struct Watch {
     client: Client,
     counter: String,
     interval_min: Duration,
-    stream: Option<Streaming<WatchResponse>>,
+    stream: Option<NodeStream>,
 }
+
+/// A stream, and the place of its node in the client's list.
+type NodeStream = (usize, Streaming<WatchResponse>);
 
 impl Watch {
     pub(crate) fn new(client: Client, counter: String, interval_min: Duration) -> Self {
@@ -46,56 +50,48 @@ impl Watch {
     ///
     /// # Errors
     /// See [`Error`]: when no node could be reached for as long as the client's options allow, or
-    /// the watch was refused; [`Error::is_invalid`] when the name or the interval is out of bounds. The next call tries again.
+    /// the watch was refused; [`Error::is_invalid`] when the name or the interval is out of bounds.
+    /// The next call tries again.
     pub async fn next(&mut self) -> Result<CounterValue, Error> {
         loop {
-            let stream = match &mut self.stream {
+            let (node, stream) = match &mut self.stream {
                 Some(stream) => stream,
                 none => none.insert(open(&self.client, &self.counter, self.interval_min).await?),
             };
-            match stream.message().await {
+            let (node, answer) = (*node, stream.message().await);
+            let address = &self.client.node(node).address;
+            let status = match answer {
                 Ok(Some(WatchResponse {
                     counter: Some(value),
                 })) => return Ok(value.into()),
                 Ok(Some(WatchResponse { counter: None })) => {
-                    self.stream = None;
                     let unexpected = Unexpected {
                         expected: "a value".to_owned(),
                         found: "none".to_owned(),
                     };
-                    let effect = Effect::Reads;
-                    return Err(Error::unexpected("the node", "watch", effect, unexpected));
+                    let error = Error::unexpected(address, "watch", Effect::Reads, unexpected);
+                    return Err(self.end(node, error));
                 }
-                // The node is gone, or asks us to leave. Opening again has the client's patience
-                // and its errors.
-                Ok(None) => self.reopen_later().await,
-                Err(status) => {
-                    let error = Error::from_status("the node", "watch", Effect::Reads, status);
-                    if !error.is_retryable() {
-                        self.stream = None;
-                        return Err(error);
-                    }
-                    self.reopen_later().await;
-                }
+                Ok(None) => Status::unavailable("the node ended the stream"),
+                Err(status) => status,
+            };
+            let error = Error::from_status(address, "watch", Effect::Reads, status);
+            let error = self.end(node, error);
+            if !error.is_retryable() {
+                return Err(error);
             }
         }
     }
 
-    async fn reopen_later(&mut self) {
+    /// Gives up the stream. Opening the next one has the client's deadline and its errors.
+    fn end(&mut self, node: usize, error: Error) -> Error {
         self.stream = None;
-        tokio::time::sleep(REOPEN_PAUSE).await;
+        self.client.failed(node, &error);
+        error
     }
 }
 
-/// Between the end of a stream and the next one. A node that opens streams only to end them is
-/// asked ten times a second at most.
-const REOPEN_PAUSE: Duration = Duration::from_millis(100);
-
-async fn open(
-    client: &Client,
-    counter: &str,
-    interval_min: Duration,
-) -> Result<Streaming<WatchResponse>, Error> {
+async fn open(client: &Client, counter: &str, interval_min: Duration) -> Result<NodeStream, Error> {
     check_name(counter)?;
     check_interval(interval_min)?;
     let interval_ms_min =
@@ -115,7 +111,7 @@ async fn open(
                 request.metadata_mut().remove("grpc-timeout");
                 stub.watch(request).await
             },
-            Ok,
+            |node, stream| Ok((node.index, stream)),
         )
         .await
 }

@@ -63,7 +63,7 @@ type Opening =
 enum Answers {
     Opening(Opening),
     Open(Box<Streaming<IngestResponse>>),
-    /// Nothing is read any more, and the node is told so.
+    /// Nothing is read any more; the stream is cancelled.
     Ended,
 }
 

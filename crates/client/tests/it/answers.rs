@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::fake::{Fake, Flaw};
 
-const A_WHILE: Duration = Duration::from_secs(2);
+const A_WHILE: Duration = Duration::from_secs(5);
 
 async fn flawed(flaw: Flaw) -> (Fake, Client) {
     let fake = Fake::start().await;

@@ -5,7 +5,7 @@ use std::process::Output;
 use tokio::process::Command;
 use tonic::{Code, Status};
 
-use crate::fake::{Fake, Fault, refusal};
+use crate::fake::{Fake, Fault, refused_with};
 
 async fn tally(fake: &Fake, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tally"))
@@ -64,24 +64,24 @@ async fn the_exit_code_says_what_became_of_an_add() {
     let faults = [
         (Fault::DoAndFail(Status::unavailable("connection reset")), 3),
         (
-            Fault::Refuse(refusal(Code::OutOfRange, "VALUE_OUT_OF_RANGE")),
+            Fault::Refuse(refused_with(Code::OutOfRange, "VALUE_OUT_OF_RANGE")),
             4,
         ),
         (
-            Fault::Refuse(refusal(Code::InvalidArgument, "COUNTER_NAME_INVALID")),
+            Fault::Refuse(refused_with(Code::InvalidArgument, "COUNTER_NAME_INVALID")),
             2,
         ),
         (
-            Fault::Refuse(refusal(Code::ResourceExhausted, "COUNTERS_EXHAUSTED")),
+            Fault::Refuse(refused_with(Code::ResourceExhausted, "COUNTERS_EXHAUSTED")),
             1,
         ),
     ];
     for (fault, code) in faults {
-        let told = format!("{fault:?}");
+        let shown = format!("{fault:?}");
         fake.state().faults.push_back(fault);
         let output = tally(&fake, &["add", "likes"]).await;
-        assert_eq!(output.status.code(), Some(code), "{told}");
-        assert!(!output.stderr.is_empty(), "{told}");
+        assert_eq!(output.status.code(), Some(code), "{shown}");
+        assert!(!output.stderr.is_empty(), "{shown}");
     }
 }
 

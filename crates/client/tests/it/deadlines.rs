@@ -10,13 +10,13 @@ use tokio::time::timeout;
 
 use crate::{
     fake::{Fake, Stream},
-    network::BlackHole,
+    network::{BlackHole, Unreachable},
 };
 
-const DEADLINE: Duration = Duration::from_millis(300);
+const DEADLINE: Duration = Duration::from_secs(1);
 
 /// After the deadline: scheduling noise of a busy machine, and far less than a back-off.
-const NOISE: Duration = Duration::from_secs(2);
+const NOISE: Duration = Duration::from_secs(5);
 
 fn client(node: &str) -> Client {
     let options = Options {
@@ -201,4 +201,44 @@ async fn a_stream_that_may_not_be_opened_in_time_is_refused() {
     let error = client.ingest(&IngestOptions::default());
     let error = error.expect_err("its node is left alone");
     assert_eq!(error.label(), "BACKOFF", "{error}");
+}
+
+#[tokio::test]
+async fn all_nodes_are_asked_for_their_status_at_once() {
+    let holes = [
+        BlackHole::start().await,
+        BlackHole::start().await,
+        BlackHole::start().await,
+        BlackHole::start().await,
+    ];
+    let options = Options {
+        read_attempt_deadline: Duration::from_secs(1),
+        ..Options::default()
+    };
+    let nodes = holes.iter().map(|hole| hole.address.to_string());
+    let client = Client::connect(nodes, options).expect("valid addresses");
+    let started = Instant::now();
+    let answers = client.status().await;
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+    let asked: Vec<_> = answers.iter().map(|(node, _)| node.as_str()).collect();
+    assert_eq!(asked, client.nodes().collect::<Vec<_>>());
+    assert!(answers.iter().all(|(_, answer)| answer.is_err()));
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_reached_leaves_time_for_the_next() {
+    let (gone, well) = (Unreachable::start().await, Fake::start().await);
+    let options = Options {
+        deadline: Duration::from_secs(4),
+        connect_deadline: Duration::from_secs(10),
+        ..Options::default()
+    };
+    let client = Client::connect([gone.address.to_string(), well.node()], options);
+    let add = client.expect("two nodes").add("a", 1).await;
+    add.expect("the second node takes it");
+    assert_eq!(well.value("a"), 1);
 }

@@ -1,4 +1,4 @@
-//! A small `CounterService` in memory, which fails when and how it is told.
+//! A small `CounterService` in memory, which fails when and how a test demands it.
 //!
 //! It knows nothing of lanes, disks or peers: it is what a client needs to be tested against,
 //! and a sink for measuring the load generator (`examples/sink.rs`).
@@ -53,7 +53,7 @@ pub enum Flaw {
     Values(usize),
     /// Every page of a list names this page as the next one.
     NextPage(&'static str),
-    /// A watch tells of changes and gives no value.
+    /// A watch reports changes without a value.
     ChangeWithoutValue,
     /// An add is answered with a token of so many bytes.
     TokenBytes(usize),
@@ -140,10 +140,10 @@ impl Drop for Fake {
     }
 }
 
-/// A refusal as tallyd words it.
-pub fn refusal(code: Code, reason: &str) -> Status {
+/// The status by which tallyd refuses a call for a reason.
+pub fn refused_with(code: Code, reason: &str) -> Status {
     let details = ErrorDetails::with_error_info(reason, "tally.v1", []);
-    Status::with_error_details(code, "told to refuse", details)
+    Status::with_error_details(code, "as the test demands", details)
 }
 
 struct Service {
@@ -314,7 +314,7 @@ impl CounterService for Service {
             values
                 .send(Ok(response))
                 .await
-                .expect("there is room for three");
+                .expect("there is space for three");
         }
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
@@ -345,7 +345,7 @@ async fn serve_ingest(
             (state.stream, state.flaw)
         };
         if behaviour == Stream::RefusesAt(expected) {
-            let status = refusal(Code::ResourceExhausted, "COUNTERS_EXHAUSTED");
+            let status = refused_with(Code::ResourceExhausted, "COUNTERS_EXHAUSTED");
             let _ = answers.send(Err(status)).await;
             return;
         }
@@ -373,7 +373,7 @@ async fn serve_ingest(
         match behaviour {
             Stream::BreaksAfter(last) if last == expected => {
                 let _ = answers
-                    .send(Err(Status::unavailable("told to break")))
+                    .send(Err(Status::unavailable("as the test demands")))
                     .await;
                 return;
             }

@@ -6,7 +6,7 @@ use tally_client::{Client, IngestOptions, Options, Token};
 use tonic::{Code, Status};
 
 use crate::{
-    fake::{Fake, Fault, Flaw, Stream, refusal},
+    fake::{Fake, Fault, Flaw, Stream, refused_with},
     network::Relay,
 };
 
@@ -15,8 +15,8 @@ const BACKOFF: Duration = Duration::from_mins(1);
 
 fn client(nodes: &[&Fake]) -> Client {
     let options = Options {
-        deadline: Duration::from_millis(500),
-        read_attempt_deadline: Duration::from_millis(100),
+        deadline: Duration::from_secs(5),
+        read_attempt_deadline: Duration::from_secs(1),
         backoff_min: BACKOFF,
         backoff_max: BACKOFF,
         ..Options::default()
@@ -97,7 +97,7 @@ async fn a_message_that_is_wrong_does_not_speak_against_its_node() {
 #[tokio::test]
 async fn a_node_that_does_not_know_of_a_tokens_add_yet_is_well() {
     let waiting = [
-        Fault::Refuse(refusal(Code::DeadlineExceeded, "TOKEN_NOT_COVERED")),
+        Fault::Refuse(refused_with(Code::DeadlineExceeded, "TOKEN_NOT_COVERED")),
         Fault::Refuse(Status::deadline_exceeded("late")),
         Fault::Refuse(Status::cancelled("Timeout expired")),
         Fault::Hang,
@@ -140,8 +140,8 @@ async fn a_read_asks_every_node_before_it_asks_one_again() {
         hanging.state().faults = (0..9).map(|_| Fault::Hang).collect();
     }
     let options = Options {
-        deadline: Duration::from_millis(900),
-        read_attempt_deadline: Duration::from_millis(200),
+        deadline: Duration::from_millis(3_900), // not enough for five attempts
+        read_attempt_deadline: Duration::from_secs(1),
         backoff_min: Duration::from_millis(1),
         ..Options::default()
     };
@@ -158,14 +158,14 @@ async fn a_read_asks_every_node_before_it_asks_one_again() {
 
 #[tokio::test]
 async fn a_node_that_breaks_the_protocol_is_left_alone() {
-    let (strange, well) = (Fake::start().await, Fake::start().await);
-    strange.state().flaw = Some(Flaw::Values(3));
-    let client = client(&[&strange, &well]);
+    let (flawed, well) = (Fake::start().await, Fake::start().await);
+    flawed.state().flaw = Some(Flaw::Values(3));
+    let client = client(&[&flawed, &well]);
     for _ in 0..2 {
         let values = client.batch_get(["a", "b"]).await;
         assert_eq!(values.expect("the second node answers").len(), 2);
     }
-    assert_eq!((strange.state().calls, well.state().calls), (1, 2));
+    assert_eq!((flawed.state().calls, well.state().calls), (1, 2));
 }
 
 #[tokio::test]
@@ -173,14 +173,33 @@ async fn a_connection_that_died_while_idle_costs_no_add_its_answer() {
     let fake = Fake::start().await;
     let relay = Relay::start(fake.address).await;
     let options = Options {
-        keep_alive: Duration::from_millis(100),
+        keep_alive: Duration::from_millis(500),
         deadline: Duration::from_secs(5),
         ..Options::default()
     };
     let client = Client::connect([relay.address.to_string()], options).expect("a valid address");
     client.add("a", 1).await.expect("the connection is new");
     relay.cut();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     client.add("a", 1).await.expect("a new connection is made");
     assert_eq!(fake.value("a"), 2);
+}
+
+#[tokio::test]
+async fn a_watch_whose_stream_broke_goes_on_with_the_next_node() {
+    let (first, second) = (Fake::start().await, Fake::start().await);
+    let mut watch = client(&[&first, &second]).watch("a", Duration::ZERO);
+    for _ in 0..4 {
+        watch.next().await.expect("a node answers"); // a stream has three values
+    }
+    assert_eq!((first.state().calls, second.state().calls), (1, 1));
+}
+
+#[tokio::test]
+async fn a_failed_watch_names_its_node() {
+    let fake = Fake::start().await;
+    fake.state().flaw = Some(Flaw::ChangeWithoutValue);
+    let mut watch = client(&[&fake]).watch("a", Duration::ZERO);
+    let error = watch.next().await.expect_err("no value");
+    assert!(error.to_string().contains(&fake.node()), "{error}");
 }

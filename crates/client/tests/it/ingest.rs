@@ -23,8 +23,8 @@ fn open(fake: &Fake, in_flight_max: usize, entries_max: usize) -> Ingest {
     client.ingest(&options).expect("valid options")
 }
 
-fn one_like(stream: &mut Ingest) -> Vec<CounterIndex> {
-    vec![stream.register("a").expect("there is room")]
+fn one_add(stream: &mut Ingest) -> Vec<CounterIndex> {
+    vec![stream.register("a").expect("there is space")]
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn more_names_than_a_message_holds_go_ahead_in_messages_of_their_own() {
     let mut stream = open(&fake, 2, 10);
     let name = |index: usize| format!("{index:0>512}");
     for index in 0..3_000 {
-        stream.register(&name(index)).expect("there is room");
+        stream.register(&name(index)).expect("there is space");
     }
     let last = CounterIndex(2_999);
     let sequence = stream.send(vec![last, last]).await.expect("sent");
@@ -66,11 +66,11 @@ async fn a_full_window_holds_back_the_sender() {
     fake.state().stream = Stream::SilentAfter(0);
     let mut stream = open(&fake, 3, 10);
     for _ in 0..3 {
-        let like = one_like(&mut stream);
-        stream.send(like).await.expect("there is room");
+        let add = one_add(&mut stream);
+        stream.send(add).await.expect("there is space");
     }
-    let like = one_like(&mut stream);
-    timeout(A_WHILE, stream.send(like))
+    let add = one_add(&mut stream);
+    timeout(A_WHILE, stream.send(add))
         .await
         .expect_err("the window is full");
     assert_eq!((stream.sent(), stream.in_flight()), (3, 3));
@@ -79,13 +79,13 @@ async fn a_full_window_holds_back_the_sender() {
 }
 
 #[tokio::test]
-async fn when_a_stream_breaks_what_was_acknowledged_is_told_from_what_is_in_doubt() {
+async fn when_a_stream_breaks_what_was_acknowledged_is_known_from_what_is_in_doubt() {
     let fake = Fake::start().await;
     fake.state().stream = Stream::BreaksAfter(3);
     let mut stream = open(&fake, 8, 10);
     for _ in 0..5 {
-        let like = one_like(&mut stream);
-        stream.send(like).await.expect("there is room");
+        let add = one_add(&mut stream);
+        stream.send(add).await.expect("there is space");
     }
     let error = stream.flush().await.expect_err("the stream breaks");
     assert!(error.is_indeterminate(), "{error}");
@@ -108,8 +108,8 @@ async fn a_message_that_was_refused_by_name_and_all_after_it_have_not_counted() 
     fake.state().stream = Stream::RefusesAt(2);
     let mut stream = open(&fake, 8, 10);
     for _ in 0..3 {
-        let like = one_like(&mut stream);
-        stream.send(like).await.expect("there is room");
+        let add = one_add(&mut stream);
+        stream.send(add).await.expect("there is space");
     }
     let error = stream.flush().await.expect_err("refused");
     assert!(!error.is_indeterminate(), "{error}");
@@ -128,8 +128,8 @@ async fn without_a_connection_nothing_has_counted() {
     let fake = Fake::start().await;
     let mut stream = open(&fake, 8, 10);
     drop(fake);
-    let like = one_like(&mut stream);
-    stream.send(like).await.expect("it is queued");
+    let add = one_add(&mut stream);
+    stream.send(add).await.expect("it is queued");
     let error = stream.flush().await.expect_err("nobody is there");
     assert!(!error.is_indeterminate(), "{error}");
     assert_eq!(stream.outcome(1), Outcome::Refused);
@@ -139,13 +139,13 @@ async fn without_a_connection_nothing_has_counted() {
 async fn an_index_that_was_not_registered_is_refused_and_the_stream_goes_on() {
     let fake = Fake::start().await;
     let mut stream = open(&fake, 8, 10);
-    let like = one_like(&mut stream);
-    let strange = stream
+    let add = one_add(&mut stream);
+    let unknown = stream
         .send(vec![CounterIndex(1)])
         .await
         .expect_err("not registered");
-    assert!(strange.is_invalid(), "{strange}");
-    stream.send(like).await.expect("the stream goes on");
+    assert!(unknown.is_invalid(), "{unknown}");
+    stream.send(add).await.expect("the stream goes on");
     stream.finish().await.expect("acknowledged");
     assert_eq!(fake.value("a"), 1);
 }

@@ -1,6 +1,9 @@
 //! `tally load`: its books against what the servers took.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use tokio::{
@@ -10,7 +13,7 @@ use tokio::{
 
 use crate::fake::{Fake, Stream};
 
-/// What a run printed last, and its books: acknowledged and indeterminate likes by counter.
+/// What a run printed last, and its books: acknowledged and indeterminate adds by counter.
 struct Run {
     result: Value,
     books: BTreeMap<String, (i64, i64)>,
@@ -164,4 +167,30 @@ async fn an_interrupt_ends_the_run_with_a_result() {
     }
     assert!(last.contains("\"result\""), "{last}");
     assert!(child.wait().await.expect("it ends").success());
+}
+
+#[tokio::test]
+async fn a_node_that_acknowledges_nothing_holds_up_no_run() {
+    let (stuck, well) = (Fake::start().await, Fake::start().await);
+    stuck.state().stream = Stream::SilentAfter(0);
+    let arguments = ["--seconds", "1", "--deadline-ms", "2000"];
+    let started = Instant::now();
+    let run = load(&[&stuck, &well], &arguments).await;
+    assert!(
+        started.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(
+        run.result["errors"]["DEADLINE"].as_i64() > Some(0),
+        "{}",
+        run.result
+    );
+    assert!(
+        run.result["indeterminate"].as_i64() > Some(0),
+        "{}",
+        run.result
+    );
+    let taken: i64 = taken(&[&well]).values().sum();
+    assert_eq!(run.result["acknowledged"].as_i64(), Some(taken));
 }

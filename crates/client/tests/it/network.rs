@@ -1,13 +1,18 @@
-//! Networks that misbehave: a host that never answers, and a cable that is pulled without a word.
+//! Networks that misbehave: a host that cannot be reached or never answers, and a cable that is pulled
+//! without a word.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::{AbortHandle, JoinSet},
+    time::timeout,
 };
+
+/// Longer than a connection takes on one machine, busy as it may be.
+const A_WHILE: Duration = Duration::from_millis(500);
 
 /// Accepts connections, and never says anything on them.
 pub struct BlackHole {
@@ -38,6 +43,35 @@ impl Drop for BlackHole {
     }
 }
 
+/// Answers no attempt to connect: its queue of connections is full, and so the system drops them.
+pub struct Unreachable {
+    pub address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Unreachable {
+    /// Finds a port of its own and fills its queue.
+    pub async fn start() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let any_port = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(any_port).expect("a loopback port");
+        let listener = socket.listen(1).expect("a listener");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let mut waiting = Vec::new();
+        while let Ok(connection) = timeout(A_WHILE, TcpStream::connect(address)).await {
+            waiting.push(connection.expect("the queue has space"));
+        }
+        Self {
+            address,
+            _listener: listener,
+            _waiting: waiting,
+        }
+    }
+}
+
 /// Passes connections on to a server, until they are cut.
 pub struct Relay {
     pub address: SocketAddr,
@@ -63,7 +97,7 @@ impl Relay {
         }
     }
 
-    /// Nothing more arrives on the connections that exist, and neither end is told.
+    /// Nothing more arrives on the connections that exist, and neither end learns of it.
     pub fn cut(&self) {
         self.cut.send_replace(());
     }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::{
     Common,
-    output::{Failure, Output, grouped, print_line},
+    output::{CommandError, Output, grouped, print_line},
 };
 
 #[derive(Args)]
@@ -20,7 +20,7 @@ pub(crate) async fn run(
     common: &Common,
     output: Output,
     Arguments { counter, amount }: Arguments,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let token = common.client()?.add(&counter, amount).await?;
     if output.json {
         let object = serde_json::json!({

@@ -5,7 +5,7 @@ use tally_client::Token;
 
 use crate::{
     Common,
-    output::{Failure, Output},
+    output::{CommandError, Output},
 };
 
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub(crate) async fn run(
     common: &Common,
     output: Output,
     Arguments { counters, after }: Arguments,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let name_width = counters
         .iter()
         .map(|counter| counter.chars().count())

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::{
     Common,
-    output::{Failure, Output},
+    output::{CommandError, Output},
 };
 
 /// Columns for a name. The list may be endless, so the widest name is not known ahead; a longer
@@ -25,7 +25,7 @@ pub(crate) async fn run(
     common: &Common,
     output: Output,
     Arguments { prefix, limit }: Arguments,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut list = common.client()?.list(&prefix);
     let mut left = limit.unwrap_or(u64::MAX);
     while left > 0

@@ -1,11 +1,11 @@
 //! `tally load`: drives nodes as hard as they can take, and keeps exact books.
 //!
-//! One worker a node, so that a node that dies or dawdles holds up nobody else. Every like is an
+//! One worker a node, so that a node that dies or is slow holds up nobody else. Every add is an
 //! add of 1 and its own entry on the wire. What became of each is booked by counter:
 //! acknowledged, or indeterminate when its answer was lost, so that a checker can compare the
-//! servers' totals with the sum of both. Refused likes have not counted; they are not booked.
+//! servers' totals with the sum of both. Refused adds have not counted; they are not booked.
 //!
-//! All runs on one thread: making and sending a like takes a few nanoseconds, so a second
+//! All runs on one thread: making and sending an add takes a few nanoseconds, so a second
 //! thread would only take time from servers on the same machine.
 
 mod calls;
@@ -27,16 +27,16 @@ use tokio::{
 };
 
 use self::{ledger::Ledger, plan::Plan};
-use crate::{Common, output::Failure};
+use crate::{Common, output::CommandError};
 
-/// How likes become requests.
+/// How adds become requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// One Add a like.
+    /// One Add call for each add.
     Unary,
-    /// `BatchAdd` of K items, each a like.
+    /// `BatchAdd` of K items, each an add.
     Batch,
-    /// Ingest messages of K likes.
+    /// Ingest messages of K adds.
     Ingest,
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Mode {
 /// latencies are from sending a request to its acknowledgement.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// How likes become requests.
+    /// How adds become requests.
     #[arg(long, value_enum, default_value = "ingest")]
     pub(crate) mode: Mode,
     /// Counters, named PREFIX and rank.
@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     /// Popularity falls with rank to the power of minus this; 0: all counters alike.
     #[arg(long, default_value_t = 1.0, value_name = "EXPONENT")]
     pub(crate) zipf: f64,
-    /// Likes a request [default: 4000 for ingest, 1000 for batch, 1 for unary]
+    /// Adds a request [default: 4000 for ingest, 1000 for batch, 1 for unary]
     #[arg(
         long,
         value_name = "K",
@@ -76,10 +76,10 @@ pub(crate) struct Arguments {
     /// How long to make load; at most 86,400.
     #[arg(long, default_value_t = 10.0, value_name = "T")]
     pub(crate) seconds: f64,
-    /// Stop after so many likes over all nodes, refused ones not counted.
+    /// Stop after so many adds over all nodes, refused ones not counted.
     #[arg(long, value_name = "N")]
     pub(crate) adds: Option<u64>,
-    /// Makes the choice of likes repeatable; random by default.
+    /// Makes the choice of adds repeatable; random by default.
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
     /// The counters' names begin with this.
@@ -92,15 +92,18 @@ pub(crate) struct Arguments {
         value_parser = clap::value_parser!(u64).range(10..=60_000)
     )]
     pub(crate) sample_ms: u64,
-    /// Write here, as JSON, what became of the likes of each counter.
+    /// Write here, as JSON, what became of the adds of each counter.
     #[arg(long, value_name = "FILE")]
     pub(crate) counts: Option<PathBuf>,
 }
 
-/// Told to all workers when the time is up or the user has had enough.
+/// How long a node that failed is left alone, at most.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Sent to all workers when the time is up or the user has had enough.
 pub(crate) type Stop = watch::Receiver<bool>;
 
-pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), CommandError> {
     let counts = arguments
         .counts
         .as_deref()
@@ -110,8 +113,11 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), Fai
     let (stop, stopped) = watch::channel(false);
     let mut workers = JoinSet::new();
     for (node, address) in common.node.iter().enumerate() {
+        let deadline = Duration::from_millis(common.deadline_ms);
         let options = Options {
-            deadline: Duration::from_millis(common.deadline_ms),
+            deadline,
+            // A node that is back is tried in time, and no call fails without an attempt.
+            backoff_max: (deadline / 2).clamp(Options::DURATION_MIN, BACKOFF_MAX),
             attempts_max: 1, // what failed is booked, never sent again
             ..Options::default()
         };
@@ -132,15 +138,15 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), Fai
     report::result(&plan, &ledgers, &books)
 }
 
-/// Prints samples until all workers are done, and tells them when to stop.
+/// Prints samples until all workers are done, and stops them.
 async fn supervise(
     arguments: &Arguments,
     plan: &Plan,
     mut workers: JoinSet<Ledger>,
     stop: &watch::Sender<bool>,
-) -> Result<Vec<Ledger>, Failure> {
+) -> Result<Vec<Ledger>, CommandError> {
     let signals = |kind| {
-        signal(kind).map_err(|error| Failure::Io {
+        signal(kind).map_err(|error| CommandError::Io {
             what: "signals".to_owned(),
             error,
         })

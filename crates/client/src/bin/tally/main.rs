@@ -3,7 +3,7 @@
 //! One file a command. Every command prints a table for people or, with `--json`, JSON for
 //! programs: an object or, where there are many answers, one object a line. Results go to
 //! standard output, errors to standard error, and the exit code says which kind of error it was
-//! (see [`Failure`]).
+//! (see [`CommandError`]).
 
 mod add;
 mod get;
@@ -18,7 +18,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use tally_client::{Client, Options};
 
-use crate::output::{Failure, Output};
+use crate::output::{CommandError, Output};
 
 /// Counts, reads and watches counters of a Tally cluster.
 #[derive(Parser)]
@@ -72,7 +72,7 @@ enum Command {
 }
 
 impl Common {
-    fn client(&self) -> Result<Client, Failure> {
+    fn client(&self) -> Result<Client, CommandError> {
         let deadline = Duration::from_millis(self.deadline_ms);
         let options = Options {
             deadline,

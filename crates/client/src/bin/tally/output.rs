@@ -19,25 +19,25 @@ Exit codes:
 
 /// Why a command ends without success.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CommandError {
     /// A call failed.
     Call(Error),
     /// An argument is wrong in a way that the command line parser cannot see.
     Argument(String),
     /// A file, a signal handler or standard output.
     Io { what: String, error: io::Error },
-    /// Some answers are missing; they were told one by one.
+    /// Some answers are missing; each was reported.
     Partial(String),
 }
 
-impl From<Error> for Failure {
+impl From<Error> for CommandError {
     fn from(error: Error) -> Self {
         Self::Call(error)
     }
 }
 
-impl Failure {
-    /// Tells the failure on standard error, and gives the exit code for it.
+impl CommandError {
+    /// Prints the error on standard error, and gives the exit code for it.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             // Whoever reads our output has closed it, as `head` does: that is no failure.
@@ -66,7 +66,11 @@ pub(crate) struct Output {
 
 impl Output {
     /// Prints a counter: a line `NAME  VALUE`, or an object.
-    pub(crate) fn counter(self, counter: &CounterValue, name_width: usize) -> Result<(), Failure> {
+    pub(crate) fn counter(
+        self,
+        counter: &CounterValue,
+        name_width: usize,
+    ) -> Result<(), CommandError> {
         let CounterValue {
             counter,
             value,
@@ -90,11 +94,11 @@ impl Output {
 }
 
 /// Prints a line at once, so that a reader at the other end of a pipe sees it.
-pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
+pub(crate) fn print_line(line: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")
         .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::Io {
+        .map_err(|error| CommandError::Io {
             what: "standard output".to_owned(),
             error,
         })
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn numbers_for_people_are_in_groups_of_three() {
-        let told = [0, 12, 999, 1_000, -123_456, i64::MIN].map(grouped);
+        let shown = [0, 12, 999, 1_000, -123_456, i64::MIN].map(grouped);
         let expected = [
             "0",
             "12",
@@ -153,7 +157,7 @@ mod tests {
             "-123,456",
             "-9,223,372,036,854,775,808",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(shown, expected);
     }
 
     #[test]

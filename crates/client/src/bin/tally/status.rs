@@ -1,16 +1,16 @@
 //! `tally status`: what each node says of itself, all nodes asked.
 //!
-//! A node that does not answer has a line too; the command then fails after all are told.
+//! A node that does not answer has a line too; the command then fails once all were reported.
 
 use serde_json::{Value, json};
 use tally_client::NodeStatus;
 
 use crate::{
     Common,
-    output::{Failure, Output, grouped, print_line, table},
+    output::{CommandError, Output, grouped, print_line, table},
 };
 
-pub(crate) async fn run(common: &Common, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(common: &Common, output: Output) -> Result<(), CommandError> {
     let client = common.client()?;
     let answers = client.status().await;
     let silent = answers.iter().filter(|(_, answer)| answer.is_err()).count();
@@ -37,7 +37,7 @@ pub(crate) async fn run(common: &Common, output: Output) -> Result<(), Failure> 
         details.iter().try_for_each(|line| print_line(line))?;
     }
     if silent > 0 {
-        return Err(Failure::Partial(format!(
+        return Err(CommandError::Partial(format!(
             "{silent} of {} nodes did not answer; check that they run",
             answers.len()
         )));

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     Common,
-    output::{Failure, Output},
+    output::{CommandError, Output},
 };
 
 #[derive(Args)]
@@ -29,7 +29,7 @@ pub(crate) async fn run(
         interval_ms,
         limit,
     }: Arguments,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut watch = common
         .client()?
         .watch(&counter, Duration::from_millis(interval_ms));

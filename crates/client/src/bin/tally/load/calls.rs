@@ -23,18 +23,18 @@ pub(crate) async fn run(plan: Arc<Plan>, node: usize, client: Client, mut stop: 
     let mut calls = Calls::new();
     loop {
         while calls.len() < plan.in_flight && !*stop.borrow() {
-            let likes = plan.take_likes();
-            if likes == 0 {
+            let adds = plan.take_adds();
+            if adds == 0 {
                 break;
             }
-            let run = plan.ring.run(likes, &mut random);
+            let run = plan.ring.run(adds, &mut random);
             calls.spawn(call(Arc::clone(&plan), client.clone(), run));
         }
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
             done = calls.join_next() => match done {
                 Some(done) => settle(&mut ledger, done.expect("a call does not panic")),
-                None => break, // no likes are left
+                None => break, // no adds are left
             }
         }
     }
@@ -49,16 +49,16 @@ pub(crate) async fn run(plan: Arc<Plan>, node: usize, client: Client, mut stop: 
 async fn call(plan: Arc<Plan>, client: Client, run: Run) -> (Sent, Result<(), Error>) {
     let mut names = plan
         .ring
-        .likes(run)
+        .adds(run)
         .iter()
-        .map(|like| plan.names[like.0 as usize].as_str());
+        .map(|add| plan.names[add.0 as usize].as_str());
     let sent = Sent {
         run,
         at: Instant::now(),
     };
     let answer = match plan.mode {
         Mode::Unary => {
-            let name = names.next().expect("a run has at least one like");
+            let name = names.next().expect("a run has at least one add");
             client.add(name, 1).await
         }
         Mode::Batch | Mode::Ingest => {

@@ -8,7 +8,7 @@ use std::{
 
 use rand::{RngExt as _, rngs::SmallRng};
 use tally_client::{Client, Error, Ingest, IngestOptions};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::{
     Stop,
@@ -20,39 +20,23 @@ use super::{
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How long acknowledgements are waited for at the end; what then lacks one is indeterminate.
-const DRAIN_MAX: Duration = Duration::from_secs(10);
-
 /// Messages of the present stream without an acknowledgement, oldest first.
-type Flying = VecDeque<(u64, Sent)>;
+type InFlight = VecDeque<(u64, Sent)>;
 
 pub(crate) async fn run(plan: Arc<Plan>, node: usize, client: Client, mut stop: Stop) -> Ledger {
     let mut ledger = Ledger::new(&plan, node);
     let mut random = plan.random(node);
     let mut pause = PAUSE_MIN;
+    let options = IngestOptions {
+        in_flight_max: plan.in_flight,
+        ..IngestOptions::default()
+    };
     loop {
         let requests_before = ledger.requests;
-        let mut flying = Flying::new();
-        let options = IngestOptions {
-            in_flight_max: plan.in_flight,
-            ..IngestOptions::default()
+        let done = match client.ingest(&options) {
+            Ok(stream) => one_stream(&plan, stream, &mut ledger, &mut random, &mut stop).await,
+            Err(error) => Err(error),
         };
-        let mut stream = client
-            .ingest(&options)
-            .expect("the command line was checked");
-        let done = drive(
-            &plan,
-            &mut stream,
-            &mut flying,
-            &mut ledger,
-            &mut random,
-            &mut stop,
-        );
-        let done = done.await;
-        // Those still flying after a failure are refused or indeterminate; the stream knows.
-        for (sequence, sent) in flying {
-            ledger.settle(sent, stream.outcome(sequence), Instant::now());
-        }
         match done {
             Ok(()) => return ledger,
             Err(error) => ledger.failed(&error),
@@ -71,11 +55,28 @@ pub(crate) async fn run(plan: Arc<Plan>, node: usize, client: Client, mut stop: 
     }
 }
 
-/// Sends until the time is up or no likes are left, and waits for what is then under way.
+/// Uses one stream until it ends, and books what became of every message.
+async fn one_stream(
+    plan: &Plan,
+    mut stream: Ingest,
+    ledger: &mut Ledger,
+    random: &mut SmallRng,
+    stop: &mut Stop,
+) -> Result<(), Error> {
+    let mut in_flight = InFlight::new();
+    let done = drive(plan, &mut stream, &mut in_flight, ledger, random, stop).await;
+    // Those still in flight after a failure are refused or indeterminate; the stream knows.
+    for (sequence, sent) in in_flight {
+        ledger.settle(sent, stream.outcome(sequence), Instant::now());
+    }
+    done
+}
+
+/// Sends until the time is up or no adds are left, and waits for what is then under way.
 async fn drive(
     plan: &Plan,
     stream: &mut Ingest,
-    flying: &mut Flying,
+    in_flight: &mut InFlight,
     ledger: &mut Ledger,
     random: &mut SmallRng,
     stop: &mut Stop,
@@ -89,17 +90,17 @@ async fn drive(
             _ = stop.wait_for(|stop| *stop) => break,
             ready = stream.ready() => ready?,
         }
-        settle_acknowledged(stream, flying, ledger);
-        let likes = plan.take_likes();
-        if likes == 0 {
+        settle_acknowledged(stream, in_flight, ledger);
+        let adds = plan.take_adds();
+        if adds == 0 {
             break;
         }
         let sent = Sent {
-            run: plan.ring.run(likes, random),
+            run: plan.ring.run(adds, random),
             at: Instant::now(),
         };
-        match stream.send(plan.ring.likes(sent.run).to_vec()).await {
-            Ok(sequence) => flying.push_back((sequence, sent)),
+        match stream.send(plan.ring.adds(sent.run).to_vec()).await {
+            Ok(sequence) => in_flight.push_back((sequence, sent)),
             Err(error) => {
                 ledger.settle(sent, stream.outcome(stream.sent() + 1), Instant::now());
                 return Err(error);
@@ -107,23 +108,20 @@ async fn drive(
         }
     }
     ledger.stopped_sending();
-    let drained = timeout(DRAIN_MAX, async {
-        while let Some(&(oldest, _)) = flying.front() {
-            stream.wait_until_acknowledged(oldest).await?;
-            settle_acknowledged(stream, flying, ledger);
-        }
-        Ok(())
-    });
-    // Too late is booked by the caller as indeterminate.
-    drained.await.unwrap_or(Ok(()))
+    // The stream ends at its deadline, and the caller books the rest as indeterminate.
+    while let Some(&(oldest, _)) = in_flight.front() {
+        stream.wait_until_acknowledged(oldest).await?;
+        settle_acknowledged(stream, in_flight, ledger);
+    }
+    Ok(())
 }
 
-fn settle_acknowledged(stream: &Ingest, flying: &mut Flying, ledger: &mut Ledger) {
+fn settle_acknowledged(stream: &Ingest, in_flight: &mut InFlight, ledger: &mut Ledger) {
     let (now, acknowledged) = (Instant::now(), stream.acknowledged());
-    while let Some(&(sequence, sent)) = flying.front()
+    while let Some(&(sequence, sent)) = in_flight.front()
         && sequence <= acknowledged
     {
         ledger.settle(sent, stream.outcome(sequence), now);
-        flying.pop_front();
+        in_flight.pop_front();
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Ledger {
     node: usize,
     pub(crate) acknowledged: Book,
     pub(crate) indeterminate: Book,
-    pub(crate) refused_likes: u64,
+    pub(crate) refused_adds: u64,
     /// Acknowledged requests.
     pub(crate) requests: u64,
     /// Of acknowledged requests.
@@ -49,7 +49,7 @@ impl Ledger {
             node,
             acknowledged: Book::new(&plan.ring),
             indeterminate: Book::new(&plan.ring),
-            refused_likes: 0,
+            refused_adds: 0,
             requests: 0,
             latency_us: latencies(),
             errors: BTreeMap::new(),
@@ -66,12 +66,12 @@ impl Ledger {
                 let waited_us = now.duration_since(sent.at).as_micros();
                 let waited_us = u64::try_from(waited_us).unwrap_or(LATENCY_US_MAX);
                 self.latency_us.saturating_record(waited_us.max(1));
-                self.plan.acknowledged[self.node].fetch_add(sent.run.likes(), Relaxed);
+                self.plan.acknowledged[self.node].fetch_add(sent.run.adds(), Relaxed);
                 self.ended = self.ended.max(now);
             }
             Outcome::Refused => {
-                self.refused_likes += sent.run.likes();
-                self.plan.give_back(sent.run.likes());
+                self.refused_adds += sent.run.adds();
+                self.plan.give_back(sent.run.adds());
             }
             Outcome::Indeterminate | Outcome::Pending => self.indeterminate.enter(sent.run),
         }

@@ -1,4 +1,4 @@
-//! What all workers share: the likes to choose from, how many are left, and what is reached.
+//! What all workers share: the adds to choose from, how many are left, and what is reached.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,16 +10,16 @@ use rand_distr::Zipf;
 use tally_client::BATCH_ITEMS_MAX;
 
 use super::{Arguments, Mode, ring::Ring};
-use crate::output::Failure;
+use crate::output::CommandError;
 
-/// Likes of an ingest message by default: large enough that its cost as a message is nothing
-/// beside its likes, small enough (5 KB) to be made, sent and synced in a few milliseconds.
-const INGEST_LIKES_DEFAULT: u32 = 4_000;
+/// Adds of an ingest message by default: large enough that its cost as a message is nothing
+/// beside its adds, small enough (5 KB) to be made, sent and synced in a few milliseconds.
+const INGEST_ADDS_DEFAULT: u32 = 4_000;
 /// Items of a batch by default.
-const BATCH_LIKES_DEFAULT: u32 = 1_000;
+const BATCH_ADDS_DEFAULT: u32 = 1_000;
 /// The longest run, in seconds: a day.
 const SECONDS_MAX: f64 = 86_400.0;
-/// The steepest popularity; from here on nearly all likes go to one counter.
+/// The steepest popularity; from here on nearly all adds go to one counter.
 const ZIPF_MAX: f64 = 10.0;
 
 /// The load to be made.
@@ -28,18 +28,18 @@ pub(crate) struct Plan {
     /// Names by rank.
     pub(crate) names: Vec<String>,
     pub(crate) ring: Ring,
-    /// Likes a request.
+    /// Adds a request.
     pub(crate) batch: usize,
     pub(crate) in_flight: usize,
     pub(crate) seed: u64,
     pub(crate) started: Instant,
-    /// Likes acknowledged by each node so far.
+    /// Adds acknowledged by each node so far.
     pub(crate) acknowledged: Vec<AtomicU64>,
-    likes_left: AtomicU64,
+    adds_left: AtomicU64,
 }
 
 impl Plan {
-    pub(crate) fn new(arguments: &Arguments, nodes: usize) -> Result<Self, Failure> {
+    pub(crate) fn new(arguments: &Arguments, nodes: usize) -> Result<Self, CommandError> {
         let Arguments {
             mode,
             counters,
@@ -49,12 +49,12 @@ impl Plan {
             ..
         } = arguments;
         if !(*seconds > 0.0 && *seconds <= SECONDS_MAX) {
-            return Err(Failure::Argument(format!(
+            return Err(CommandError::Argument(format!(
                 "--seconds is more than 0 and at most {SECONDS_MAX}, and {seconds} was given"
             )));
         }
         if !(0.0..=ZIPF_MAX).contains(zipf) {
-            return Err(Failure::Argument(format!(
+            return Err(CommandError::Argument(format!(
                 "--zipf is 0 to {ZIPF_MAX}, and {zipf} was given"
             )));
         }
@@ -74,7 +74,7 @@ impl Plan {
             seed,
             started: Instant::now(),
             acknowledged: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
-            likes_left: AtomicU64::new(arguments.adds.unwrap_or(u64::MAX)),
+            adds_left: AtomicU64::new(arguments.adds.unwrap_or(u64::MAX)),
         })
     }
 
@@ -83,32 +83,32 @@ impl Plan {
         SmallRng::seed_from_u64(self.seed.wrapping_add(1 + node as u64))
     }
 
-    /// Likes for one more request: a whole batch, or what is left, or 0 at the end.
-    pub(crate) fn take_likes(&self) -> usize {
+    /// Adds for one more request: a whole batch, or what is left, or 0 at the end.
+    pub(crate) fn take_adds(&self) -> usize {
         let batch = self.batch as u64;
         let left = self
-            .likes_left
+            .adds_left
             .fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(batch)))
             .expect("the closure always gives a number");
         usize::try_from(left.min(batch)).expect("a batch is a usize")
     }
 
-    /// Likes that have not counted go back to be sent by somebody.
-    pub(crate) fn give_back(&self, likes: u64) {
-        self.likes_left.fetch_add(likes, Relaxed);
+    /// Adds that have not counted go back to be sent by somebody.
+    pub(crate) fn give_back(&self, adds: u64) {
+        self.adds_left.fetch_add(adds, Relaxed);
     }
 }
 
-fn batch(mode: Mode, chosen: Option<u32>) -> Result<usize, Failure> {
+fn batch(mode: Mode, chosen: Option<u32>) -> Result<usize, CommandError> {
     let (default, max) = match mode {
         Mode::Unary => (1, 1),
-        Mode::Batch => (BATCH_LIKES_DEFAULT, BATCH_ITEMS_MAX),
-        Mode::Ingest => (INGEST_LIKES_DEFAULT, tally_client::MESSAGE_ENTRIES_MAX),
+        Mode::Batch => (BATCH_ADDS_DEFAULT, BATCH_ITEMS_MAX),
+        Mode::Ingest => (INGEST_ADDS_DEFAULT, tally_client::MESSAGE_ENTRIES_MAX),
     };
     let batch = chosen.unwrap_or(default) as usize;
     if batch > max {
         let mode = format!("{mode:?}").to_lowercase();
-        return Err(Failure::Argument(format!(
+        return Err(CommandError::Argument(format!(
             "--batch is at most {max} with --mode {mode}, and {batch} was given"
         )));
     }

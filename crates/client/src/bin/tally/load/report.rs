@@ -1,4 +1,4 @@
-//! What `tally load` tells: samples and the result on standard output, the books in a file.
+//! What `tally load` reports: samples and the result on standard output, the books in a file.
 //!
 //! A figure that was not measured is null, never 0.
 
@@ -18,7 +18,7 @@ use super::{
     ledger::{Ledger, latencies},
     plan::Plan,
 };
-use crate::output::{Failure, print_line};
+use crate::output::{CommandError, print_line};
 
 /// The last line.
 #[derive(Serialize)]
@@ -39,26 +39,26 @@ struct Summary {
     errors: BTreeMap<String, u64>,
 }
 
-/// The likes of each counter, by rank.
+/// The adds of each counter, by rank.
 pub(crate) struct Books {
     acknowledged: Vec<u64>,
     indeterminate: Vec<u64>,
 }
 
 /// Creates the file for the books before there is anything to lose.
-pub(crate) fn create(path: &Path) -> Result<File, Failure> {
-    File::create(path).map_err(|error| Failure::Io {
+pub(crate) fn create(path: &Path) -> Result<File, CommandError> {
+    File::create(path).map_err(|error| CommandError::Io {
         what: path.display().to_string(),
         error,
     })
 }
 
 /// What is acknowledged so far.
-pub(crate) fn sample(plan: &Plan) -> Result<(), Failure> {
+pub(crate) fn sample(plan: &Plan) -> Result<(), CommandError> {
     let per_node: Vec<u64> = plan
         .acknowledged
         .iter()
-        .map(|likes| likes.load(Relaxed))
+        .map(|adds| adds.load(Relaxed))
         .collect();
     let t_ms = u64::try_from(plan.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let acknowledged: u64 = per_node.iter().sum();
@@ -67,7 +67,7 @@ pub(crate) fn sample(plan: &Plan) -> Result<(), Failure> {
 }
 
 /// The end.
-pub(crate) fn result(plan: &Plan, ledgers: &[Ledger], books: &Books) -> Result<(), Failure> {
+pub(crate) fn result(plan: &Plan, ledgers: &[Ledger], books: &Books) -> Result<(), CommandError> {
     let ended: Instant = ledgers
         .iter()
         .map(|ledger| ledger.ended)
@@ -96,7 +96,7 @@ pub(crate) fn result(plan: &Plan, ledgers: &[Ledger], books: &Books) -> Result<(
         seconds,
         acknowledged,
         indeterminate: books.indeterminate.iter().sum(),
-        refused: ledgers.iter().map(|ledger| ledger.refused_likes).sum(),
+        refused: ledgers.iter().map(|ledger| ledger.refused_adds).sum(),
         requests,
         likes_per_s: acknowledged as f64 / seconds,
         requests_per_s: requests as f64 / seconds,
@@ -127,7 +127,7 @@ impl Books {
     }
 
     /// Writes every counter that was touched.
-    pub(crate) fn write(&self, plan: &Plan, file: File) -> Result<(), Failure> {
+    pub(crate) fn write(&self, plan: &Plan, file: File) -> Result<(), CommandError> {
         let counters = plan
             .names
             .iter()
@@ -145,7 +145,7 @@ impl Books {
         let mut writer = BufWriter::new(file);
         writeln!(writer, "{}", json!({ "counters": counters }))
             .and_then(|()| writer.flush())
-            .map_err(|error| Failure::Io {
+            .map_err(|error| CommandError::Io {
                 what: "the file of --counts".to_owned(),
                 error,
             })

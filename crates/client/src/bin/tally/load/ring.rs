@@ -1,28 +1,28 @@
-//! Who is liked: a sample of the popularity distribution, drawn once, and the books over it.
+//! What is added to: a sample of the popularity distribution, drawn once, and the books over it.
 //!
-//! Drawing every like from a Zipf distribution costs more than sending it. So a ring of likes is
+//! Drawing every add from a Zipf distribution costs more than sending it. So a ring of adds is
 //! drawn once, and a request takes a run of it from a fresh random place. The load is
 //! therefore a *sample* of the distribution (its shares are off by about one in a thousand),
 //! with the order of independent draws inside a request.
 //!
 //! It also makes the books cheap: a request is a place and a length, so counting what was
-//! acknowledged is two additions to a difference array, and the likes of each counter are added
+//! acknowledged is two additions to a difference array, and the adds of each counter are added
 //! up once, at the end.
 
 use rand::{Rng, RngExt as _};
 use rand_distr::{Distribution as _, Zipf};
 use tally_client::CounterIndex;
 
-/// Likes in the ring, beside the longest request: large enough that popular counters have their
+/// Adds in the ring, beside the longest request: large enough that popular counters have their
 /// share to a thousandth, small enough (4 MiB) to draw in a blink.
-const RING_LIKES: usize = 1 << 20;
+const RING_ADDS: usize = 1 << 20;
 
-/// A sample of likes; an index is a counter's rank, 0 the most popular.
+/// A sample of adds; an index is a counter's rank, 0 the most popular.
 pub(crate) struct Ring {
-    likes: Vec<CounterIndex>,
+    adds: Vec<CounterIndex>,
 }
 
-/// The likes of one request: a run of the ring.
+/// The adds of one request: a run of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     start: usize,
@@ -30,8 +30,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Likes in the request.
-    pub(crate) fn likes(self) -> u64 {
+    /// Adds in the request.
+    pub(crate) fn adds(self) -> u64 {
         self.length as u64
     }
 }
@@ -52,21 +52,21 @@ impl Ring {
             let rank = zipf.sample(random) as u32 - 1;
             CounterIndex(rank.min(counters - 1))
         };
-        let likes = (0..RING_LIKES + run_length_max).map(draw).collect();
-        Self { likes }
+        let adds = (0..RING_ADDS + run_length_max).map(draw).collect();
+        Self { adds }
     }
 
     /// A run at a random place.
     pub(crate) fn run(&self, length: usize, random: &mut impl Rng) -> Run {
         Run {
-            start: random.random_range(0..=self.likes.len() - length),
+            start: random.random_range(0..=self.adds.len() - length),
             length,
         }
     }
 
-    /// The counters liked in a run.
-    pub(crate) fn likes(&self, run: Run) -> &[CounterIndex] {
-        &self.likes[run.start..run.start + run.length]
+    /// The counters added to in a run.
+    pub(crate) fn adds(&self, run: Run) -> &[CounterIndex] {
+        &self.adds[run.start..run.start + run.length]
     }
 }
 
@@ -78,22 +78,22 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) fn new(ring: &Ring) -> Self {
         Self {
-            differences: vec![0; ring.likes.len() + 1],
+            differences: vec![0; ring.adds.len() + 1],
         }
     }
 
-    /// Counts every like of a run once.
+    /// Counts every add of a run once.
     pub(crate) fn enter(&mut self, run: Run) {
         self.differences[run.start] += 1;
         self.differences[run.start + run.length] -= 1;
     }
 
-    /// Adds the likes of each counter to `totals`, which is indexed by rank.
+    /// Counts the adds of each counter into `totals`, which is indexed by rank.
     pub(crate) fn add_up(&self, ring: &Ring, totals: &mut [u64]) {
         let mut times = 0;
-        for (like, difference) in ring.likes.iter().zip(&self.differences) {
+        for (add, difference) in ring.adds.iter().zip(&self.differences) {
             times += difference;
-            totals[like.0 as usize] +=
+            totals[add.0 as usize] +=
                 u64::try_from(times).expect("a place is left as often as it is entered");
         }
     }
@@ -118,9 +118,9 @@ mod tests {
         for length in (1..=100).chain([1, 1, 100]) {
             let run = ring.run(length, &mut random);
             book.enter(run);
-            ring.likes(run)
+            ring.adds(run)
                 .iter()
-                .for_each(|like| one_by_one[like.0 as usize] += 1);
+                .for_each(|add| one_by_one[add.0 as usize] += 1);
         }
         let mut totals = vec![0; 1_000];
         book.add_up(&ring, &mut totals);
@@ -132,8 +132,8 @@ mod tests {
         let mut random = SmallRng::seed_from_u64(7);
         let ring = ring(&mut random);
         let share = |rank| {
-            let hits = ring.likes.iter().filter(|like| like.0 == rank).count();
-            let all = u32::try_from(ring.likes.len()).expect("the ring is small");
+            let hits = ring.adds.iter().filter(|add| add.0 == rank).count();
+            let all = u32::try_from(ring.adds.len()).expect("the ring is small");
             f64::from(u32::try_from(hits).expect("at most all")) / f64::from(all)
         };
         let harmonic: f64 = (1..=1_000).map(|rank| 1.0 / f64::from(rank)).sum();

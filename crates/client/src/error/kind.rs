@@ -14,7 +14,7 @@ use super::{
 
 /// What went wrong.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum ErrorKind {
     /// Refused by the client itself; nothing was sent.
     Argument { text: String },
     /// No node may be asked before the deadline; nothing was sent.
@@ -54,7 +54,7 @@ pub(crate) struct Unexpected {
     pub(crate) found: String,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Argument { text } => f.write_str(text),
