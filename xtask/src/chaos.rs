@@ -4,7 +4,8 @@
 //! and started again; after every third round one is cut off from the others for a while; and at
 //! the end all three are killed at once, twice. Afterwards every counter on every node must show
 //! what was acknowledged, or more by at most the likes that got no answer (*durability* and
-//! *conservation* of `specs/guarantees.md`). `kill -9` spares the page cache: what a power cut does
+//! *conservation* of `specs/guarantees.md`), and the traces of all nodes must be what the machines
+//! would have done ([`traces`]). `kill -9` spares the page cache: what a power cut does
 //! to a disk is the simulator's subject, not this one's.
 
 use std::fs;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::client::{LoadPlan, Mode};
 use crate::deployment::{Deployment, DeploymentError, Geography};
 use crate::processes::{ProcessError, RunDir, build, results_dir};
+use crate::traces::{self, Replayed};
 use crate::verify::wait_for_rest;
 use crate::wan::RoundTrip;
 
@@ -99,6 +101,9 @@ struct Results {
     extra: u64,
     convergence_ms: Option<f64>,
     violations: Vec<String>,
+    traces_valid: bool,
+    /// What was replayed of the traces, if they are valid.
+    traces: Option<Replayed>,
 }
 
 /// Runs all rounds under load, then judges.
@@ -131,6 +136,9 @@ pub(crate) async fn run(args: Args) -> Result<(), ChaosError> {
         results.extra,
         path.display()
     );
+    if let Some(replayed) = &results.traces {
+        println!("{replayed}");
+    }
     if !results.violations.is_empty() {
         return Err(ChaosError::Violated(results.violations));
     }
@@ -138,7 +146,7 @@ pub(crate) async fn run(args: Args) -> Result<(), ChaosError> {
 }
 
 async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosError> {
-    let mut deployment = Deployment::tally(place).await?;
+    let mut deployment = Deployment::tally_traced(place).await?;
     let schedule = schedule(rounds);
     let plan = LoadPlan {
         mode: Mode::Ingest,
@@ -179,6 +187,10 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
             "convergence: the nodes differ after {REST_PATIENCE:?}"
         ));
     }
+    let replayed = traces::validate(&deployment.stop().await?).await?;
+    if let Err(refused) = &replayed {
+        violations.push(format!("a trace is not what the machines do: {refused}"));
+    }
     Ok(Results {
         rounds,
         faults,
@@ -189,6 +201,8 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
         extra: rest.verdict.extra,
         convergence_ms: rest.convergence.map(|waited| waited.as_secs_f64() * 1e3),
         violations,
+        traces_valid: replayed.is_ok(),
+        traces: replayed.ok(),
     })
 }
 

@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -96,6 +96,13 @@ pub(crate) struct Geography<'a> {
     pub(crate) round_trip: RoundTrip,
 }
 
+/// Whether nodes write traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Traces {
+    Yes,
+    No,
+}
+
 /// A server at its address.
 #[derive(Debug)]
 struct Node {
@@ -112,15 +119,27 @@ pub(crate) struct Deployment {
     register: Option<Node>,
     /// Each with the two nodes that it joins; a register is nobody's number.
     links: Vec<(Link, [Option<usize>; 2])>,
+    /// What the nodes write of what they do, where they do.
+    traces: Vec<PathBuf>,
 }
 
 impl Deployment {
     /// Starts Tally nodes, fully meshed, and waits until they serve.
     pub(crate) async fn tally(place: Geography<'_>) -> Result<Self, DeploymentError> {
+        Self::start_tally(place, Traces::No).await
+    }
+
+    /// The same with nodes that write traces.
+    pub(crate) async fn tally_traced(place: Geography<'_>) -> Result<Self, DeploymentError> {
+        Self::start_tally(place, Traces::Yes).await
+    }
+
+    async fn start_tally(place: Geography<'_>, writes: Traces) -> Result<Self, DeploymentError> {
         let dir = place.run_dir.fresh("tally")?;
         let addresses = free_addresses(place.sites)?;
         let mut links = Vec::new();
         let mut nodes = Vec::new();
+        let mut traces = Vec::new();
         for (from, &address) in addresses.iter().enumerate() {
             let mut arguments = tallyd_arguments(&dir.join(format!("node-{from}")), address);
             for (to, &peer) in addresses
@@ -131,6 +150,11 @@ impl Deployment {
                 let link = Link::open(peer, place.round_trip).await?;
                 arguments.extend(["--peer".into(), link.address().to_string().into()]);
                 links.push((link, [Some(from), Some(to)]));
+            }
+            if writes == Traces::Yes {
+                let trace = dir.join(format!("node-{from}.trace"));
+                arguments.extend(["--trace".into(), trace.clone().into()]);
+                traces.push(trace);
             }
             let server = Server::start(ServerSpec {
                 name: format!("tallyd {from}"),
@@ -146,6 +170,7 @@ impl Deployment {
             nodes,
             register: None,
             links,
+            traces,
         };
         deployment.wait_until_ready().await?;
         Ok(deployment)
@@ -204,6 +229,7 @@ impl Deployment {
             nodes,
             register: Some(register),
             links,
+            traces: Vec::new(),
         };
         deployment.wait_until_ready().await?;
         Ok(deployment)
@@ -278,12 +304,12 @@ impl Deployment {
         self.links_of(node).for_each(Link::heal);
     }
 
-    /// Stops all servers with SIGTERM.
-    pub(crate) async fn stop(mut self) -> Result<(), DeploymentError> {
+    /// Stops all servers with SIGTERM; the traces that they have written.
+    pub(crate) async fn stop(mut self) -> Result<Vec<PathBuf>, DeploymentError> {
         for node in self.nodes.iter_mut().chain(&mut self.register) {
             node.server.stop().await?;
         }
-        Ok(())
+        Ok(self.traces)
     }
 
     fn links_of(&self, node: usize) -> impl Iterator<Item = &Link> {

@@ -101,7 +101,7 @@ pub(crate) async fn run(args: Args) -> Result<(), LoadtestError> {
     let json = serde_json::to_string_pretty(&results).expect("results are plain values");
     write(&dir.join("loadtest.json"), &json)?;
     write(&dir.join("loadtest.html"), &report::html(&results))?;
-    println!("{}", console::table(&results));
+    println!("{}", console::text(&results));
     println!("Report:  {}", dir.join("loadtest.html").display());
     println!("Figures: {}", dir.join("loadtest.json").display());
     judge(&results)

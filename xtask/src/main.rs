@@ -22,8 +22,10 @@ mod ports;
 mod processes;
 mod python;
 mod sim;
+mod table;
 mod tidy;
 mod tools;
+mod traces;
 mod verify;
 mod wan;
 

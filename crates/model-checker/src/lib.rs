@@ -22,5 +22,6 @@ pub mod report;
 pub mod search;
 pub mod shared;
 pub mod sim;
+pub mod validation;
 pub mod world;
 pub mod worlds;

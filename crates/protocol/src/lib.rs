@@ -83,6 +83,7 @@ mod budget;
 mod commit;
 mod hello;
 mod ingest;
+mod observer;
 mod read;
 mod replication;
 mod shard;
@@ -98,6 +99,7 @@ pub use hello::{Hello, HelloError, PROTOCOL_VERSION};
 pub use ingest::{
     ENTRY_BYTES, IngestEffect, IngestEnd, IngestError, IngestLimits, IngestMessage, IngestStream,
 };
+pub use observer::{Observer, Span};
 pub use read::{ReadEffect, ReadError, ReadWait};
 pub use replication::{
     DialLimits, Dialer, HeldLane, Outcome, Receiver, ReceiverEffect, ReceiverError,

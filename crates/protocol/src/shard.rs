@@ -4,9 +4,11 @@
 //! and changed together, under one lock where there are threads, so whoever gave the shard
 //! something learns exactly the round that makes it durable.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use crdt_core::{CounterIndex, Group, Interval, Mark, ReceiveError, Received, Replica, Sum};
+
+use crate::{Observer, Span};
 
 /// A shard, from 0 to the cluster's shard count.
 pub type ShardIndex = u32;
@@ -62,6 +64,7 @@ pub struct Shard {
     next_round: Round,
     /// New counters that adds under way will bring, and that have a place kept for them.
     pub(crate) reserved_counters: u64,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Shard {
@@ -72,7 +75,19 @@ impl Shard {
             replica,
             next_round: Round::FIRST,
             reserved_counters: 0,
+            observer: None,
         }
+    }
+
+    /// The same shard, watched from now on.
+    #[must_use]
+    pub fn observed(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    pub(crate) fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref()
     }
 
     /// The replica, to be read.
@@ -106,21 +121,35 @@ impl Shard {
     ///
     /// As [`Replica::receive`].
     pub fn receive(&mut self, interval: Interval) -> Result<Option<Round>, ReceiveError> {
-        match self.replica.receive(interval)? {
-            Received::Taken => Ok(Some(self.next_round)),
-            Received::Known => Ok(None),
+        let Interval {
+            lane, after, to, ..
+        } = interval;
+        let outcome = self.replica.receive(interval).map(|received| {
+            let is_taken = received == Received::Taken;
+            is_taken.then_some(self.next_round)
+        });
+        if let Some(observer) = self.observer() {
+            observer.received(self, Span { lane, after, to }, &outcome);
         }
+        outcome
     }
 
     /// Collects for `round` what was taken; what is taken from now on is for the next one.
     pub fn collect(&mut self, round: Round) -> Option<Group> {
         self.next_round = round.next();
-        self.replica.commit()
+        let group = self.replica.commit();
+        if let Some(observer) = self.observer() {
+            observer.collected(self, round, group.as_ref());
+        }
+        group
     }
 
     /// What was collected is durable: it takes effect.
     pub fn synced(&mut self) {
         self.replica.synced();
+        if let Some(observer) = self.observer() {
+            observer.held(self);
+        }
     }
 }
 

@@ -282,6 +282,13 @@ impl Part<'_> {
             let counter = shard.replica_mut().counter(&add.name);
             mark = shard.take(counter, add.sum);
         }
+        if let Some(observer) = shard.observer() {
+            let name = |counter| shard.replica().name(counter);
+            let placed = self.placed.iter();
+            let placed = placed.map(|&(place, sum)| (name(place.counter), sum));
+            let named = self.named.iter().map(|add| (&add.name, add.sum));
+            observer.taken(shard, mark, &mut placed.chain(named));
+        }
         receipt.note(shard.next_round(), (self.shard, mark));
     }
 }

@@ -76,6 +76,11 @@ pub struct Config {
     /// How logs are written to standard error. What is logged: `RUST_LOG`, `info` unless set
     #[arg(long, env = "TALLY_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+
+    /// Writes each step of the node to this file, after what is there, for the checker of traces
+    /// (specs/README.md). For tests: it has no bound, and costs time
+    #[arg(long, env = "TALLY_TRACE", value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 /// How logs are written.

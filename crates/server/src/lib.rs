@@ -13,3 +13,4 @@ pub mod replicate;
 pub mod server;
 pub mod service;
 pub mod shutdown;
+pub mod traced;

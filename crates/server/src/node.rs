@@ -17,12 +17,14 @@ mod rounds;
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
+use commit_log::LogStatus;
 use crdt_core::{CounterName, Fork, Replica, ReplicaId, StartId};
 use protocol::{
     Adds, Budget, Claim, ClusterHash, Hello, IngestLimits, NotWritable, PROTOCOL_VERSION, Receipt,
     ReplicationLimits, Round, Shard, ShardIndex, Shards, Standing, TakeError, Token,
 };
 use tokio::sync::watch;
+use trace::{Step, Trace};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
@@ -88,6 +90,7 @@ pub struct Node {
     rounds: Rounds,
     dictionaries: Budget,
     stopping: watch::Sender<bool>,
+    trace: Trace,
 }
 
 impl Node {
@@ -122,7 +125,29 @@ impl Node {
             rounds: Rounds::new(),
             dictionaries: Budget::new(DICTIONARY_BYTES_MAX),
             stopping: watch::Sender::new(false),
+            trace: Trace::off(),
         }
+    }
+
+    /// The same node, which has a trace from now on.
+    #[must_use]
+    pub fn traced(self, trace: Trace, log: &LogStatus) -> Self {
+        let shards = self.shards.into_iter();
+        let shards = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let process = (self.identity.replica, self.identity.start);
+        let read_back = (log.segment_bytes, log.snapshot_bytes);
+        let shards = trace::begin(&trace, process, shards, read_back);
+        Self {
+            shards: shards.into_iter().map(Mutex::new).collect(),
+            trace,
+            ..self
+        }
+    }
+
+    /// Its trace, which may be none.
+    #[must_use]
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// What the node is.
@@ -164,6 +189,7 @@ impl Node {
     /// Waits until a round is complete, and so everything taken for it durable.
     pub async fn durable(&self, round: Round) {
         self.rounds.wait(round).await;
+        self.trace.line(|| Step::Awaited { round: round.get() });
     }
 
     /// Something was taken: a round is due.

@@ -5,6 +5,7 @@
 //! acknowledgements, and the last round is made durable; while the log is read there is nothing
 //! to end in order.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tower_layer::{Identity, Stack};
+use trace::Trace;
 use wire::stream::{REPORT_BYTES_MAX, RESPONSE_BYTES_MAX};
 use wire::v1::cluster_service_server::ClusterServiceServer;
 use wire::v1::counter_service_server::CounterServiceServer;
@@ -34,6 +36,7 @@ use crate::replicate::{pull, serve::ReplicationServer};
 use crate::service::NodeCell;
 use crate::service::cluster::{ClusterServer, Surroundings};
 use crate::service::counter::CounterServer;
+use crate::traced;
 
 /// The largest message sent to a client: a batch of long names is read back in one.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -92,6 +95,14 @@ pub enum ServerError {
     /// The log cannot be read back.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
+    /// The trace cannot be written.
+    #[error("cannot open the trace {}: {source}; name another file with --trace", path.display())]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
     /// The log cannot be written any more.
     #[error("the log failed, so nothing more can be made durable: {0}")]
     Log(#[from] WriteError),
@@ -235,7 +246,11 @@ impl Running {
             tracing::warn!(after = ?STOP_TIMEOUT, "some connections had to be cut");
         }
         let last = Arc::clone(&node);
-        let closed = tokio::task::spawn_blocking(move || committer.close(&last)).await;
+        let closed = tokio::task::spawn_blocking(move || {
+            committer.close(&last);
+            traced::end(&last);
+        });
+        let closed = closed.await;
         // The process ends now, and need not tear down millions of counters one by one.
         std::mem::forget(node);
         closed.map_err(|_| ServerError::CommitThread)
@@ -272,8 +287,12 @@ async fn recover(config: &Config, parts: &Parts) -> Result<Running, ServerError>
         .await
         .map_err(|panic| ServerError::Start(panic.into()))??;
     tracing::info!(counters = node.counters(), took = ?began.elapsed(), "recovered");
-    let node = Arc::new(node);
     let watcher = log.watcher();
+    let node = match &config.trace {
+        Some(path) => node.traced(open_trace(path)?, &watcher.status()),
+        None => node,
+    };
+    let node = Arc::new(node);
     let committer = Committer::spawn(Arc::clone(&node), log)
         .map_err(|error| ServerError::Start(error.into()))?;
     let (peers, pulls) = config
@@ -294,6 +313,13 @@ async fn recover(config: &Config, parts: &Parts) -> Result<Running, ServerError>
         node,
         committer,
         pulls,
+    })
+}
+
+fn open_trace(path: &Path) -> Result<Trace, ServerError> {
+    Trace::append_to(path).map_err(|source| {
+        let path = path.to_owned();
+        ServerError::Trace { path, source }
     })
 }
 

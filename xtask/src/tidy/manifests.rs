@@ -16,13 +16,21 @@ const DIRECTIONS: &[(&str, &[&str], &[&str])] = &[
     ("protocol", &["crdt-core"], &[]),
     (
         "model-checker",
-        &["commit-log", "crdt-core", "lock-core", "protocol", "wire"],
+        &[
+            "commit-log",
+            "crdt-core",
+            "lock-core",
+            "protocol",
+            "trace",
+            "wire",
+        ],
         &[],
     ),
+    ("trace", &["crdt-core", "protocol"], &[]),
     ("wire", &["crdt-core", "protocol"], &[]),
     (
         "tally-server",
-        &["commit-log", "crdt-core", "protocol", "wire"],
+        &["commit-log", "crdt-core", "protocol", "trace", "wire"],
         &["model-checker", "tally-client"],
     ),
     ("tally-client", &["wire"], &[]),

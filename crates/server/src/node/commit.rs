@@ -9,9 +9,11 @@ use std::thread::{self, JoinHandle};
 use commit_log::{Log, LogWatcher, Sequence, SnapshotWriter, WriteError};
 use protocol::{CommitEffect, CommitLimits, CommitRounds, Round, Shards as _, SnapshotReader};
 use tokio::sync::oneshot;
+use trace::Step;
 use wire::FrameEncoder;
 
 use super::{Node, locked};
+use crate::traced;
 
 /// The running commit thread.
 #[derive(Debug)]
@@ -94,25 +96,35 @@ impl CommitLoop {
     fn run(mut self) -> Result<(), WriteError> {
         loop {
             self.listen();
-            match self.machine.poll(self.node.clock.now()) {
+            let now = self.node.clock.now();
+            let effect = self.machine.poll(now);
+            self.node.trace.due(now, effect);
+            match effect {
                 CommitEffect::Append { round } => {
                     let bytes = self.append(round)?;
                     self.machine.appended(bytes);
+                    self.node.trace.line(|| Step::Appended { bytes });
                 }
                 CommitEffect::Sync => {
                     self.log.sync()?;
-                    self.machine.synced(self.node.clock.now());
+                    let now = self.node.clock.now();
+                    self.machine.synced(now);
+                    self.node.trace.line(|| Step::Synced { us: now.us() });
                 }
                 CommitEffect::Complete { round } => {
                     for shard in self.written.drain(..) {
                         locked(&self.node.shards[shard]).synced();
                     }
+                    self.node
+                        .trace
+                        .told(|| Step::Complete { round: round.get() });
                     self.node.rounds.complete(round);
                 }
                 CommitEffect::Cut => {
                     let below = self.log.rotate()?;
                     self.encoder = FrameEncoder::new(self.node.identity.shard_count);
                     self.machine.cut(below.get());
+                    self.node.trace.line(|| Step::Cut { below: below.get() });
                 }
                 CommitEffect::BeginSnapshot { below } => self.begin_snapshot(below),
                 CommitEffect::Seal => {
@@ -139,16 +151,24 @@ impl CommitLoop {
                     tracing::info!(bytes, "snapshot written");
                     let segment_bytes = self.watcher.status().segment_bytes;
                     self.machine.snapshot_written(bytes, segment_bytes);
+                    self.node.trace.line(|| Step::SnapshotWritten {
+                        bytes,
+                        segment_bytes,
+                    });
                 }
                 Err(error) => {
                     tracing::error!(%error, "snapshot failed; the log grows on until it is tried again");
                     self.machine.snapshot_failed(now);
+                    self.node
+                        .trace
+                        .line(|| Step::SnapshotFailed { us: now.us() });
                 }
             }
         }
         // Before the round: what was taken until now is in it.
         if self.node.rounds.is_closing() {
             self.machine.close();
+            self.node.trace.line(|| Step::Closing);
         } else if self.node.rounds.had_work() {
             self.machine.taken();
         }
@@ -162,6 +182,8 @@ impl CommitLoop {
                 continue;
             };
             self.written.push(index as usize);
+            // What may be found on the disk is in the trace before.
+            self.node.trace.flush();
             let name = |counter| locked(shard).replica().name(counter).clone();
             let log = &mut self.log;
             self.encoder.group(index, &group, name, |payload| {
@@ -204,7 +226,9 @@ fn copy_shards(node: &Node, mut snapshot: SnapshotWriter) -> SnapshotEnd {
             bytes += payload.len() as u64;
             snapshot.append(payload)
         })?;
+        traced::copied(&node.trace, shard, &piece);
     }
+    node.trace.flush();
     snapshot.finish()?;
     Ok(bytes)
 }

@@ -17,6 +17,7 @@ use wire::v1::replication_service_client::ReplicationServiceClient;
 
 use crate::node::Node;
 use crate::server::STREAM_WINDOW_BYTES;
+use crate::traced;
 
 /// Reports that wait for the transport: a report tells all that changed since the last one that
 /// was sent, so one in the queue is enough.
@@ -116,6 +117,7 @@ async fn pull(
     loop {
         match end.poll(clock.now(), &**node, requests.capacity() > 0) {
             Receiving::Request(request) => {
+                traced::reported(node.trace(), &request.held);
                 requests.try_send(request).map_err(|_| PullError::Ended)?;
                 if let Some(stream) = stream.take() {
                     responses = Some(client.pull(stream).await?.into_inner());

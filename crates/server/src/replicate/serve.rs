@@ -14,6 +14,7 @@ use wire::v1::{PullRequest, PullResponse};
 
 use crate::node::Node;
 use crate::service::{NodeCell, status};
+use crate::traced::Sent;
 
 /// Messages that wait for the transport. With each at about a mebibyte, a slow peer costs a few;
 /// while they wait, later changes gather into one interval.
@@ -89,6 +90,7 @@ async fn run(
     responses: &mpsc::Sender<Result<PullResponse, Status>>,
 ) -> Result<(), Status> {
     let mut completed = node.completed();
+    let mut sent = Sent::default();
     let stopped = node.stopped();
     tokio::pin!(stopped);
     // Until when nothing is due; `None`: something may be.
@@ -110,7 +112,10 @@ async fn run(
             room = responses.reserve(), if idle_until.is_none() => {
                 let room = room.map_err(|_| Status::cancelled("the receiver closed the stream"))?;
                 match end.poll(node.clock().now(), node) {
-                    Sending::Message(message) => room.send(Ok(message)),
+                    Sending::Message(message) => {
+                        sent.message(node.trace(), end.peer(), &message);
+                        room.send(Ok(message));
+                    }
                     Sending::Wait(until) => idle_until = Some(until),
                     Sending::LaneForked(shard, fork) => note_fork(node, end.peer(), shard, &fork)?,
                 }
