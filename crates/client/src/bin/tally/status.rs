@@ -47,7 +47,8 @@ pub(crate) async fn run(common: &Common, output: Output) -> Result<(), Failure> 
 
 /// A replica id as people read it: 32 digits, or nothing where it is not known.
 fn hexadecimal(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    let id = wire::replica_id_from_bytes(id);
+    id.map_or_else(|_| String::new(), |id| id.to_string())
 }
 
 fn row(node: &str, status: &NodeStatus) -> Vec<String> {
