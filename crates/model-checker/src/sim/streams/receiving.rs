@@ -2,7 +2,7 @@
 
 use crdt_core::ReplicaId;
 use prost::Message as _;
-use protocol::{Outcome, ReceiverError};
+use protocol::{Outcome, ReceiverError, Time};
 use wire::stream::{Received, Receiving, ReceivingError};
 use wire::v1::PullResponse;
 
@@ -35,30 +35,33 @@ impl World<'_> {
                     let error = ReceivingError::from(error);
                     return self.close_receiving(number, &error);
                 }
-                Receiving::Read(until) => match connection.inbox.pop_front() {
-                    Some(bytes) => {
-                        self.read_response(number, &bytes)?;
-                        self.drive_sending(number)?;
-                    }
-                    None => {
-                        let at = self.nodes[node].when(until, self.now);
-                        let connection = self.connections.get_mut(&number);
-                        let wakes_at = &mut connection.expect("it is open").receiving_wakes_at;
-                        if wakes_at.is_none_or(|planned| at < planned) {
-                            *wakes_at = Some(at);
-                            let is_receiving = true;
-                            self.queue.plan(
-                                at,
-                                Event::StreamTimer {
-                                    number,
-                                    is_receiving,
-                                },
-                            );
-                        }
+                Receiving::Read(until) => {
+                    let Some(bytes) = connection.inbox.pop_front() else {
+                        self.plan_receiving(number, until);
                         return Ok(());
-                    }
-                },
+                    };
+                    self.read_response(number, &bytes)?;
+                    self.drive_sending(number)?;
+                }
             }
+        }
+    }
+
+    /// The machine asks to be asked again then.
+    fn plan_receiving(&mut self, number: u64, until: Time) {
+        let connection = self.connections.get_mut(&number).expect("it is open");
+        let at = self.nodes[connection.dialler.node].when(until, self.now);
+        let wakes_at = &mut connection.receiving_wakes_at;
+        if wakes_at.is_none_or(|planned| at < planned) {
+            *wakes_at = Some(at);
+            let is_receiving = true;
+            self.queue.plan(
+                at,
+                Event::StreamTimer {
+                    number,
+                    is_receiving,
+                },
+            );
         }
     }
 
