@@ -75,7 +75,8 @@ pub struct NodeLimits {
     pub replication: ReplicationLimits,
 }
 
-/// Keeps the fork of the own lane, so that the next start knows of it.
+/// Keeps the fork of the own lane, so that the next start knows of it. When one is kept already it
+/// does nothing.
 pub type KeepFork = Box<dyn Fn(&Fork) -> Result<(), String> + Send + Sync>;
 
 /// The state of a node. Shared by the services, the replication streams and the commit thread.
@@ -291,7 +292,8 @@ impl Node {
 
     fn note_claim(&self, claim: Claim, fork: &Fork) {
         match claim {
-            Claim::Known => {}
+            // When it could not be kept the last time, it may be now.
+            Claim::Known => self.keep(fork),
             Claim::Disbelieved => tracing::warn!(
                 %fork,
                 "a stranger says that this node's own lane has forked, and is not believed"
@@ -299,14 +301,17 @@ impl Node {
             Claim::Believed => {
                 tracing::error!(%fork, "this node's own lane has forked; no more adds are taken");
                 self.forked.send_replace(true);
-                if let Err(error) = (self.keep_fork)(fork) {
-                    tracing::error!(
-                        error,
-                        "the fork is not kept: after a restart this node takes \
-                                            adds again until a peer tells it"
-                    );
-                }
+                self.keep(fork);
             }
+        }
+    }
+
+    fn keep(&self, fork: &Fork) {
+        if let Err(error) = (self.keep_fork)(fork) {
+            tracing::error!(
+                error,
+                "the fork is not kept: after a restart this node takes adds until a peer tells it"
+            );
         }
     }
 

@@ -65,7 +65,7 @@ impl Sent {
         }
         for part in &message.parts {
             if let Some(after) = part.after {
-                let lane = wire::replica_id_from_bytes(&part.lane);
+                let lane = wire::replica_id_from_bytes(&part.replica_id);
                 let lane = lane.expect("this node has written it");
                 self.begun = Some((part.shard, lane, after.into()));
             }

@@ -8,7 +8,7 @@ use wire::v1::{IntervalPart, Mark, PullResponse};
 pub(super) fn lanes(message: &PullResponse, under_way: &mut Vec<u8>) -> Vec<ReplicaId> {
     let lane = |part: &IntervalPart| {
         if part.after.is_some() {
-            under_way.clone_from(&part.lane);
+            under_way.clone_from(&part.replica_id);
         }
         wire::replica_id_from_bytes(under_way).expect("our own bytes")
     };

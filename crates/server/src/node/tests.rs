@@ -31,10 +31,13 @@ fn identity(replica: u128) -> NodeIdentity {
 
 /// A node whose rounds never complete by themselves.
 fn node_without_commits(counters_max: u64) -> Node {
+    node_that_keeps(counters_max, Box::new(|_| Ok(())))
+}
+
+fn node_that_keeps(counters_max: u64, keep_fork: KeepFork) -> Node {
     let identity = identity(1);
     let replica = |_| Replica::new(identity.replica, identity.start);
     let replicas = (0..SHARDS).map(replica).collect();
-    let keep_fork = Box::new(|_: &Fork| Ok(()));
     Node::new(identity, limits(counters_max), replicas, None, keep_fork)
 }
 
@@ -200,16 +203,32 @@ fn pages_of_any_length_list_every_counter_once() {
     }
 }
 
-#[test]
-fn a_stopping_node_and_a_forked_one_take_nothing() {
-    let fork = Fork {
+fn fork() -> Fork {
+    Fork {
         lane: ReplicaId::new(1),
         held: Mark::ZERO,
         seen: Mark {
             version: Version::new(5),
             start: StartId::new(3),
         },
-    };
+    }
+}
+
+#[test]
+fn a_fork_that_could_not_be_kept_is_kept_when_it_is_shown_again() {
+    let kept = Arc::new(Mutex::new(vec![Err("no room".to_owned()), Ok(())]));
+    let results = Arc::clone(&kept);
+    let keep = move |_: &Fork| results.lock().expect("no panic").remove(0);
+    let node = node_that_keeps(COUNTERS_MAX, Box::new(keep));
+    node.forked_by_dialled(&fork());
+    add(&node, &[("likes", 1)]).expect_err("kept or not");
+    node.forked_by_dialled(&fork());
+    assert_eq!(*kept.lock().expect("no panic"), []);
+}
+
+#[test]
+fn a_stopping_node_and_a_forked_one_take_nothing() {
+    let fork = fork();
     let node = node_without_commits(COUNTERS_MAX);
     node.forked_by_reporter(ReplicaId::new(2), &fork);
     add(&node, &[("likes", 1)]).expect("a stranger is not believed");

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use commit_log::LogWatcher;
 use crdt_core::{Mark, Replica, ReplicaId};
 use tonic::{Request, Response, Status};
+use wire::replica_id_to_bytes;
 use wire::v1::cluster_service_server::ClusterService;
 use wire::v1::{GetStatusRequest, GetStatusResponse, LaneStatus, LogStatus, PeerStatus};
 use xxhash_rust::xxh3::Xxh3;
@@ -50,7 +51,7 @@ impl ClusterService for ClusterServer {
         let refusal = node.ensure_writable().err().map(|error| error.to_string());
         Ok(Response::new(GetStatusResponse {
             cluster: identity.cluster.clone(),
-            replica_id: identity.replica.to_string(),
+            replica_id: replica_id_to_bytes(identity.replica),
             version: env!("CARGO_PKG_VERSION").into(),
             shard_count: identity.shard_count,
             uptime_ms: milliseconds(node.clock().elapsed()),
@@ -77,7 +78,7 @@ fn lanes(node: &Node) -> Vec<LaneStatus> {
         }
     }
     let status = |(lane, (version_sum, hash)): (ReplicaId, (u64, Xxh3))| LaneStatus {
-        replica_id: lane.to_string(),
+        replica_id: replica_id_to_bytes(lane),
         version_sum,
         digest_hash: hash.digest(),
     };
@@ -98,7 +99,7 @@ fn peer(state: &SharedPeerState) -> PeerStatus {
         .clone();
     PeerStatus {
         address,
-        replica_id: replica.map(|id| id.to_string()).unwrap_or_default(),
+        replica_id: replica.map(replica_id_to_bytes).unwrap_or_default(),
         connected: is_connected,
         last_message_age_ms: last_message.map_or(0, |at| milliseconds(at.elapsed())),
         intervals_received,

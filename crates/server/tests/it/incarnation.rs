@@ -53,7 +53,12 @@ async fn adds_are_refused(node: &Node, other: &Node, value: i64) {
     .await;
     let refusal = refusal.expect("it was awaited");
     let status = node.status().await;
-    let says = [&*status.replica_id, "rolled back or copied", "empty one"];
+    let id = status.replica_id.iter().map(|byte| format!("{byte:02x}"));
+    let says = [
+        &*id.collect::<String>(),
+        "rolled back or copied",
+        "empty one",
+    ];
     check(
         "a fork",
         &refusal,

@@ -67,11 +67,11 @@ impl Stranger {
     }
 }
 
-fn held(lane: Vec<u8>, version: u64) -> HeldLane {
+fn held(replica_id: Vec<u8>, version: u64) -> HeldLane {
     let mark = Some(Mark { version, start: 9 });
     HeldLane {
         shard: 0,
-        lane,
+        replica_id,
         mark,
     }
 }
@@ -82,20 +82,13 @@ fn unknown_lanes(numbers: std::ops::Range<u128>) -> Vec<HeldLane> {
     numbers.map(lane).collect()
 }
 
-/// The 16 bytes that the node calls itself by.
-async fn replica_id(node: &Node) -> Vec<u8> {
-    let id = node.status().await.replica_id;
-    let id = u128::from_str_radix(&id, 16).expect("32 hexadecimal digits");
-    id.to_be_bytes().to_vec()
-}
-
 #[tokio::test]
 async fn a_stranger_that_knows_more_of_a_nodes_lane_stops_nobody() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let mut node = Node::new(place.path(), "a");
     node.serve().await;
     node.add("likes", 1).await.expect("an add");
-    let own = replica_id(&node).await;
+    let own = node.status().await.replica_id;
     let forged = || vec![held(own.clone(), 1 << 40)];
     let says = ["rolled back or copied"];
     let conflict = "INCARNATION_CONFLICT";

@@ -292,7 +292,7 @@ fn begin(shard: u32, part: &v1::IntervalPart) -> Result<Assembling, DecodeError>
     let after = part.after.ok_or(DecodeError::Absent("begin (`after`)"))?;
     Ok(Assembling {
         shard,
-        lane: crate::replica_id_from_bytes(&part.lane)?,
+        lane: crate::replica_id_from_bytes(&part.replica_id)?,
         after: after.into(),
         end: None,
         sums: Vec::new(),

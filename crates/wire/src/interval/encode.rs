@@ -129,7 +129,7 @@ impl<'a> PartsOf<'a> {
         let mut part = v1::IntervalPart::default();
         if let Some(lane) = self.begin.take() {
             part.shard = self.shard;
-            part.lane = crate::replica_id_to_bytes(lane);
+            part.replica_id = crate::replica_id_to_bytes(lane);
             part.after = Some(self.after.into());
         }
         let mut part_bytes = 0;

@@ -34,7 +34,7 @@ pub fn hello_from_wire(hello: &v1::Hello) -> Result<Hello, DecodeError> {
 pub fn held_to_wire(held: &[HeldLane]) -> Vec<v1::HeldLane> {
     let to_wire = |held: &HeldLane| v1::HeldLane {
         shard: held.shard,
-        lane: replica_id_to_bytes(held.lane),
+        replica_id: replica_id_to_bytes(held.lane),
         mark: Some(held.mark.into()),
     };
     held.iter().map(to_wire).collect()
@@ -49,7 +49,7 @@ pub fn held_from_wire(held: &[v1::HeldLane]) -> Result<Vec<HeldLane>, DecodeErro
     let from_wire = |held: &v1::HeldLane| {
         Ok(HeldLane {
             shard: held.shard,
-            lane: replica_id_from_bytes(&held.lane)?,
+            lane: replica_id_from_bytes(&held.replica_id)?,
             mark: held.mark.unwrap_or_default().into(),
         })
     };

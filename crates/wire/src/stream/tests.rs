@@ -167,7 +167,7 @@ fn a_first_request_that_is_not_sound_is_refused() {
     assert_eq!(accept(&v1::PullRequest::default()), absent);
     let mut hello = hello_to_wire(&Node::new(2).hello);
     let bad_lane = v1::HeldLane {
-        lane: vec![1],
+        replica_id: vec![1],
         ..Default::default()
     };
     let request = v1::PullRequest {

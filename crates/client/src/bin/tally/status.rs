@@ -45,6 +45,12 @@ pub(crate) async fn run(common: &Common, output: Output) -> Result<(), CommandEr
     Ok(())
 }
 
+/// A replica id as people read it: 32 digits, or nothing where it is not known.
+fn hexadecimal(id: &[u8]) -> String {
+    let id = wire::replica_id_from_bytes(id);
+    id.map_or_else(|_| String::new(), |id| id.to_string())
+}
+
 fn row(node: &str, status: &NodeStatus) -> Vec<String> {
     let connected = status.peers.iter().filter(|peer| peer.connected).count();
     vec![
@@ -56,7 +62,7 @@ fn row(node: &str, status: &NodeStatus) -> Vec<String> {
         }
         .to_owned(),
         status.cluster.clone(),
-        status.replica_id.clone(),
+        hexadecimal(&status.replica_id),
         format!("{} s", grouped(status.uptime_ms / 1_000)),
         grouped(status.counters),
         status.lanes.len().to_string(),
@@ -93,7 +99,7 @@ fn object(node: &str, answer: Result<&NodeStatus, &tally_client::Error>) -> Valu
         .iter()
         .map(|lane| {
             json!({
-                "replica_id": lane.replica_id,
+                "replica_id": hexadecimal(&lane.replica_id),
                 "version_sum": lane.version_sum,
                 // 64 bits, which a JSON number need not hold.
                 "digest_hash": format!("{:016x}", lane.digest_hash),
@@ -106,7 +112,7 @@ fn object(node: &str, answer: Result<&NodeStatus, &tally_client::Error>) -> Valu
         .map(|peer| {
             json!({
                 "address": peer.address,
-                "replica_id": peer.replica_id,
+                "replica_id": hexadecimal(&peer.replica_id),
                 "connected": peer.connected,
                 "last_message_age_ms": peer.last_message_age_ms,
                 "intervals_received": peer.intervals_received,
@@ -126,7 +132,7 @@ fn object(node: &str, answer: Result<&NodeStatus, &tally_client::Error>) -> Valu
     json!({
         "node": node,
         "cluster": status.cluster,
-        "replica_id": status.replica_id,
+        "replica_id": hexadecimal(&status.replica_id),
         "version": status.version,
         "shard_count": status.shard_count,
         "uptime_ms": status.uptime_ms,
