@@ -94,6 +94,9 @@ fn eventful() -> Vec<Action> {
     actions.push(Action::Kill { node: 1, found: 0 });
     actions.extend([add(2, 3, 9), Action::Kill { node: 2, found: 0 }, pull(1, 2)]);
     actions.extend(commit(2));
+    actions.push(add(2, 4, 1));
+    actions.extend(commit(2));
+    actions.push(pull(2, 0));
     actions
 }
 
@@ -110,8 +113,12 @@ fn a_run_in_which_everything_happens_is_valid() {
         snapshots,
         ..
     } = summary;
+    // One take more was lost with its process before anybody could see it.
     assert_eq!((starts, takes), (9, 20));
-    assert!(rounds > 20 && sent > 20 && received == sent, "{summary:?}");
+    assert!(
+        rounds > 20 && received > 20 && received <= sent,
+        "{summary:?}"
+    );
     assert!(snapshots > 3, "{summary:?}");
 }
 
