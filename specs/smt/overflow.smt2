@@ -64,7 +64,7 @@
 (define-fun taken () Bool (not moves_out))
 
 (push)
-; One 128-bit word holds a total after any add, so `Total::plus` wraps nothing.
+; One 128-bit word holds a total after any add, so `Total::add` wraps nothing.
 (assert (not (and (is_i128 (+ incremented plus)) (is_i128 (+ decremented minus)))))
 (echo "obligation: overflow/a_total_and_an_add_fit_128_bits expect unsat")
 (check-sat)

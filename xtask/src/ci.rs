@@ -7,21 +7,25 @@
 //!
 //! Nothing is left out silently: a tool that is missing and cannot be installed is a failure that
 //! says how to get it, and the one step that needs the outside world (the advisory database) says
-//! "not run" and why. Not checked here: anything that needs hours, or more than one machine.
+//! "not run" and why. `--fast` leaves steps out, as its help says; `--full` does some at greater length.
+//! Not checked here: anything that needs more than one machine.
 
 mod step;
 mod steps;
 
 use std::time::{Duration, Instant};
 
-use step::{Outcome, Step};
+use step::{Extent, Outcome, Step};
 use steps::STEPS;
 
+use crate::table::table;
 use crate::tools::{ToolError, install_missing};
 
 /// How to run the checks.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    extent: ExtentArgs,
     /// Run these steps only, comma-separated.
     #[arg(long, value_delimiter = ',', value_name = "STEP", value_parser = names())]
     only: Vec<String>,
@@ -34,6 +38,30 @@ pub(crate) struct Args {
     /// Print the steps and their commands, and run none.
     #[arg(long)]
     list: bool,
+}
+
+/// How much is checked.
+#[derive(clap::Args)]
+struct ExtentArgs {
+    /// The quick loop before a commit, a minute or two: tidy, fmt, clippy and the unit tests. Leaves
+    /// out the tests under tests/ (worlds, real processes), documentation, schemas, and all that
+    /// starts servers or searches.
+    #[arg(long, conflicts_with = "full")]
+    fast: bool,
+    /// Also what takes too long for every change: all of mutants, the deep worlds, the whole load
+    /// test, ten times the schedules and the kills.
+    #[arg(long)]
+    full: bool,
+}
+
+impl ExtentArgs {
+    fn extent(&self) -> Extent {
+        match (self.fast, self.full) {
+            (true, _) => Extent::Fast,
+            (false, true) => Extent::Full,
+            (false, false) => Extent::Usual,
+        }
+    }
 }
 
 /// Why the checks did not all pass.
@@ -52,21 +80,27 @@ pub(crate) enum CiError {
 
 /// A line of the closing table.
 struct Line {
-    step: &'static Step,
+    step: Step,
     outcome: Outcome,
     took: Duration,
 }
 
 /// Runs the steps that `args` selects.
 pub(crate) fn run(args: &Args) -> Result<(), CiError> {
-    let selected: Vec<&'static Step> = STEPS
+    let selected: Vec<Step> = STEPS
         .iter()
         .filter(|step| args.only.is_empty() || args.only.iter().any(|name| name == step.name))
+        .filter_map(|step| step.at(args.extent.extent()))
         .collect();
     if args.list {
-        for step in selected {
-            println!("{:<10} {:<58} {}", step.name, step.checks, step.action);
-        }
+        let row = |step: Step| {
+            [
+                step.name.into(),
+                step.checks.into(),
+                step.action.to_string(),
+            ]
+        };
+        print!("{}", table(selected.into_iter().map(row), []));
         return Ok(());
     }
     if !args.no_install {
@@ -74,6 +108,9 @@ pub(crate) fn run(args: &Args) -> Result<(), CiError> {
     }
     let lines = run_steps(&selected, args.keep_going);
     print_table(&lines);
+    if args.extent.extent() == Extent::Fast {
+        println!("the quick loop only; a change is checked by `cargo xtask ci`");
+    }
     let names: Vec<_> = lines
         .iter()
         .filter(|line| matches!(line.outcome, Outcome::Failed))
@@ -87,7 +124,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CiError> {
 }
 
 /// Runs steps in their order. The first failure ends it, unless it `keeps_going`.
-fn run_steps(steps: &[&'static Step], keeps_going: bool) -> Vec<Line> {
+fn run_steps(steps: &[Step], keeps_going: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut has_failed = false;
     for &step in steps {
@@ -107,7 +144,7 @@ fn run_steps(steps: &[&'static Step], keeps_going: bool) -> Vec<Line> {
 }
 
 /// Runs one step, between a heading and how long it took.
-fn run_step(step: &'static Step) -> Line {
+fn run_step(step: Step) -> Line {
     println!("\n=== {}: {}", step.name, step.action);
     let start = Instant::now();
     let result = step.perform();
@@ -131,41 +168,36 @@ fn run_step(step: &'static Step) -> Line {
 /// Says what became of each step and where the time went; the last line counts.
 fn print_table(lines: &[Line]) {
     let total_s: f64 = lines.iter().map(|line| line.took.as_secs_f64()).sum();
-    println!(
-        "\n{:<10} {:<10} {:>8} {:>6}  checks",
-        "step", "outcome", "seconds", "share"
+    let heading = ["step", "outcome", "seconds", "share", "checks"].map(str::to_owned);
+    let rows = lines.iter().map(
+        |Line {
+             step,
+             outcome,
+             took,
+         }| {
+            let seconds = took.as_secs_f64();
+            let share = 100.0 * seconds / total_s.max(f64::MIN_POSITIVE);
+            let checks = match outcome {
+                Outcome::NotRun(reason) => format!("{} ({reason})", step.checks),
+                Outcome::Passed | Outcome::Failed | Outcome::Skipped => step.checks.to_owned(),
+            };
+            [
+                step.name.to_owned(),
+                outcome.to_string(),
+                format!("{seconds:.1}"),
+                format!("{share:.0}%"),
+                checks,
+            ]
+        },
     );
-    for Line {
-        step,
-        outcome,
-        took,
-    } in lines
-    {
-        let seconds = took.as_secs_f64();
-        let share = if total_s > 0.0 {
-            100.0 * seconds / total_s
-        } else {
-            0.0
-        };
-        print!(
-            "{:<10} {outcome:<10} {seconds:>8.1} {share:>5.0}%  {}",
-            step.name, step.checks
-        );
-        match outcome {
-            Outcome::NotRun(reason) => println!(" ({reason})"),
-            Outcome::Passed | Outcome::Failed | Outcome::Skipped => println!(),
-        }
-    }
-    println!("{:<10} {:<10} {total_s:>8.1}", "all", "");
-    let passed = lines
-        .iter()
-        .filter(|it| matches!(it.outcome, Outcome::Passed))
-        .count();
-    let failed = lines
-        .iter()
-        .filter(|it| matches!(it.outcome, Outcome::Failed))
-        .count();
-    println!("{passed} passed, {failed} failed");
+    print!("\n{}", table([heading].into_iter().chain(rows), [2, 3]));
+    let count = |is_it: fn(&Outcome) -> bool| lines.iter().filter(|it| is_it(&it.outcome)).count();
+    println!(
+        "{} passed, {} failed, in {:.1} minutes",
+        count(|it| matches!(it, Outcome::Passed)),
+        count(|it| matches!(it, Outcome::Failed)),
+        total_s / 60.0
+    );
 }
 
 /// The names of all steps, for the command line's help and its errors.
@@ -178,23 +210,18 @@ mod tests {
     use super::step::Action;
     use super::*;
 
-    static PASSES: Step = step(Action::Run(&["true"]));
-    static FAILS: Step = step(Action::Run(&["false"]));
-    static IS_NOWHERE: Step = step(Action::Run(&["tally-program-that-is-nowhere"]));
-    static IS_NOT_RUN: Step = step(Action::Call("far", || {
+    const PASSES: Step = step(Action::Run(&["true"]));
+    const FAILS: Step = step(Action::Run(&["false"]));
+    const IS_NOWHERE: Step = step(Action::Run(&["tally-program-that-is-nowhere"]));
+    const IS_NOT_RUN: Step = step(Action::Call("far", || {
         Ok(Outcome::NotRun("far".to_owned()))
     }));
 
     const fn step(action: Action) -> Step {
-        Step {
-            name: "step",
-            checks: "nothing",
-            tools: &[],
-            action,
-        }
+        Step::new("step", "nothing", &[], action)
     }
 
-    fn outcomes(steps: &[&'static Step], keeps_going: bool) -> Vec<String> {
+    fn outcomes(steps: &[Step], keeps_going: bool) -> Vec<String> {
         run_steps(steps, keeps_going)
             .iter()
             .map(|line| line.outcome.to_string())
@@ -202,8 +229,19 @@ mod tests {
     }
 
     #[test]
+    fn an_extent_changes_what_a_step_does_or_leaves_it_out() {
+        let plain = PASSES.fast(FAILS.action).full(IS_NOWHERE.action);
+        let shown = |step: Step, extent| step.at(extent).map(|step| step.action.to_string());
+        assert_eq!(shown(PASSES, Extent::Fast), None);
+        assert_eq!(shown(PASSES, Extent::Full), Some("true".to_owned()));
+        assert_eq!(shown(plain, Extent::Fast), Some("false".to_owned()));
+        assert_eq!(shown(plain, Extent::Usual), Some("true".to_owned()));
+        assert_ne!(shown(plain, Extent::Full), shown(plain, Extent::Usual));
+    }
+
+    #[test]
     fn the_first_failure_ends_the_run() {
-        let steps = [&PASSES, &FAILS, &PASSES, &FAILS];
+        let steps = [PASSES, FAILS, PASSES, FAILS];
         assert_eq!(
             outcomes(&steps, false),
             ["passed", "FAILED", "skipped", "skipped"]
@@ -213,20 +251,20 @@ mod tests {
     #[test]
     fn a_run_that_keeps_going_runs_every_step() {
         assert_eq!(
-            outcomes(&[&FAILS, &PASSES, &FAILS], true),
+            outcomes(&[FAILS, PASSES, FAILS], true),
             ["FAILED", "passed", "FAILED"]
         );
     }
 
     #[test]
     fn a_program_that_cannot_be_started_is_a_failure() {
-        assert_eq!(outcomes(&[&IS_NOWHERE], false), ["FAILED"]);
+        assert_eq!(outcomes(&[IS_NOWHERE], false), ["FAILED"]);
     }
 
     #[test]
     fn what_is_not_run_is_neither_passed_nor_failed() {
         assert_eq!(
-            outcomes(&[&IS_NOT_RUN, &PASSES], false),
+            outcomes(&[IS_NOT_RUN, PASSES], false),
             ["NOT RUN", "passed"]
         );
     }

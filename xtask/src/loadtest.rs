@@ -102,7 +102,7 @@ pub(crate) async fn run(args: Args) -> Result<(), LoadtestError> {
     let json = serde_json::to_string_pretty(&results).expect("results are plain values");
     write(&dir.join("loadtest.json"), &json)?;
     write(&dir.join("loadtest.html"), &report::html(&results))?;
-    println!("{}", console::table(&results));
+    println!("{}", console::text(&results));
     if let Some(replayed) = &results.traces {
         println!("{replayed}");
     }

@@ -22,6 +22,7 @@ mod ports;
 mod processes;
 mod python;
 mod sim;
+mod table;
 mod tidy;
 mod tools;
 mod traces;

@@ -27,7 +27,7 @@ use crate::git::{GitError, git};
 use crate::paths::target_dir;
 use crate::processes::{ProcessError, results_dir};
 use crate::tools::{CARGO_MUTANTS, ToolError, install_missing};
-use engine::{Engine, EngineError, Fate, Tried};
+use engine::{Engine, EngineError, Fate, Tried, containing};
 use scratch::ScratchError;
 use survivors::{Judgement, LIST, ListError};
 use targets::{CORE, Target, existing};
@@ -45,9 +45,19 @@ pub(crate) struct Args {
     /// Only in the replica: `Replica`, `Lane` and `History`.
     #[arg(long, conflicts_with = "in_diff")]
     core: bool,
+    /// Only changes whose name contains this, such as a function.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Only the Kth of N equal parts, counted from 0.
     #[arg(long, value_name = "K/N")]
     shard: Option<String>,
+}
+
+impl Args {
+    /// Whether some changes are not tried.
+    fn is_partial(&self) -> bool {
+        self.in_diff.is_some() || self.core || self.only.is_some()
+    }
 }
 
 /// The changes could not be tried, or the survivors are not those of the list.
@@ -121,9 +131,11 @@ pub(crate) fn run(args: &Args) -> Result<(), MutantsError> {
 
     let all = engine.list(&packages(&targets))?;
     let selection = selection(args, &targets, &work)?;
-    let mut tried = engine.run(&selection, &[])?;
+    let mut tried = engine.run(&selection)?;
+    // What is on the list survived the drivers too when it got there; a run of all sees that again.
+    let known: &[String] = if args.is_partial() { &listed } else { &[] };
     for target in &targets {
-        try_again(&engine, target, &mut tried)?;
+        try_again(&engine, target, known, &mut tried)?;
     }
 
     let judgement = Judgement::of(&all, &tried, &listed);
@@ -142,18 +154,25 @@ pub(crate) fn run(args: &Args) -> Result<(), MutantsError> {
     conclude(&report, count(Fate::Timeout), &judgement.stale)
 }
 
-/// Those of a target's changes that its own tests did not find, with the tests of the crates that
-/// drive it.
-fn try_again(engine: &Engine, target: &Target, tried: &mut Vec<Tried>) -> Result<(), MutantsError> {
-    let (missed, mut rest): (Vec<Tried>, Vec<Tried>) = std::mem::take(tried)
-        .into_iter()
-        .partition(|it| it.fate == Fate::Missed && it.mutant.package == target.package);
+/// Those of a target's changes that its own tests did not find, and that are not `known` to
+/// survive, with the tests of the crates that drive it.
+fn try_again(
+    engine: &Engine,
+    target: &Target,
+    known: &[String],
+    tried: &mut Vec<Tried>,
+) -> Result<(), MutantsError> {
+    let (missed, mut rest): (Vec<Tried>, Vec<Tried>) =
+        std::mem::take(tried).into_iter().partition(|it| {
+            let is_ours = it.mutant.package == target.package;
+            is_ours && it.fate == Fate::Missed && !known.contains(&it.mutant.bare_name())
+        });
     if missed.is_empty() || target.drivers.is_empty() {
         rest.extend(missed);
     } else {
         let mut selection = packages(std::slice::from_ref(target));
         selection.extend(missed.iter().map(|it| it.mutant.selector()));
-        rest.extend(engine.run(&selection, &target.drivers)?);
+        rest.extend(engine.run_with(&selection, &target.drivers)?);
     }
     *tried = rest;
     Ok(())
@@ -172,6 +191,7 @@ fn selection(args: &Args, targets: &[Target], work: &Path) -> Result<Vec<OsStrin
         fs::write(&path, diff).map_err(io(format!("writing {}", path.display())))?;
         selection.extend(["--in-diff".into(), path.into()]);
     }
+    selection.extend(args.only.as_deref().map(containing));
     if let Some(shard) = &args.shard {
         selection.extend(["--shard".into(), shard.into()]);
     }

@@ -61,7 +61,7 @@ impl Sum {
 ///
 /// let mut total = Total::default();
 /// for amount in [i64::MAX, -i64::MAX, i64::MAX, -i64::MAX, i64::MAX, -i64::MAX, 5] {
-///     total = total.plus(Sum::of(amount));
+///     total.add(Sum::of(amount));
 /// }
 /// assert_eq!(total.value(), 5);
 /// assert!(total.incremented() > u128::from(u64::MAX));
@@ -145,28 +145,33 @@ impl Total {
     /// Increments less decrements.
     #[must_use]
     pub fn value(&self) -> i128 {
-        self.incremented().cast_signed() - self.decremented().cast_signed()
+        match &self.0 {
+            Parts::Narrow {
+                incremented_plus_one,
+                decremented,
+            } => i128::from(incremented_plus_one.get() - 1) - i128::from(*decremented),
+            Parts::Wide(wide) => wide.incremented.cast_signed() - wide.decremented.cast_signed(),
+        }
     }
 
-    /// The total once this was added.
-    #[must_use]
-    pub fn plus(&self, sum: Sum) -> Self {
+    /// Adds to the total.
+    pub fn add(&mut self, sum: Sum) {
+        // In place: this is the path of every add.
         if let Parts::Narrow {
             incremented_plus_one,
             decremented,
-        } = &self.0
-            && let Some(incremented_plus_one) = incremented_plus_one.checked_add(sum.incremented)
-            && let Some(decremented) = decremented.checked_add(sum.decremented)
+        } = &mut self.0
+            && let Some(incremented_more) = incremented_plus_one.checked_add(sum.incremented)
+            && let Some(decremented_more) = decremented.checked_add(sum.decremented)
         {
-            return Self(Parts::Narrow {
-                incremented_plus_one,
-                decremented,
-            });
+            *incremented_plus_one = incremented_more;
+            *decremented = decremented_more;
+            return;
         }
-        Self::of_parts(
+        *self = Self::of_parts(
             self.incremented() + u128::from(sum.incremented),
             self.decremented() + u128::from(sum.decremented),
-        )
+        );
     }
 }
 
@@ -178,7 +183,9 @@ impl Default for Total {
 
 impl From<Sum> for Total {
     fn from(sum: Sum) -> Self {
-        Self::ZERO.plus(sum)
+        let mut total = Self::ZERO;
+        total.add(sum);
+        total
     }
 }
 
@@ -279,7 +286,9 @@ mod tests {
             sums in proptest::collection::vec(any_sum(), 0..6), cut: prop::sample::Index,
         ) {
             let total = |sums: &mut dyn Iterator<Item = &Sum>| {
-                sums.fold(Total::default(), |total, &sum| total.plus(sum))
+                let mut total = Total::default();
+                sums.for_each(|&sum| total.add(sum));
+                total
             };
             let all = total(&mut sums.iter());
             let sum_of = |part: fn(&Sum) -> u64| sums.iter().map(|sum| u128::from(part(sum))).sum();

@@ -40,9 +40,6 @@ pub enum Received {
     Known,
 }
 
-/// The own total of a counter to which nothing was added.
-static NOTHING: Total = Total::ZERO;
-
 /// The own total of one counter, with everything taken.
 #[derive(Clone, Debug, Default)]
 struct Head {
@@ -136,7 +133,10 @@ impl Replica {
     ///
     /// As [`add`](Self::add).
     pub fn check(&self, counter: CounterIndex, amount: Sum) -> Result<(), AddError> {
-        self.head_after(counter, amount).map(|_| ())
+        let head = self.heads.get(counter.as_usize());
+        let taken = head.map_or(0, |head| head.total.value());
+        let pending = taken - self.lanes[&self.id].value(counter);
+        check_range(self.value(counter), pending, amount)
     }
 
     /// Takes an add into memory. It is durable once the own lane has reached the returned mark;
@@ -150,8 +150,8 @@ impl Replica {
     ///
     /// When this replica did not give the index.
     pub fn add(&mut self, counter: CounterIndex, amount: Sum) -> Result<Mark, AddError> {
-        let total = self.head_after(counter, amount)?;
-        Ok(self.put_head(counter, total))
+        self.check(counter, amount)?;
+        Ok(self.take(counter, amount))
     }
 
     /// Whether [`add`](Self::add) would take this, of a counter that has no index yet.
@@ -170,9 +170,20 @@ impl Replica {
     ///
     /// When this replica did not give the index.
     pub fn take(&mut self, counter: CounterIndex, amount: Sum) -> Mark {
-        let head = self.heads.get(counter.as_usize());
-        let total = head.map_or(&NOTHING, |head| &head.total).plus(amount);
-        self.put_head(counter, total)
+        assert!(
+            counter.as_usize() < self.catalogue.len(),
+            "an index that this replica gave"
+        );
+        if counter.as_usize() >= self.heads.len() {
+            self.heads.resize(counter.as_usize() + 1, Head::default());
+        }
+        let head = &mut self.heads[counter.as_usize()];
+        head.total.add(amount);
+        if !head.dirty {
+            head.dirty = true;
+            self.dirty.push(counter);
+        }
+        self.next_mark()
     }
 
     /// Takes an interval that a peer served, its counters already called by this replica's
@@ -303,33 +314,6 @@ impl Replica {
     }
 
     // Helpers.
-
-    /// The own total after an add, if the value stays in range.
-    fn head_after(&self, counter: CounterIndex, amount: Sum) -> Result<Total, AddError> {
-        let head = self.heads.get(counter.as_usize());
-        let taken = head.map_or(&NOTHING, |head| &head.total);
-        let pending = taken.value() - self.lanes[&self.id].value(counter);
-        check_range(self.value(counter), pending, amount)?;
-        Ok(taken.plus(amount))
-    }
-
-    /// The own total of a counter is this now.
-    fn put_head(&mut self, counter: CounterIndex, total: Total) -> Mark {
-        assert!(
-            counter.as_usize() < self.catalogue.len(),
-            "an index that this replica gave"
-        );
-        if counter.as_usize() >= self.heads.len() {
-            self.heads.resize(counter.as_usize() + 1, Head::default());
-        }
-        let head = &mut self.heads[counter.as_usize()];
-        head.total = total;
-        if !head.dirty {
-            head.dirty = true;
-            self.dirty.push(counter);
-        }
-        self.next_mark()
-    }
 
     /// The mark of the own lane's next commit.
     #[must_use]

@@ -10,98 +10,27 @@
 //! Left out: bytes (tested in `wire` and in the server's log), time, and more than one shard
 //! (shards share nothing).
 
+mod bounds;
 mod ledger;
 mod mutants;
 mod node;
 pub mod properties;
 mod rest;
 mod step;
+mod view;
+mod witnesses;
 
 use stateright::{Model, Property};
 
+pub use bounds::{Bounds, Budgets, Grain, Rules};
 pub use ledger::{Ledger, Point};
-pub use node::{Message, Node};
-pub use rest::AtRest;
+pub use node::{Message, Node, Sent};
+pub use rest::{AtRest, LaneAtRest};
 pub use step::Step;
 
 use crate::mutation::Mutation;
 use crate::shared::{Memo, Shared};
 use crate::world::World;
-
-/// Whether the steps of an add on its way to the disk are atomic or interleave with others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Grain {
-    /// A commit is written and synced in one step, and what is delivered is committed at once. A
-    /// crash between would leave the disk as it is before or after the step.
-    #[default]
-    Atomic,
-    /// Deliver, commit (write) and sync are steps of their own, and crashes come between.
-    Interleaved,
-}
-
-/// The bounds of a world, and the rule that it breaks.
-#[derive(Clone, Debug)]
-pub struct Bounds {
-    /// Nodes, and so lanes to begin with.
-    pub replicas: usize,
-    /// Counters: 1 or 2.
-    pub counters: usize,
-    /// An add adds one of these.
-    pub amounts: &'static [i64],
-    /// Adds, by all nodes together.
-    pub adds: u8,
-    /// Kills and power losses, together.
-    pub crashes: u8,
-    /// Disks lost for ever.
-    pub disk_losses: u8,
-    /// Disks replaced by a backup.
-    pub roll_backs: u8,
-    /// Disks replaced by a copy of another node's.
-    pub copies: u8,
-    /// Nodes that stop for ever.
-    pub deaths: u8,
-    /// Whether steps are atomic or interleaved.
-    pub grain: Grain,
-    /// The broken rules.
-    pub broken: &'static [Mutation],
-}
-
-impl Bounds {
-    /// A world without faults: so many replicas, so many adds of 1 or 2 to one counter.
-    #[must_use]
-    pub const fn new(replicas: usize, adds: u8) -> Self {
-        Self {
-            replicas,
-            counters: 1,
-            amounts: &[1, 2],
-            adds,
-            crashes: 0,
-            disk_losses: 0,
-            roll_backs: 0,
-            copies: 0,
-            deaths: 0,
-            grain: Grain::Atomic,
-            broken: &[],
-        }
-    }
-}
-
-/// What the steps of a single node depend on.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    counters: usize,
-    grain: Grain,
-    broken: &'static [Mutation],
-    remembers_disks: bool,
-    only_increments: bool,
-}
-
-impl Rules {
-    /// Whether the world breaks this rule.
-    fn breaks(&self, mutation: Mutation) -> bool {
-        self.broken.contains(&mutation)
-    }
-}
 
 /// A state of a CRDT world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -112,17 +41,6 @@ pub struct State {
     pub sent: Shared<Vec<Message>>,
     /// What is left of each budget: ghost.
     pub left: Budgets,
-}
-
-/// What may still happen: ghost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Budgets {
-    adds: u8,
-    crashes: u8,
-    disk_losses: u8,
-    roll_backs: u8,
-    copies: u8,
-    deaths: u8,
 }
 
 /// A CRDT world: bounds, and the answers that its steps have given so far.
@@ -140,13 +58,7 @@ impl Crdt {
     /// The world within these bounds.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        let rules = Rules {
-            counters: bounds.counters,
-            grain: bounds.grain,
-            broken: bounds.broken,
-            remembers_disks: bounds.roll_backs > 0,
-            only_increments: bounds.amounts.iter().all(|&amount| amount > 0),
-        };
+        let rules = Rules::new(&bounds);
         Self {
             bounds,
             rules,
@@ -181,7 +93,6 @@ impl Crdt {
             let node = Node::clone(node);
             match step {
                 Step::Add(_, counter, amount) => node.add(*counter, *amount),
-                Step::Retry(_, counter, amount) => node.retry(*counter, *amount),
                 Step::Commit(_) => node.commit(rules),
                 Step::Sync(_) => node.sync(rules),
                 Step::Deliver(_, message) => node.receive(message, rules),
@@ -190,10 +101,11 @@ impl Crdt {
                 Step::LoseDisk(_) => Some(node.lose_disk(rules)),
                 Step::RollBack(_, to) => Some(node.roll_back(*to, rules)),
                 Step::Die(_) => Some(node.die()),
+                Step::CutInbound(_) => node.cut_inbound(),
                 Step::Send(..) | Step::RestartFrom(..) | Step::CopyDisk(..) => None,
             }
         };
-        self.after.get(&(node, step), || run().map(Shared::new))
+        self.after.get(&(node, step), || run().map(share))
     }
 
     /// The node whose step it is, after the step.
@@ -201,22 +113,33 @@ impl Crdt {
         let node = &state.nodes[step.at()];
         if let &Step::RestartFrom(_, peer) = step {
             let restarted = Node::clone(node).restart_from(&state.nodes[peer], &self.rules);
-            return Some(Shared::new(restarted));
+            return Some(share(restarted));
         }
         if let &Step::CopyDisk(_, of) = step {
             let copy = Node::clone(node).copy_disk(&state.nodes[of], &self.rules);
-            return Some(Shared::new(copy));
+            return Some(share(copy));
         }
-        if let &Step::Retry(at, counter, amount) = step {
-            // What is tried again is open at another node: no answer has come.
-            let mut others = (0..state.nodes.len()).filter(|&other| other != at);
-            let is_open = |other: usize| {
-                let last = state.nodes[other].ledger().open.last();
-                last.is_some_and(|point| point.sums[counter].value() == amount.into())
-            };
-            others.find(|&other| is_open(other))?;
+        let after = self.local(node, step)?;
+        if let Step::Deliver(at, message) = step
+            && self.is_relay(state, *at, message)
+            && after.replica.digest() != node.replica.digest()
+        {
+            return Some(share(Node::clone(&after).learnt_by_relay()));
         }
-        self.local(node, step)
+        Some(after)
+    }
+
+    /// Whether a message comes from another node than the owner of its lane, although that one is
+    /// dead, or cut off from the receiver.
+    fn is_relay(&self, state: &State, at: usize, message: &Message) -> bool {
+        let Some(from) = message.from else {
+            return false;
+        };
+        let mut nodes = state.nodes.iter().enumerate();
+        let owner = nodes.find(|(_, node)| node.ledger().lane == message.interval.lane);
+        owner.is_some_and(|(owner, node)| {
+            owner != from && (!node.is_alive() || !self.rules.arrives(owner, at))
+        })
     }
 
     /// The faults that may still happen at a node.
@@ -246,6 +169,9 @@ impl Crdt {
         if left.deaths > 0 {
             steps.push(Step::Die(at));
         }
+        if left.inbound_cuts > 0 {
+            steps.push(Step::CutInbound(at));
+        }
     }
 }
 
@@ -255,32 +181,30 @@ impl Model for Crdt {
 
     fn init_states(&self) -> Vec<State> {
         let bounds = &self.bounds;
-        let node = |index| Shared::new(Node::new(index, &self.rules));
+        let node = |index| {
+            let node = Node::new(index, &self.rules);
+            let is_primed = bounds.is_primed && index == 0;
+            share(if is_primed {
+                node.primed(&self.rules)
+            } else {
+                node
+            })
+        };
         vec![State {
             nodes: (0..bounds.replicas).map(node).collect(),
             sent: Shared::new(Vec::new()),
-            left: Budgets {
-                adds: bounds.adds,
-                crashes: bounds.crashes,
-                disk_losses: bounds.disk_losses,
-                roll_backs: bounds.roll_backs,
-                copies: bounds.copies,
-                deaths: bounds.deaths,
-            },
+            left: Budgets::new(bounds),
         }]
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
-        let living = || (0..state.nodes.len()).filter(|&at| state.nodes[at].is_alive);
+        let living = || (0..state.nodes.len()).filter(|&at| state.nodes[at].is_alive());
         for at in living() {
             let node = &state.nodes[at];
             for counter in 0..self.bounds.counters {
                 for &amount in self.bounds.amounts {
-                    if state.left.adds > 0 {
+                    if state.left.adds > 0 && at < self.bounds.writers {
                         steps.push(Step::Add(at, counter, amount));
-                    }
-                    if self.rules.breaks(Mutation::RetriedElsewhere) {
-                        steps.push(Step::Retry(at, counter, amount));
                     }
                 }
             }
@@ -296,7 +220,9 @@ impl Model for Crdt {
                     .filter(is_new)
                     .map(|it| Step::Send(at, it.clone())),
             );
-            steps.extend(state.sent.iter().map(|it| Step::Deliver(at, it.clone())));
+            let arrives = |it: &&Message| it.from.is_none_or(|from| self.rules.arrives(from, at));
+            let arriving = state.sent.iter().filter(arrives);
+            steps.extend(arriving.map(|it| Step::Deliver(at, it.clone())));
             self.faults(state, at, steps);
         }
     }
@@ -323,7 +249,9 @@ impl Model for Crdt {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties::all()
+        let mut properties = properties::all();
+        properties.extend(witnesses::all());
+        properties
     }
 
     fn format_action(&self, step: &Step) -> String {
@@ -365,21 +293,11 @@ impl World for Crdt {
     }
 }
 
-impl Budgets {
-    /// The budget that a step draws on.
-    fn of(&mut self, step: &Step) -> Option<&mut u8> {
-        match step {
-            Step::Add(..) => Some(&mut self.adds),
-            Step::Kill(_) | Step::LosePower(_) | Step::RestartFrom(..) | Step::Retry(..) => {
-                Some(&mut self.crashes)
-            }
-            Step::LoseDisk(_) => Some(&mut self.disk_losses),
-            Step::RollBack(..) => Some(&mut self.roll_backs),
-            Step::CopyDisk(..) => Some(&mut self.copies),
-            Step::Die(_) => Some(&mut self.deaths),
-            Step::Commit(_) | Step::Sync(_) | Step::Send(..) | Step::Deliver(..) => None,
-        }
-    }
+/// Shares a node, which must be sound: what is equal to it later is taken for it.
+fn share(node: Node) -> Shared<Node> {
+    view::assert_linked(&node.replica);
+    view::assert_linked(&node.disk);
+    Shared::new(node)
 }
 
 /// Where a message is, or would be, among those sent.

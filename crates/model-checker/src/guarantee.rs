@@ -46,8 +46,6 @@ names! {
     /// An add is refused just when it would take what the node reads out of 64 bits, and then
     /// changes nothing.
     Range = "range",
-    /// At rest, no node reads more than was ever asked for.
-    NothingCountsTwice = "nothing_counts_twice",
     /// The shared number of a lock protocol is what was acknowledged.
     Exact = "exact",
     /// Without further faults, every server of a lock protocol gets an answer.
@@ -70,8 +68,15 @@ names! {
     /// A disk was lost or rolled back, and adds with it that nobody else had heard of: they are
     /// gone, and nobody can know.
     ALossWithoutAlarm = "a loss without alarm",
-    /// A dead node's add is read by one that never heard from it directly.
+    /// A living node has learnt an add from another one than its owner, who was dead, or cut off
+    /// from it.
     ARelayWorked = "a relay worked",
+    /// A fork is reported of a lane that has come to somebody by a relay.
+    ARelayedForkIsReported = "a relayed fork is reported",
+    /// A fork is reported of a lane that no living node owns: its holders find it by themselves.
+    AnOrphansForkIsReported = "an orphan's fork is reported",
+    /// A value lies outside of 64 bits, so a read of it is clamped.
+    AReadIsClamped = "a read is clamped",
 }
 
 /// Anything that a search or a run checks.

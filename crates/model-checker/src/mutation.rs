@@ -42,10 +42,16 @@ names! {
     WaitForPeer = "wait-for-peer",
     /// A node that learns that its own lane has forked goes on as if nothing was.
     ForkIgnored = "fork-ignored",
+    /// A fork of one lane ends the whole stream, with all other lanes.
+    ForkEndsStream = "fork-ends-stream",
+    /// An interval that leaves a gap is taken for a sign of a fork.
+    GapReported = "gap-reported",
+    /// A relay leaves out which of the owner's starts wrote what.
+    RelayOmitsStarts = "relay-omits-starts",
+    /// Nobody sends a node its own lane, so one that has forgotten a part of it is not told.
+    OwnLaneWithheld = "own-lane-withheld",
     /// A read with a token looks at the version and not at the start that wrote it.
     TokenByVersion = "token-by-version",
-    /// Two nodes that hold different histories of a third one's lane end each other's streams.
-    ForkEndsStream = "fork-ends-stream",
     /// An ingest stream that ends after a message without entries tells nothing of those before.
     HiddenAcknowledgement = "hidden-acknowledgement",
     /// A stranger's mark of a node's own lane is believed.

@@ -1,4 +1,5 @@
-//! What `cargo xtask model` shows: the table, the traces, and `model.json` for scripts.
+//! What `cargo xtask model` shows: the table, the traces, what the worlds do not show, and
+//! `model.json` for scripts.
 //!
 //! Text only: what is true is decided in [`search`](crate::search) and [`proofs`](crate::proofs).
 
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use crate::expectations::{Expectation, Verdict};
 use crate::proofs::{Proofs, Question};
 use crate::search::{Found, find};
+use crate::worlds::shows_not;
 
 /// A trace longer than this is cut in the overview; `--trace` shows all of it.
 const CLAUSES_MAX: usize = 8;
@@ -115,6 +117,17 @@ pub fn traces(rows: &[Row], full: Option<&str>) -> String {
     lines.join("\n") + "\n"
 }
 
+/// What each of the worlds does not show, a line each.
+#[must_use]
+pub fn limits(rows: &[Row]) -> String {
+    let mut worlds: Vec<&str> = rows.iter().map(|row| row.expected.world).collect();
+    worlds.dedup();
+    let mut lines = vec!["Not shown, besides bytes, time and several shards:".to_owned()];
+    let limit = |world| format!("  {world}: {}", shows_not(world).unwrap_or_default());
+    lines.extend(worlds.into_iter().map(limit));
+    lines.join("\n") + "\n"
+}
+
 /// The proofs: one line a file, and every question that was not answered as expected.
 #[must_use]
 pub fn proofs(proofs: &Proofs) -> String {
@@ -165,6 +178,7 @@ pub fn json(rows: &[Row], proofs: &Proofs) -> Value {
             "steps": found.steps,
             "unique_states": found.states,
             "seconds": found.took.as_secs_f64(),
+            "shows_not": shows_not(expected.world),
         })
     };
     let question = |it: &Question| {

@@ -9,7 +9,19 @@ use crate::launch;
 use crate::paths::root;
 use crate::tools::{Tool, ToolError, search_path};
 
+/// How much is checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What belongs before each commit, and takes a minute or two.
+    Fast,
+    /// What belongs before each change is merged.
+    Usual,
+    /// Everything, however long it takes.
+    Full,
+}
+
 /// One check.
+#[derive(Clone, Copy)]
 pub(super) struct Step {
     /// Its name, for `--only`.
     pub(super) name: &'static str,
@@ -19,9 +31,14 @@ pub(super) struct Step {
     pub(super) tools: &'static [&'static Tool],
     /// What it does.
     pub(super) action: Action,
+    /// What it does instead with `--fast`; steps without it are left out then.
+    pub(super) fast: Option<Action>,
+    /// What it does instead with `--full`.
+    pub(super) full: Option<Action>,
 }
 
 /// What a step does.
+#[derive(Clone, Copy)]
 pub(super) enum Action {
     /// Runs a program.
     Run(&'static [&'static str]),
@@ -45,8 +62,7 @@ pub(super) enum Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `pad`, not `write_str`: the table's columns ask for a width.
-        f.pad(match self {
+        f.write_str(match self {
             Self::Passed => "passed",
             Self::NotRun(_) => "NOT RUN",
             Self::Failed => "FAILED",
@@ -80,6 +96,45 @@ pub(super) enum StepError {
 }
 
 impl Step {
+    /// A step that is left out with `--fast`, and does the same with `--full`.
+    pub(super) const fn new(
+        name: &'static str,
+        checks: &'static str,
+        tools: &'static [&'static Tool],
+        action: Action,
+    ) -> Self {
+        Self {
+            name,
+            checks,
+            tools,
+            action,
+            fast: None,
+            full: None,
+        }
+    }
+
+    /// The same, with something to do with `--fast`.
+    pub(super) const fn fast(self, action: Action) -> Self {
+        let fast = Some(action);
+        Self { fast, ..self }
+    }
+
+    /// The same, with something else to do with `--full`.
+    pub(super) const fn full(self, action: Action) -> Self {
+        let full = Some(action);
+        Self { full, ..self }
+    }
+
+    /// What is left of the step at an extent.
+    pub(super) fn at(self, extent: Extent) -> Option<Self> {
+        let action = match extent {
+            Extent::Fast => self.fast?,
+            Extent::Usual => self.action,
+            Extent::Full => self.full.unwrap_or(self.action),
+        };
+        Some(Self { action, ..self })
+    }
+
     /// Checks its tools, and does what it says.
     pub(super) fn perform(&self) -> Result<Outcome, StepError> {
         self.tools.iter().try_for_each(|tool| tool.check())?;
@@ -95,17 +150,18 @@ fn perform(action: &Action) -> Result<Outcome, StepError> {
             command.args(&words[1..]);
             succeed(&mut command, action)
         }
-        Action::Xtask(words) => {
-            let this = std::env::current_exe().map_err(|source| StepError::Start {
-                command: action.to_string(),
-                source,
-            })?;
-            let mut command = at_root(launch::command(&this));
-            command.args(*words);
-            succeed(&mut command, action)
-        }
+        Action::Xtask(words) => xtask(words),
         Action::Call(_, function) => function(),
     }
+}
+
+/// Runs a verb of `cargo xtask`.
+pub(super) fn xtask(words: &[&str]) -> Result<Outcome, StepError> {
+    let mut command = at_root(launch::command("/proc/self/exe"));
+    succeed(
+        command.args(words),
+        format!("cargo xtask {}", words.join(" ")),
+    )
 }
 
 /// A command at the root of the repository, with our tools in its path.

@@ -6,44 +6,57 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::step::{Action, Outcome, Step, StepError, command, succeed};
-use crate::tools::{BUF, CARGO_DENY, GRPCIO, Tool, Z3};
+use super::step::{Action, Outcome, Step, StepError, command, succeed, xtask};
+use crate::git::git;
+use crate::tools::{BUF, CARGO_DENY, CARGO_MUTANTS, GRPCIO, Z3};
 
 /// How long fetching the advisory database may take: it is a few megabytes, and where there is no
 /// network the answer can take minutes to not arrive.
 const ADVISORY_FETCH_MAX: Duration = Duration::from_mins(1);
 
+const TIDY: Action = Action::Xtask(&["tidy"]);
+const FMT: Action = Action::Run(&["cargo", "fmt", "--all", "--check"]);
+#[rustfmt::skip] // As it is typed.
+const CLIPPY: Action =
+    Action::Run(&["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+
 /// All steps.
 #[rustfmt::skip] // One line a step.
 pub(super) const STEPS: &[Step] = &[
-    step("tidy", "the rules of this repository", &[], Action::Xtask(&["tidy"])),
-    step("fmt", "formatting", &[], Action::Run(&["cargo", "fmt", "--all", "--check"])),
-    step("schema", "the style of proto/", &[&BUF], Action::Run(&["buf", "lint", "proto"])),
-    step("breaking", "proto/ keeps what it promised", &[&BUF], Action::Run(&["buf", "breaking", "proto", "--against", "proto/promised.binpb"])),
-    step("deny", "licences, sources and banned crates", &[&CARGO_DENY], Action::Run(&["cargo", "deny", "--log-level", "error", "check", "bans", "licenses", "sources"])),
-    step("advisories", "no dependency is known to be vulnerable", &[&CARGO_DENY], Action::Call("cargo deny check advisories", advisories)),
-    step("clippy", "the lints, on everything that compiles, benchmarks too", &[], Action::Run(&["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
-    step("doc", "the documentation and its links", &[], Action::Run(&["env", "RUSTDOCFLAGS=-D warnings", "cargo", "doc", "--workspace", "--no-deps"])),
-    step("test", "tests, and the examples in the documentation", &[], Action::Run(&["cargo", "test", "--workspace"])),
-    step("python", "a client in another language counts exactly", &[&GRPCIO], Action::Xtask(&["python"])),
-    step("model", "every interleaving of small worlds, and the proofs", &[&Z3], Action::Xtask(&["model"])),
-    step("sim", "random schedules with every fault, each seed twice", &[], Action::Xtask(&["sim", "--schedules", "100000", "--twice"])),
-    step("loadtest", "every approach on real processes, every total compared", &[], Action::Xtask(&["loadtest", "--quick"])),
-    step("chaos", "kill -9 under load loses nothing", &[], Action::Xtask(&["chaos", "--rounds", "10"])),
+    Step::new("tidy", "the rules of this repository", &[], TIDY).fast(TIDY),
+    Step::new("fmt", "formatting", &[], FMT).fast(FMT),
+    Step::new("schema", "the style of proto/", &[&BUF], Action::Run(&["buf", "lint", "proto"])),
+    Step::new("breaking", "proto/ keeps what it promised", &[&BUF], Action::Run(&["buf", "breaking", "proto", "--against", "proto/promised.binpb"])),
+    Step::new("deny", "licences, sources and banned crates", &[&CARGO_DENY], Action::Run(&["cargo", "deny", "--log-level", "error", "check", "bans", "licenses", "sources"])),
+    Step::new("advisories", "no dependency is known to be vulnerable", &[&CARGO_DENY], Action::Call("cargo deny check advisories", advisories)),
+    Step::new("clippy", "the lints, on everything that compiles, benchmarks too", &[], CLIPPY).fast(CLIPPY),
+    Step::new("doc", "the documentation and its links", &[], Action::Run(&["env", "RUSTDOCFLAGS=-D warnings", "cargo", "doc", "--workspace", "--no-deps"])),
+    Step::new("test", "tests, and the examples in the documentation", &[], Action::Run(&["cargo", "test", "--workspace"]))
+        .fast(Action::Run(&["cargo", "test", "--workspace", "--lib", "--bins"])),
+    Step::new("python", "a client in another language counts exactly", &[&GRPCIO], Action::Xtask(&["python"])),
+    Step::new("model", "every interleaving of small worlds, and the proofs", &[&Z3], Action::Xtask(&["model"]))
+        .full(Action::Xtask(&["model", "--deep"])),
+    Step::new("sim", "random schedules with every fault, each seed twice", &[], Action::Xtask(&["sim", "--schedules", "100000", "--twice"]))
+        .full(Action::Xtask(&["sim", "--schedules", "1000000", "--twice"])),
+    Step::new("loadtest", "every approach on real processes, every total compared", &[], Action::Xtask(&["loadtest", "--quick"]))
+        .full(Action::Xtask(&["loadtest"])),
+    Step::new("chaos", "kill -9 under load loses nothing", &[], Action::Xtask(&["chaos", "--rounds", "10"]))
+        .full(Action::Xtask(&["chaos", "--rounds", "100"])),
+    Step::new("mutants", "small changes to the code are found by tests", &[&CARGO_MUTANTS], Action::Call("cargo xtask mutants --in-diff MAIN, or --core where nothing differs from it", mutants))
+        .full(Action::Xtask(&["mutants"])),
 ];
 
-/// One line of the table above.
-const fn step(
-    name: &'static str,
-    checks: &'static str,
-    tools: &'static [&'static Tool],
-    action: Action,
-) -> Step {
-    Step {
-        name,
-        checks,
-        tools,
-        action,
+/// Changes what differs from the main branch; where nothing does, as in a fresh clone of it, the
+/// replica.
+fn mutants() -> Result<Outcome, StepError> {
+    let mains = ["origin/main", "main"];
+    let fork = mains
+        .into_iter()
+        .find_map(|main| git(&["merge-base", main, "HEAD"]).ok());
+    let differs = |fork: &str| git(&["diff", "--quiet", fork]).is_err();
+    match fork.as_deref().map(str::trim) {
+        Some(fork) if differs(fork) => xtask(&["mutants", "--in-diff", fork]),
+        Some(_) | None => xtask(&["mutants", "--core"]),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::numbers::{figure, optional, whole};
 use super::results::{Check, Results, Row};
+use crate::table::table;
 
 const HEADINGS: [&str; 10] = [
     "row",
@@ -20,17 +21,18 @@ const HEADINGS: [&str; 10] = [
 ];
 
 /// The whole text.
-pub(super) fn table(results: &Results) -> String {
+pub(super) fn text(results: &Results) -> String {
     let mut text = format!(
         "\n{} data centres, {} ms round trip, all processes on {} cores\n\n",
         results.nodes, results.rtt_ms, results.cores
     );
-    let mut lines = vec![HEADINGS.map(String::from)];
-    lines.extend(results.rows.iter().map(cells));
-    text.push_str(&aligned(&lines));
+    let rows = results.rows.iter().map(cells);
+    text.push_str(&table(
+        [HEADINGS.map(String::from)].into_iter().chain(rows),
+        1..10,
+    ));
     text.push('\n');
-    for row in &results.rows {
-        let name = row.id.name();
+    let totals = results.rows.iter().map(|row| {
         let verdict = if row.is_exact() {
             "every counter right on every node".into()
         } else {
@@ -41,8 +43,13 @@ pub(super) fn table(results: &Results) -> String {
                 whole(row.extra)
             )
         };
-        let _infallible = writeln!(text, "{name:26} {verdict}; durable: {}", row.durability);
-    }
+        [
+            row.id.name().into(),
+            verdict,
+            format!("durable: {}", row.durability),
+        ]
+    });
+    text.push_str(&table(totals, []));
     if let Some(restart) = results.restart {
         let (counters, seconds) = (whole(restart.counters), figure(restart.seconds));
         let _infallible = writeln!(
@@ -51,10 +58,7 @@ pub(super) fn table(results: &Results) -> String {
         );
     }
     text.push_str("\nGoals\n");
-    results
-        .checks
-        .iter()
-        .for_each(|check| text.push_str(&goal(check)));
+    text.push_str(&table(results.checks.iter().map(goal), [2]));
     text
 }
 
@@ -67,17 +71,12 @@ pub(super) fn verdict(check: &Check) -> &'static str {
     }
 }
 
-fn goal(check: &Check) -> String {
+fn goal(check: &Check) -> [String; 4] {
     let measured = check.measured.map_or_else(String::new, |value| {
         format!("{} {}", figure(value), check.unit)
     });
-    format!(
-        "  {:38} {:38} {:>24}  {}\n",
-        check.name,
-        check.bound,
-        measured,
-        verdict(check)
-    )
+    let words = [&check.name, &check.bound, &measured, verdict(check)];
+    words.map(str::to_owned)
 }
 
 fn cells(row: &Row) -> [String; 10] {
@@ -95,26 +94,6 @@ fn cells(row: &Row) -> [String; 10] {
     ]
 }
 
-/// The first column to the left, figures to the right.
-fn aligned(lines: &[[String; 10]]) -> String {
-    let mut widths = [0; 10];
-    for line in lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for [name, figures @ ..] in lines {
-        let width = widths[0];
-        let _infallible = write!(text, "{name:width$}");
-        for (cell, width) in figures.iter().zip(&widths[1..]) {
-            let _infallible = write!(text, "  {cell:>width$}");
-        }
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_table_shows_every_row_its_losses_and_the_goals() {
-        let text = table(&sample_results());
+        let text = text(&sample_results());
         for row in &sample_results().rows {
             assert!(text.contains(row.id.name()), "{text}");
         }

@@ -41,6 +41,9 @@ pub(crate) enum EngineError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The tests that are to find changes fail without one.
+    #[error("`cargo test` ended with {0} on code without a change; mend that first")]
+    Unchanged(ExitStatus),
     /// It ended otherwise than after trying all changes.
     #[error("cargo mutants ended with {0}; its reason is above")]
     Ended(ExitStatus),
@@ -68,16 +71,25 @@ impl Mutant {
 
     /// The argument that selects this change.
     pub(super) fn selector(&self) -> OsString {
-        let mut pattern = String::from("--re=^");
-        for letter in self.name.chars() {
-            if "\\.+*?()|[]{}^$#&-~".contains(letter) {
-                pattern.push('\\');
-            }
-            pattern.push(letter);
-        }
-        pattern.push('$');
-        pattern.into()
+        format!("--re=^{}$", literally(&self.name)).into()
     }
+}
+
+/// The argument that selects the changes whose names contain a text.
+pub(super) fn containing(text: &str) -> OsString {
+    format!("--re={}", literally(text)).into()
+}
+
+/// The pattern that matches just this text.
+fn literally(text: &str) -> String {
+    let mut pattern = String::new();
+    for letter in text.chars() {
+        if "\\.+*?()|[]{}^$#&-~".contains(letter) {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
 }
 
 /// What became of a change.
@@ -144,7 +156,7 @@ impl Engine {
     /// All changes of a selection.
     pub(super) fn list(&self, selection: &[OsString]) -> Result<Vec<Mutant>, EngineError> {
         let output = self
-            .command()
+            .mutants()
             .args(["--list", "--json"])
             .args(selection)
             .output()
@@ -156,26 +168,50 @@ impl Engine {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Tries each change of a selection with the tests of `drivers`, or else of its own crate.
-    pub(super) fn run(
+    /// Tries each change of a selection with the tests of its own crate. They pass without a change.
+    pub(super) fn run(&self, selection: &[OsString]) -> Result<Vec<Tried>, EngineError> {
+        let mut command = self.mutants();
+        command
+            .args(selection)
+            .arg(format!("--timeout={OWN_TESTS_MAX_S}"));
+        self.try_all(command)
+    }
+
+    /// Tries each change of a selection with the tests of these crates. They pass without a change.
+    pub(super) fn run_with(
         &self,
         selection: &[OsString],
-        drivers: &[&str],
+        packages: &[&str],
     ) -> Result<Vec<Tried>, EngineError> {
-        let mut command = self.command();
-        command.args(selection);
-        let mut seconds_max = OWN_TESTS_MAX_S;
-        if !drivers.is_empty() {
-            command.arg(format!("--test-package={}", drivers.join(",")));
-            seconds_max = DRIVER_TESTS_MAX_S;
+        // Tests of the specifications do not run our code.
+        let of_tests = ["--", "--skip=tla::"];
+        // cargo-mutants itself tries no tests without a change but those of the changed crate.
+        let status = self
+            .cargo("test")
+            .args(
+                packages
+                    .iter()
+                    .map(|package| format!("--package={package}")),
+            )
+            .args(of_tests)
+            .status()
+            .map_err(io("starting cargo test"))?;
+        if !status.success() {
+            return Err(EngineError::Unchanged(status));
         }
-        command.arg(format!("--timeout={seconds_max}"));
-        // Where no bar can be drawn, a line for each change is the progress.
-        if !io::stdout().is_terminal() {
-            command.args(["--caught", "--unviable"]);
-        }
-        let output = self.work.join("mutants.out");
-        let outcomes = output.join("outcomes.json");
+        let mut command = self.mutants();
+        command
+            .args(selection)
+            .arg("--baseline=skip")
+            .arg(format!("--test-package={}", packages.join(",")))
+            .arg(format!("--timeout={DRIVER_TESTS_MAX_S}"))
+            .arg("--")
+            .args(of_tests);
+        self.try_all(command)
+    }
+
+    fn try_all(&self, mut command: Command) -> Result<Vec<Tried>, EngineError> {
+        let outcomes = self.work.join("mutants.out/outcomes.json");
         if outcomes.exists() {
             fs::remove_file(&outcomes).map_err(io(outcomes.to_string_lossy()))?;
         }
@@ -192,17 +228,22 @@ impl Engine {
         parse(&text)
     }
 
-    fn command(&self) -> Command {
+    fn mutants(&self) -> Command {
+        let mut command = self.cargo("mutants");
+        command
+            .args(["--no-config", "--in-place", "--output"])
+            .arg(&self.work);
+        // Where no bar can be drawn, a line for each change is the progress.
+        if !io::stdout().is_terminal() {
+            command.args(["--caught", "--unviable"]);
+        }
+        command
+    }
+
+    fn cargo(&self, verb: &str) -> Command {
         let mut command = launch::command("cargo");
         command
-            .args([
-                "mutants",
-                "--no-config",
-                "--in-place",
-                "--jobs=1",
-                "--output",
-            ])
-            .arg(&self.work)
+            .arg(verb)
             .current_dir(&self.tree)
             .env("PATH", search_path())
             .env("CARGO_TARGET_DIR", self.work.join("build"))

@@ -19,7 +19,7 @@ use model_checker::proofs::{self, Proofs};
 use model_checker::report::{self, Row};
 use model_checker::search::{find, search};
 use model_checker::world::World;
-use model_checker::worlds::Visitor;
+use model_checker::worlds::{Visitor, shows_not};
 
 /// The most searches at the same time: each holds its states in memory.
 const THREADS_MAX: usize = 8;
@@ -107,6 +107,7 @@ fn check(args: &Args) -> Result<bool, Box<dyn Error>> {
     };
     println!("{}", report::table(&rows));
     println!("{}", report::traces(&rows, args.trace.as_deref()));
+    println!("{}", report::limits(&rows));
     let mut is_good = rows.iter().all(Row::is_as_expected);
     if let Some(proofs) = &proofs {
         println!("{}", report::proofs(proofs));
@@ -207,9 +208,10 @@ fn list() -> Result<(), Box<dyn Error>> {
         let rows = EXPECTATIONS.iter().filter(|it| it.world == world);
         let properties: Vec<&str> = rows.map(|it| it.property).collect();
         println!(
-            "{world}: {}\n    {}",
+            "{world}: {}\n    {}\n    does not show {}",
             find(world)?.bounds(),
-            properties.join(", ")
+            properties.join(", "),
+            shows_not(world).unwrap_or_default(),
         );
     }
     Ok(())

@@ -24,6 +24,10 @@ impl Rules {
             sums.retain(|record| record.version == interval.to.version);
             return vec![with(sums)];
         }
+        if self.breaks(Mutation::RelayOmitsStarts) && interval.lane != sender.id() {
+            let starts = Vec::new();
+            return vec![Interval { starts, ..interval }];
+        }
         vec![interval]
     }
 

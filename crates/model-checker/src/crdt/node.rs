@@ -6,20 +6,28 @@
 //! never read by a step.
 
 use std::fmt;
-use std::sync::OnceLock;
 
 use crdt_core::{
-    CounterIndex, CounterName, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, StartId,
-    Sum, Total,
+    CounterName, Interval, ReceiveError, Received, Replica, ReplicaId, StartId, Sum, Version,
 };
 
 use super::ledger::Ledger;
+use super::view::{counter_name, points, recovered, value};
 use super::{Grain, Rules};
 use crate::mutation::Mutation;
 use crate::shared::Shared;
 
-/// An interval on its way: as it was sent, for anybody.
-pub type Message = Shared<Interval<CounterName>>;
+/// What a node has sent: for anybody who hears it, at any time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sent {
+    /// Who sent it, in worlds where that matters: the same interval may come from several.
+    pub from: Option<usize>,
+    /// What it says.
+    pub interval: Interval<CounterName>,
+}
+
+/// A message on its way.
+pub type Message = Shared<Sent>;
 
 /// The start that the disk's replica runs under. It adds nothing, so no lane ever shows it.
 const DISK_START: StartId = StartId::new(u64::MAX);
@@ -30,13 +38,15 @@ const ONLY_START: StartId = StartId::new(1);
 /// Room for the starts of one node before those of the next one.
 const STARTS_PER_NODE: u64 = 100;
 
-/// The names of a world's counters.
-pub(super) fn counter_name(counter: usize) -> &'static CounterName {
-    static NAMES: OnceLock<[CounterName; 2]> = OnceLock::new();
-    let names = NAMES.get_or_init(|| {
-        ["likes", "shares"].map(|name| CounterName::new(name).expect("a short name"))
-    });
-    &names[counter]
+/// How far a node takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Presence {
+    /// It takes steps, and others can dial it.
+    Full,
+    /// It takes steps and dials others, but nobody can dial it: it answers nobody.
+    Undialled,
+    /// It takes no step again.
+    Dead,
 }
 
 /// One node.
@@ -55,15 +65,20 @@ pub struct Node {
     /// How often its process was started.
     starts: u64,
     /// Which node this is, from 0.
-    index: usize,
+    pub index: usize,
     /// Ghosts: the lanes that this node has owned; the last one is its own now.
     pub ledgers: Vec<Ledger>,
     /// Ghost: the highest value ever read here, by counter, in worlds that only increment.
     pub highest_read: Vec<i128>,
-    /// Ghost: whether a step here has reported a fork or a malformed interval.
-    pub has_alarmed: bool,
-    /// Whether it takes steps at all.
-    pub is_alive: bool,
+    /// Ghost: the lanes of which a step here has reported that they have forked, in order.
+    pub reported: Vec<ReplicaId>,
+    /// Ghost: whether a step here has refused an interval as malformed.
+    pub has_refused_malformed: bool,
+    /// Ghost: whether it has learnt of adds from another node than the one that took them, while
+    /// that one was dead, or cut off from here.
+    pub has_learnt_by_relay: bool,
+    /// Whether it takes steps, and answers.
+    pub presence: Presence,
 }
 
 /// The id of a node's first, second, ... incarnation.
@@ -89,11 +104,29 @@ impl Node {
             index,
             ledgers: vec![Ledger::new(id, rules.counters)],
             highest_read: vec![0; rules.counters],
-            has_alarmed: false,
-            is_alive: true,
+            reported: Vec::new(),
+            has_refused_malformed: false,
+            has_learnt_by_relay: false,
+            presence: Presence::Full,
         };
         node.restart(rules);
         node
+    }
+
+    /// The node once it has added 1 to each counter, and made each durable by itself.
+    pub(super) fn primed(self, rules: &Rules) -> Self {
+        let add = |node: Self, counter| {
+            let committed = node.add(counter, 1)?.commit(rules)?;
+            Some(committed.clone().sync(rules).unwrap_or(committed))
+        };
+        let primed = (0..rules.counters).try_fold(self, add);
+        primed.expect("an add of 1 is taken")
+    }
+
+    /// Whether it takes steps.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.presence != Presence::Dead
     }
 
     /// The lane that it writes now.
@@ -118,13 +151,6 @@ impl Node {
         let index = self.replica.counter(counter_name(counter));
         let mark = self.replica.add(index, Sum::of(amount)).ok()?;
         self.ledger_mut().add(counter, Sum::of(amount), mark);
-        Some(self)
-    }
-
-    /// A second try of somebody else's add: the replica counts it, and no ledger knows.
-    pub(super) fn retry(mut self, counter: usize, amount: i64) -> Option<Self> {
-        let index = self.replica.counter(counter_name(counter));
-        self.replica.add(index, Sum::of(amount)).ok()?;
         Some(self)
     }
 
@@ -161,18 +187,32 @@ impl Node {
     }
 
     pub(super) fn receive(mut self, message: &Message, rules: &Rules) -> Option<Self> {
-        let interval = self.replica.import(message);
+        if rules.breaks(Mutation::OwnLaneWithheld) && message.interval.lane == self.replica.id() {
+            return None;
+        }
+        let interval = self.replica.import(&message.interval);
         let interval = rules.on_receive(&self.replica, interval);
         match self.replica.receive(interval) {
             Ok(Received::Taken) if rules.grain == Grain::Atomic => self.commit(rules),
             Ok(Received::Taken) => Some(self),
+            Err(ReceiveError::Gap { lane, .. }) if rules.breaks(Mutation::GapReported) => {
+                self.report(lane)
+            }
             Ok(Received::Known) | Err(ReceiveError::Gap { .. }) => None,
-            Err(ReceiveError::Fork(_) | ReceiveError::Malformed { .. }) => {
-                let is_news = !self.has_alarmed;
-                self.has_alarmed = true;
+            Err(ReceiveError::Fork(fork)) => self.report(fork.lane),
+            Err(ReceiveError::Malformed { .. }) => {
+                let is_news = !self.has_refused_malformed;
+                self.has_refused_malformed = true;
                 is_news.then_some(self)
             }
         }
+    }
+
+    /// It reports that a lane has forked; `None` when it has done so before.
+    fn report(mut self, lane: ReplicaId) -> Option<Self> {
+        let place = self.reported.binary_search(&lane).err()?;
+        self.reported.insert(place, lane);
+        Some(self)
     }
 
     /// The process dies; what it has written is still there.
@@ -205,10 +245,9 @@ impl Node {
     /// The directory is lost; the node starts with an empty one.
     pub(super) fn lose_disk(mut self, rules: &Rules) -> Self {
         let id = if rules.breaks(Mutation::IdReused) {
-            let lane = self.ledger_mut();
-            lane.durable.clear();
-            lane.open.clear();
-            lane.lane
+            let ledger = self.ledger_mut();
+            ledger.forget_after(Version::ZERO);
+            ledger.lane
         } else {
             let id = incarnation(self.index, self.ledgers.len());
             self.ledgers.push(Ledger::new(id, rules.counters));
@@ -223,9 +262,7 @@ impl Node {
         self.past.truncate(to + 1);
         self.disk = self.past[to].clone();
         let held = self.disk.held(self.disk.id()).version;
-        self.ledger_mut()
-            .durable
-            .retain(|point| point.mark.version <= held);
+        self.ledger_mut().forget_after(held);
         self.lose_power(rules)
     }
 
@@ -238,15 +275,30 @@ impl Node {
         self.lose_power(rules)
     }
 
+    /// What it has just received came by a relay, and could not have come from the lane's owner.
+    pub(super) fn learnt_by_relay(mut self) -> Self {
+        self.has_learnt_by_relay = true;
+        self
+    }
+
     /// It never takes a step again.
     pub(super) fn die(mut self) -> Self {
-        self.is_alive = false;
+        self.presence = Presence::Dead;
         self
+    }
+
+    /// Nobody can dial it any more; `None` when that is so already.
+    pub(super) fn cut_inbound(mut self) -> Option<Self> {
+        let before = std::mem::replace(&mut self.presence, Presence::Undialled);
+        (before == Presence::Full).then_some(self)
     }
 
     /// What it can be asked for: each lane that it holds, after each point of that lane. Askers
     /// may hold any point, and messages may be late.
     pub(super) fn offers(&self, rules: &Rules) -> Vec<Message> {
+        if self.presence != Presence::Full {
+            return Vec::new();
+        }
         let mut sender = self.replica.clone();
         if rules.breaks(Mutation::SentBeforeDurable) && sender.commit().is_some() {
             // In this mutant's memory, what was taken counts as if it were synced.
@@ -259,7 +311,9 @@ impl Node {
                 let Some(interval) = interval else { continue };
                 let named = sender.export(&interval);
                 let parts = rules.on_send(&sender, named);
-                offers.extend(parts.into_iter().map(Shared::new));
+                let from = rules.names_senders.then_some(self.index);
+                let sent = |interval| Shared::new(Sent { from, interval });
+                offers.extend(parts.into_iter().map(sent));
             }
         }
         offers
@@ -335,55 +389,4 @@ impl fmt::Debug for Node {
             .field("promised", self.ledger())
             .finish_non_exhaustive()
     }
-}
-
-/// A counter's value at a replica.
-pub(super) fn value(replica: &Replica, counter: usize) -> i128 {
-    index_at(replica, counter).map_or(0, |index| replica.value(index))
-}
-
-/// What a replica holds of one lane's counter.
-pub(super) fn sum_of(replica: &Replica, lane: ReplicaId, counter: usize) -> Total {
-    index_at(replica, counter).map_or_else(Total::default, |index| replica.sum_of(lane, index))
-}
-
-fn index_at(replica: &Replica, counter: usize) -> Option<CounterIndex> {
-    replica.find(counter_name(counter).as_str())
-}
-
-/// A replica that has recovered all that another one holds: each lane as one interval, which is
-/// what a snapshot is. A lane that is not served is lost, for the guarantees to notice.
-pub(super) fn recovered(from: &Replica, id: ReplicaId, start: StartId) -> Replica {
-    let mut replica = Replica::new(id, start);
-    for (lane, _) in from.digest().iter() {
-        let Ok(Some(whole)) = from.interval(lane, Mark::ZERO) else {
-            continue;
-        };
-        let whole = replica.import(&from.export(&whole));
-        replica
-            .recover(&whole)
-            .expect("a whole lane continues nothing");
-    }
-    replica
-}
-
-/// Every point of a lane that a replica holds, before its last one.
-fn points(replica: &Replica, lane: ReplicaId) -> Vec<Mark> {
-    let whole = replica
-        .interval(lane, Mark::ZERO)
-        .expect("every lane begins at zero");
-    let Some(whole) = whole else {
-        return Vec::new();
-    };
-    let versions = (0..whole.to.version.get()).map(crdt_core::Version::new);
-    let start_of = |version| {
-        let begun = whole.starts.iter().rfind(|(first, _)| *first <= version);
-        begun.map_or(StartId::NONE, |&(_, start)| start)
-    };
-    versions
-        .map(|version| Mark {
-            version,
-            start: start_of(version),
-        })
-        .collect()
 }

@@ -4,15 +4,14 @@ use std::fmt;
 
 use crdt_core::{Mark, ReplicaId};
 
-use super::node::{Message, counter_name};
+use super::node::Message;
+use super::view::counter_name;
 
 /// A step of a CRDT world. Nodes are numbered from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// A client adds.
     Add(usize, usize, i64),
-    /// The mutant client tries its add again elsewhere.
-    Retry(usize, usize, i64),
     /// The node closes a group and writes it; where steps are atomic, also syncs it.
     Commit(usize),
     /// The group that was written becomes durable, and takes effect.
@@ -35,6 +34,8 @@ pub enum Step {
     CopyDisk(usize, usize),
     /// The node stops for ever.
     Die(usize),
+    /// From here on nobody can dial the node; it can dial the others.
+    CutInbound(usize),
 }
 
 impl Step {
@@ -42,7 +43,6 @@ impl Step {
     pub(super) fn at(&self) -> usize {
         match *self {
             Self::Add(at, ..)
-            | Self::Retry(at, ..)
             | Self::Commit(at)
             | Self::Sync(at)
             | Self::Send(at, _)
@@ -53,7 +53,8 @@ impl Step {
             | Self::LoseDisk(at)
             | Self::RollBack(at, _)
             | Self::CopyDisk(at, _)
-            | Self::Die(at) => at,
+            | Self::Die(at)
+            | Self::CutInbound(at) => at,
         }
     }
 }
@@ -69,16 +70,16 @@ impl fmt::Display for Step {
                     counter_name(*counter)
                 )
             }
-            Self::Retry(_, _, amount) => {
-                write!(
-                    f,
-                    "the client, without an answer, tries its {amount:+} at node {node}"
-                )
-            }
             Self::Commit(_) => write!(f, "node {node} commits"),
             Self::Sync(_) => write!(f, "node {node} syncs its log"),
             Self::Send(_, message) => write!(f, "node {node} sends {}", Named(message)),
-            Self::Deliver(_, message) => write!(f, "node {node} receives {}", Named(message)),
+            Self::Deliver(_, message) => {
+                write!(f, "node {node} receives {}", Named(message))?;
+                match message.from {
+                    Some(from) => write!(f, ", sent by node {}", from + 1),
+                    None => Ok(()),
+                }
+            }
             Self::Kill(_) => write!(f, "node {node} is killed and restarts"),
             Self::LosePower(_) => write!(f, "node {node} loses power and restarts"),
             Self::RestartFrom(_, peer) => {
@@ -103,6 +104,7 @@ impl fmt::Display for Step {
                 )
             }
             Self::Die(_) => write!(f, "node {node} dies for ever"),
+            Self::CutInbound(_) => write!(f, "nobody can dial node {node} any more"),
         }
     }
 }
@@ -112,7 +114,7 @@ struct Named<'a>(&'a Message);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let interval = self.0;
+        let interval = &self.0.interval;
         let point = |mark: Mark| mark.version.get();
         write!(
             f,

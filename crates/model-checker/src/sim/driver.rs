@@ -119,7 +119,10 @@ impl World<'_> {
         if bytes > 0 {
             self.trace(TraceEntry::Appended { node, bytes });
             if self.breaks(Mutation::SentBeforeDurable) {
+                // What comes back meanwhile waits for the machine's next turn.
+                self.process(node).is_syncing = true;
                 self.round_is_complete(node)?;
+                self.process(node).is_syncing = false;
             }
             if self.breaks(Mutation::AcknowledgedBeforeSync) {
                 self.acknowledge(node, round);

@@ -6,6 +6,7 @@ use std::fs;
 
 use tempfile::TempDir;
 use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
 
 use super::disk::copy_directory;
 use super::node::{Node, eventually, reason};
@@ -69,6 +70,17 @@ async fn adds_are_refused(node: &Node, other: &Node, value: i64) {
         reason(&ingest.expect_err("no adds")),
         "INCARNATION_CONFLICT"
     );
+    for (service, expected) in [
+        ("", NotServing),
+        ("tally.v1.CounterService", NotServing),
+        ("tally.v1.ClusterService", Serving),
+        ("tally.v1.ReplicationService", Serving),
+    ] {
+        eventually("probes are told", async || {
+            node.health_of(service).await == Some(expected)
+        })
+        .await;
+    }
     // What it holds can still be read.
     node.value("likes").await;
     assert!(other.value("likes").await >= value, "a value went down");
@@ -82,11 +94,11 @@ async fn a_directory_that_was_rolled_back_is_noticed() {
     assert_eq!(pair.b.value_after("likes", token).await, 15);
     pair.a.kill();
     pair.roll_back();
-    pair.a.serve().await;
+    pair.a.recover().await;
     adds_are_refused(&pair.a, &pair.b, 15).await;
     // A restart does not make it well again.
     pair.a.kill();
-    pair.a.serve().await;
+    pair.a.recover().await;
     adds_are_refused(&pair.a, &pair.b, 15).await;
 }
 
@@ -110,6 +122,33 @@ async fn a_rolled_back_directory_that_was_written_on_is_noticed() {
     pair.b.add("likes", 1).await.expect("B is well");
 }
 
+/// Nobody has to tell it again.
+#[tokio::test]
+async fn a_fork_is_remembered_by_a_node_that_starts_alone() {
+    let mut pair = Pair::with_backup().await;
+    pair.a.serve().await;
+    let token = pair.a.add("likes", 10).await.expect("an add");
+    assert_eq!(pair.b.value_after("likes", token).await, 15);
+    pair.a.kill();
+    pair.roll_back();
+    pair.a.recover().await;
+    adds_are_refused(&pair.a, &pair.b, 15).await;
+    pair.a.kill();
+    pair.b.kill();
+    for _ in 0..2 {
+        pair.a.recover().await;
+        let refusal = pair.a.add("likes", 100).await.expect_err("it knows");
+        assert_eq!(reason(&refusal), "INCARNATION_CONFLICT");
+        assert_eq!(pair.a.health().await, Some(NotServing));
+        assert!(pair.a.status().await.refusal.contains("rolled back"));
+        pair.a.kill();
+    }
+    // Whatever B knows of it.
+    pair.b.serve().await;
+    pair.a.recover().await;
+    adds_are_refused(&pair.a, &pair.b, 15).await;
+}
+
 /// The peer, which does not dial it, tells it how far it holds its lane.
 #[tokio::test]
 async fn a_rolled_back_node_that_nobody_can_dial_is_told_by_those_it_dials() {
@@ -124,7 +163,7 @@ async fn a_rolled_back_node_that_nobody_can_dial_is_told_by_those_it_dials() {
     without_peers.data.clone_from(&pair.b.data);
     without_peers.serve().await;
     let mut a = pair.a.with_peers(&[&without_peers.address]);
-    a.serve().await;
+    a.recover().await;
     adds_are_refused(&a, &without_peers, 15).await;
     without_peers.add("likes", 1).await.expect("B is well");
 }
@@ -136,7 +175,7 @@ async fn a_copy_that_runs_as_another_node_is_noticed() {
     let mut b = b.with_peers(&[&copy.address]);
     b.kill();
     for node in [&mut a, &mut b, &mut copy] {
-        node.serve().await;
+        node.recover().await;
     }
     eventually("the copy hears that it meets itself", async || {
         let peers = copy.status().await.peers;

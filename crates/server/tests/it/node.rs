@@ -108,12 +108,26 @@ impl Node {
         .await;
     }
 
+    /// Starts the process, and waits until it has recovered, whether it takes adds or not.
+    pub(crate) async fn recover(&mut self) {
+        self.start();
+        eventually("the node has recovered", async || {
+            let mut client = ClusterServiceClient::new(self.channel.clone());
+            client.get_status(GetStatusRequest {}).await.is_ok()
+        })
+        .await;
+    }
+
     /// Starts the process, which ends by itself: its exit status and what it wrote.
     pub(crate) async fn fail(&mut self) -> (ExitStatus, String) {
         self.start();
         let status = self.ended().await;
-        let text = fs::read_to_string(&self.log).expect("a log");
-        (status, text)
+        (status, self.written())
+    }
+
+    /// What its processes have written.
+    pub(crate) fn written(&self) -> String {
+        fs::read_to_string(&self.log).expect("a log")
     }
 
     /// kill -9, at once.
@@ -159,10 +173,16 @@ impl Node {
         kib.expect("a size").parse::<u64>().expect("a number") << 10
     }
 
-    /// What the health service says; nothing while nobody listens.
+    /// What the health service says of the node; nothing while nobody listens.
     pub(crate) async fn health(&self) -> Option<ServingStatus> {
+        self.health_of("").await
+    }
+
+    /// What it says of a service.
+    pub(crate) async fn health_of(&self, service: &str) -> Option<ServingStatus> {
+        let service = service.to_owned();
         let mut health = HealthClient::new(self.channel.clone());
-        let answer = health.check(HealthCheckRequest::default()).await;
+        let answer = health.check(HealthCheckRequest { service }).await;
         answer.ok().map(|answer| answer.into_inner().status())
     }
 

@@ -1,0 +1,94 @@
+//! What can be seen of a replica from outside, by the names of a world's counters.
+
+use std::sync::OnceLock;
+
+use crdt_core::{CounterIndex, CounterName, Mark, Replica, ReplicaId, StartId, Total};
+
+/// The names of a world's counters.
+pub(super) fn counter_name(counter: usize) -> &'static CounterName {
+    static NAMES: OnceLock<[CounterName; 3]> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        ["likes", "shares", "views"].map(|name| CounterName::new(name).expect("a short name"))
+    });
+    &names[counter]
+}
+
+/// A counter's value at a replica.
+pub(super) fn value(replica: &Replica, counter: usize) -> i128 {
+    index_at(replica, counter).map_or(0, |index| replica.value(index))
+}
+
+/// What a replica holds of one lane's counter.
+pub(super) fn sum_of(replica: &Replica, lane: ReplicaId, counter: usize) -> Total {
+    index_at(replica, counter).map_or_else(Total::default, |index| replica.sum_of(lane, index))
+}
+
+fn index_at(replica: &Replica, counter: usize) -> Option<CounterIndex> {
+    replica.find(counter_name(counter).as_str())
+}
+
+/// A replica that has recovered all that another one holds: each lane as one interval, which is
+/// what a snapshot is. A lane that is not served is lost, for the guarantees to notice.
+pub(super) fn recovered(from: &Replica, id: ReplicaId, start: StartId) -> Replica {
+    let mut replica = Replica::new(id, start);
+    for (lane, _) in from.digest().iter() {
+        let Ok(Some(whole)) = from.interval(lane, Mark::ZERO) else {
+            continue;
+        };
+        let whole = replica.import(&from.export(&whole));
+        replica
+            .recover(&whole)
+            .expect("a whole lane continues nothing");
+    }
+    replica
+}
+
+/// Every point of a lane that a replica holds, before its last one.
+pub(super) fn points(replica: &Replica, lane: ReplicaId) -> Vec<Mark> {
+    let whole = replica
+        .interval(lane, Mark::ZERO)
+        .expect("every lane begins at zero");
+    let Some(whole) = whole else {
+        return Vec::new();
+    };
+    let versions = (0..whole.to.version.get()).map(crdt_core::Version::new);
+    let start_of = |version| {
+        let begun = whole.starts.iter().rfind(|(first, _)| *first <= version);
+        begun.map_or(StartId::NONE, |&(_, start)| start)
+    };
+    versions
+        .map(|version| Mark {
+            version,
+            start: start_of(version),
+        })
+        .collect()
+}
+
+/// Panics when the records of a lane do not hang together. Equality compares records by name, and
+/// does not see how a lane has linked them: without this a broken state could pass for a sound one.
+pub(super) fn assert_linked(replica: &Replica) {
+    for (lane, held) in replica.digest().iter() {
+        let whole = replica
+            .interval(lane, Mark::ZERO)
+            .expect("it begins at zero");
+        let Some(whole) = whole else { continue };
+        assert_eq!(whole.to, held, "the whole lane ends where it is held");
+        let versions = whole.sums.iter().map(|record| record.version);
+        assert!(
+            versions.is_sorted(),
+            "records hang in the order of versions"
+        );
+        let names = replica.values_from("").map(|(name, _)| name);
+        for counter in names.filter_map(|name| replica.find(name.as_str())) {
+            let listed = whole.sums.iter().filter(|record| record.counter == counter);
+            let listed: Vec<Total> = listed.map(|record| record.total.clone()).collect();
+            let held = replica.sum_of(lane, counter);
+            let expected = if held == Total::default() {
+                vec![]
+            } else {
+                vec![held]
+            };
+            assert_eq!(listed, expected, "each record is listed once");
+        }
+    }
+}
