@@ -119,7 +119,7 @@ fn a_run_in_which_everything_happens_is_valid() {
         rounds > 20 && received > 20 && received <= sent,
         "{summary:?}"
     );
-    assert!(snapshots > 3, "{summary:?}");
+    assert!(snapshots > 0, "{summary:?}");
 }
 
 #[test]
