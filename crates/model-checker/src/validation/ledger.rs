@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crdt_core::{CounterIndex, Interval, Mark, ReplicaId, StartId, SumRecord, Total, Version};
+use crdt_core::{CounterIndex, Interval, Mark, ReplicaId, StartId, Sum, SumRecord, Total, Version};
 use protocol::ShardIndex;
 use trace::{Content, Step};
 
@@ -177,6 +177,20 @@ impl Shipment {
             to,
         })
     }
+}
+
+/// What stands for a content in the machines.
+pub(super) fn stand_in(content: Content) -> Sum {
+    Sum {
+        incremented: content.low().into(),
+        decremented: 0,
+    }
+}
+
+/// The last 32 bits of the content that a total stands for.
+pub(super) fn low(total: &Total) -> u32 {
+    let low = total.incremented() & u128::from(u32::MAX);
+    u32::try_from(low).expect("it has 32 bits")
 }
 
 fn index(version: Version) -> usize {

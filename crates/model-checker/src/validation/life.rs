@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use crdt_core::{CounterName, Digest, Mark, Replica, ReplicaId, Sum, Total};
+use crdt_core::{CounterName, Digest, Mark, Replica, ReplicaId};
 use protocol::{Adds, Round, Shard, ShardIndex, Shards as _};
 use trace::{Content, Effect, LaneAt, Outcome, Step, Written};
 
 use super::Progress;
 use super::error::{Mismatch, ensure, ensure_equal};
-use super::ledger::{CONTENT, CONTENT_NAME, Ledger, Shipment};
+use super::ledger::{CONTENT, CONTENT_NAME, Ledger, Shipment, low, stand_in};
 use super::recovery::{Copying, Disk, Opening};
 use super::rounds::Rounds;
 
@@ -392,20 +392,6 @@ impl Life {
         };
         indices.map(digest).collect()
     }
-}
-
-/// What stands for a content in the machines.
-fn stand_in(content: Content) -> Sum {
-    Sum {
-        incremented: content.low().into(),
-        decremented: 0,
-    }
-}
-
-/// The last 32 bits of the content that a total stands for.
-fn low(total: &Total) -> u32 {
-    let low = total.incremented() & u128::from(u32::MAX);
-    u32::try_from(low).expect("it has 32 bits")
 }
 
 fn no_snapshot() -> Mismatch {
