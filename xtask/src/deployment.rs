@@ -134,7 +134,7 @@ impl Deployment {
         Self::start_tally(place, Traces::Yes).await
     }
 
-    async fn start_tally(place: Geography<'_>, traced: Traces) -> Result<Self, DeploymentError> {
+    async fn start_tally(place: Geography<'_>, writes: Traces) -> Result<Self, DeploymentError> {
         let dir = place.run_dir.fresh("tally")?;
         let addresses = free_addresses(place.sites)?;
         let mut links = Vec::new();
@@ -151,7 +151,7 @@ impl Deployment {
                 arguments.extend(["--peer".into(), link.address().to_string().into()]);
                 links.push((link, [Some(from), Some(to)]));
             }
-            if traced == Traces::Yes {
+            if writes == Traces::Yes {
                 let trace = dir.join(format!("node-{from}.trace"));
                 arguments.extend(["--trace".into(), trace.clone().into()]);
                 traces.push(trace);

@@ -5,7 +5,7 @@
 //! results go to `target/tally/loadtest.json`, and to `loadtest.html` for people.
 //!
 //! In reading order: `results` (what is measured), `rows` (how an approach is run), `restart`,
-//! `sweeps`, `timeline`, `checks` (the goals), `console` and `report` (how it is shown).
+//! `traced` (apart from the figures), `sweeps`, `timeline`, `checks` (the goals), `console` and `report` (how it is shown).
 
 mod checks;
 mod console;
@@ -20,6 +20,7 @@ mod rows;
 mod sample;
 mod sweeps;
 mod timeline;
+mod traced;
 
 use std::fs;
 use std::io;
@@ -102,6 +103,9 @@ pub(crate) async fn run(args: Args) -> Result<(), LoadtestError> {
     write(&dir.join("loadtest.json"), &json)?;
     write(&dir.join("loadtest.html"), &report::html(&results))?;
     println!("{}", console::text(&results));
+    if let Some(replayed) = &results.traces {
+        println!("{replayed}");
+    }
     println!("Report:  {}", dir.join("loadtest.html").display());
     println!("Figures: {}", dir.join("loadtest.json").display());
     judge(&results)
@@ -116,7 +120,7 @@ async fn measure(plan: &Plan<'_>, args: &Args) -> Result<Results, LoadtestError>
     let only_rows = !args.rows.is_empty();
     let full = !args.quick && !only_rows;
     let steps = ids.len() as u64
-        + u64::from(!only_rows)
+        + 2 * u64::from(!only_rows)
         + if full {
             sweeps::COUNT + timeline::COUNT
         } else {
@@ -133,6 +137,7 @@ async fn measure(plan: &Plan<'_>, args: &Args) -> Result<Results, LoadtestError>
         restart: None,
         sweeps: None,
         timeline: None,
+        traces: None,
         checks: Vec::new(),
     };
     for id in ids {
@@ -143,6 +148,8 @@ async fn measure(plan: &Plan<'_>, args: &Args) -> Result<Results, LoadtestError>
     }
     if !only_rows {
         results.restart = Some(restart::measure(plan, &bar).await?);
+        bar.inc(1);
+        results.traces = Some(traced::measure(plan, &bar).await?);
         bar.inc(1);
     }
     if full {

@@ -60,6 +60,13 @@ pub trait FileSystem: Clone + fmt::Debug + Send + Sync + 'static {
     /// If it cannot.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
 
+    /// All bytes of a small file.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) if there is none.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
     /// Opens a file to read it.
     ///
     /// # Errors
@@ -200,6 +207,10 @@ impl FileSystem for OsFiles {
             .read(true)
             .write(true)
             .open(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
     }
 
     fn open(&self, path: &Path) -> io::Result<fs::File> {

@@ -177,14 +177,11 @@ impl<F: FileSystem> Folder<F> {
     /// Reads a small file of text, if there is one.
     pub(crate) fn read_text(&self, name: &str) -> Result<Option<String>, FileError> {
         let path = self.path_of(name);
-        let read = |file: F::File| {
-            let length = usize::try_from(file.length()?).map_err(io::Error::other)?;
-            let mut bytes = vec![0; length];
-            file.read_exact_at(&mut bytes, 0)?;
+        let text = |bytes| {
             let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
             String::from_utf8(bytes).map(Some).map_err(invalid)
         };
-        match self.files.open(&path).and_then(read) {
+        match self.files.read(&path).and_then(text) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             other => other.on("read", &path),
         }

@@ -10,7 +10,7 @@
 //!
 //! What a lane holds is replayed as one counter, whose sum stands for the hash of it: an add of
 //! any content adds the hash's last 32 bits. The whole hash is compared by the
-//! [ledger](ledger::Ledger), which knows each lane's content at each mark from its owner's takes.
+//! ledger, which knows each lane's content at each mark from its owner's takes.
 //!
 //! | the checker refuses | because |
 //! | --- | --- |

@@ -280,3 +280,52 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crdt_core::Version;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_as_documented_and_read_back() {
+        let take = Step::Take {
+            shard: 3,
+            round: 1,
+            mark: Mark {
+                version: Version::new(1),
+                start: StartId::new(0x9c1f),
+            },
+            adds: 2,
+            content: Content::new(0x5e0f_3c2a_b1d9_4e77),
+        };
+        let due = Step::Due {
+            us: 5_120,
+            effect: Effect::Append { round: 1 },
+        };
+        for (n, step, text) in [
+            (
+                8,
+                take,
+                r#"{"n":8,"step":{"take":{"shard":3,"round":1,"mark":"1@9c1f","adds":2,"content":"5e0f3c2ab1d94e77"}}}"#,
+            ),
+            (
+                9,
+                due,
+                r#"{"n":9,"step":{"due":{"us":5120,"effect":{"append":{"round":1}}}}}"#,
+            ),
+        ] {
+            let line = Line { n, step };
+            assert_eq!(serde_json::to_string(&line).expect("plain values"), text);
+            assert_eq!(serde_json::from_str::<Line>(text).expect("a line"), line);
+            assert!(include_str!("lib.rs").contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_mark_is_refused_with_what_was_expected() {
+        let text = r#"{"report":{"shard":0,"lane":"a","mark":"1-2"}}"#;
+        let error = serde_json::from_str::<Step>(text).expect_err("no mark");
+        assert!(error.to_string().contains("VERSION@START"), "{error}");
+    }
+}

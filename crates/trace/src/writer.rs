@@ -139,3 +139,39 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_gone_has_left_what_it_flushed_and_the_next_one_follows() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let path = place.path().join("a.trace");
+        let closing = || Step::Closing;
+        let first = Trace::append_to(&path).expect("a file");
+        first.line(closing);
+        first.told(closing);
+        first.line(closing);
+        drop(first);
+        let whole = "{\"n\":0,\"step\":\"closing\"}\n{\"n\":1,\"step\":\"closing\"}\n";
+        assert_eq!(fs::read_to_string(&path).expect("a trace"), whole);
+
+        let torn = &whole[..whole.len() - 5];
+        fs::write(&path, torn).expect("a file");
+        let second = Trace::append_to(&path).expect("a file");
+        second.told(closing);
+        let expected = format!("{torn}\n{{\"n\":0,\"step\":\"closing\"}}\n");
+        assert_eq!(fs::read_to_string(&path).expect("a trace"), expected);
+    }
+
+    #[test]
+    fn without_a_trace_no_line_is_made() {
+        let trace = Trace::off();
+        trace.told(|| panic!("nobody asks"));
+        trace.flush();
+        assert!(!trace.is_on());
+    }
+}

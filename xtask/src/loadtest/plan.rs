@@ -20,6 +20,9 @@ pub(crate) enum LoadtestError {
     /// About building or starting.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// The nodes did what the machines would not have done.
+    #[error("{0}")]
+    Trace(String),
     /// A file of results could not be written or read.
     #[error("{}: {source}", path.display())]
     File {

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::traces::Replayed;
+
 /// A whole run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Results {
@@ -27,6 +29,9 @@ pub(crate) struct Results {
     pub(crate) sweeps: Option<Sweeps>,
     /// What happens while processes are killed.
     pub(crate) timeline: Option<Timelines>,
+    /// What was replayed of the traces of a load apart from the rows.
+    #[serde(default)]
+    pub(crate) traces: Option<Replayed>,
     /// The project's goals against what was measured.
     pub(crate) checks: Vec<Check>,
 }

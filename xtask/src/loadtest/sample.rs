@@ -27,6 +27,7 @@ pub(super) fn sample_results() -> Results {
             lock: timeline(20.0, 0.0),
             crdt: timeline(3.2e6, 2.1e6),
         }),
+        traces: None,
         checks: Vec::new(),
     };
     results.checks = super::checks::check(&results);

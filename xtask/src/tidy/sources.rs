@@ -168,10 +168,11 @@ mod tests {
 
     const CRDT_LIB: &str = "crates/crdt-core/src/lib.rs";
     const LOCK_LIB: (&str, &str) = ("crates/lock-core/src/lib.rs", "//! A core.\n#![no_std]\n");
+    const PROTOCOL_LIB: (&str, &str) = ("crates/protocol/src/lib.rs", LOCK_LIB.1);
 
     #[test]
     fn a_core_with_std_is_found() {
-        let tree = |text| Tree::of(&[(CRDT_LIB, text), LOCK_LIB]);
+        let tree = |text| Tree::of(&[(CRDT_LIB, text), LOCK_LIB, PROTOCOL_LIB]);
         assert_eq!(
             no_std_cores(&tree("#![no_std]\n#[cfg(test)]\nextern crate std;\n")),
             []

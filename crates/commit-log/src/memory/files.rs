@@ -105,6 +105,12 @@ impl FileSystem for MemoryFiles {
         Ok(self.file(inode))
     }
 
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut state = self.to_read()?;
+        let inode = state.names.find(path)?;
+        Ok(state.inode(inode).cached().to_vec())
+    }
+
     fn open(&self, path: &Path) -> io::Result<MemoryFile> {
         let inode = self.to_read()?.names.find(path)?;
         Ok(self.file(inode))

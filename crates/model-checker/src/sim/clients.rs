@@ -141,11 +141,11 @@ impl World<'_> {
             adds.add_named(shard, self.names[counter].clone(), Sum::of(amount));
         }
         let process = self.process(node);
-        let standing = process.standing.ensure_writable();
-        let taken = standing
+        let writable = process.standing.ensure_writable();
+        let outcome = writable
             .map_err(TakeError::NotWritable)
             .and_then(|()| adds.take(&process.shards, SHARD_COUNTERS_MAX));
-        let receipt = match taken {
+        let receipt = match outcome {
             Ok(receipt) => receipt,
             Err(error) => {
                 self.cover(match error {
@@ -175,12 +175,12 @@ impl World<'_> {
         }
         let process = self.process(node);
         let lane = process.hello.replica;
-        let token = Token::of(CLUSTER_HASH, lane, process.start, &receipt).to_bytes();
+        let proof = Token::of(CLUSTER_HASH, lane, process.start, &receipt);
         process.waiting.push(Waiting {
             round: receipt.round,
             client,
             adds: numbers.clone(),
-            token,
+            token: proof.to_bytes(),
             response_lost,
         });
         numbers

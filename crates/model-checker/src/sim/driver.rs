@@ -119,7 +119,10 @@ impl World<'_> {
         if bytes > 0 {
             self.trace(TraceEntry::Appended { node, bytes });
             if self.breaks(Mutation::SentBeforeDurable) {
+                // What comes back meanwhile waits for the machine's next turn.
+                self.process(node).is_syncing = true;
                 self.round_is_complete(node)?;
+                self.process(node).is_syncing = false;
             }
             if self.breaks(Mutation::AcknowledgedBeforeSync) {
                 self.acknowledge(node, round);
@@ -236,23 +239,19 @@ impl World<'_> {
         let now = self.nodes[node].clock(self.now);
         let life = self.nodes[node].life;
         let process = self.process(node);
-        match process.log.snapshot(Sequence::new(below)) {
-            Ok(writer) => {
-                let records_max = REPLICATION.piece_records_max;
-                process.snapshot = Some(RunningSnapshot {
-                    reader: SnapshotReader::new(&process.shards, records_max),
-                    writer,
-                    encoder: FrameEncoder::new(process.hello.shard_count),
-                    bytes: 0,
-                });
-                let at = self.disk_done(node, SNAPSHOT_PIECE_US);
-                self.queue.plan(at, Event::SnapshotPiece { node, life });
-            }
-            Err(_) => {
-                process.rounds.snapshot_failed(now);
-                self.count_fault(node, FaultKind::SnapshotFailed);
-            }
-        }
+        let Ok(writer) = process.log.snapshot(Sequence::new(below)) else {
+            process.rounds.snapshot_failed(now);
+            self.count_fault(node, FaultKind::SnapshotFailed);
+            return;
+        };
+        process.snapshot = Some(RunningSnapshot {
+            reader: SnapshotReader::new(&process.shards, REPLICATION.piece_records_max),
+            writer,
+            encoder: FrameEncoder::new(process.hello.shard_count),
+            bytes: 0,
+        });
+        let at = self.disk_done(node, SNAPSHOT_PIECE_US);
+        self.queue.plan(at, Event::SnapshotPiece { node, life });
     }
 
     /// Writes the next piece of the snapshot that is running.

@@ -35,10 +35,10 @@ pub(super) struct Ingest {
 
 impl World<'_> {
     fn plan_of(&self, op: usize) -> &IngestPlan {
-        match &self.schedule.ops[op].request {
-            Request::Ingest { plan } => plan,
-            other => panic!("{other:?} is no stream"),
-        }
+        let Request::Ingest { plan } = &self.schedule.ops[op].request else {
+            panic!("only an ingest request opens a stream")
+        };
+        plan
     }
 
     /// A client opens a stream, and sends its messages.

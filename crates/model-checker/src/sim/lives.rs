@@ -19,6 +19,8 @@ use crate::mutation::Mutation;
 
 /// How long a process is down.
 const DOWN_US: (u64, u64) = (500, 60_000);
+/// So many starts of a thousand are looked at: whether what they show is durable.
+const LOOKED_AT: u64 = 300;
 /// When an operator acts on a node that has stopped taking adds, if at all before the end.
 const OPERATOR_US: (u64, u64) = (20_000, 200_000);
 
@@ -63,11 +65,28 @@ impl World<'_> {
         for shard in 0..self.schedule.shards {
             self.judge_shard(node, shard)?;
         }
+        if self.random.chance(LOOKED_AT) {
+            self.judge_recovery(node)?;
+        }
         let life = self.nodes[node].life;
         for peer in (0..self.nodes.len()).filter(|&peer| peer != node) {
             self.queue.plan(self.now, Event::Dial { node, peer, life });
         }
         self.drive_commits(node)
+    }
+
+    /// Durability: what a process shows after its start would survive a power loss.
+    fn judge_recovery(&mut self, node: usize) -> Result<(), Violation> {
+        let place = &self.nodes[node];
+        let durable = place.disk.durable();
+        let durable = place.unsynced_recovery.as_ref().unwrap_or(&durable);
+        let mut held = held_on(durable, self.schedule.shards);
+        held.resize(self.schedule.shards, Digest::default());
+        if held == self.digests()[node] {
+            return Ok(());
+        }
+        let says = "it has started on what a power loss would take back";
+        Err(self.violation(Guarantee::Durability, Some(node), says))
     }
 
     // How processes end.

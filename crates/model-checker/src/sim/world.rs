@@ -20,7 +20,7 @@ use super::clients::Clients;
 use super::kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 use super::ledger::Ledger;
 use super::network::Network;
-use super::node::{Node, Process, REPLICATION};
+use super::node::{Node, Process};
 use super::oracle::Violation;
 use super::queue::{Queue, SimTime};
 use super::random::Random;
@@ -34,8 +34,8 @@ use crate::mutation::Mutation;
 const PAGE_BYTES: [usize; 3] = [32, 128, 4_096];
 /// After the faults everybody has heard from those it dials within this time.
 const SETTLE_US: u64 = 600_000;
-/// At rest is who has not changed for so long: relays have had their turn twice.
-const REST_US: u64 = 2 * REPLICATION.relay_interval.as_micros() as u64 + 150_000;
+/// At rest is who has not changed for so long: relays, which wait 120 ms, have had their turn twice.
+const REST_US: u64 = 390_000;
 /// Nodes that reach each other are at rest by then.
 const REST_US_MAX: u64 = 30_000_000;
 /// In isolation, what was slow gets this long to finish before each node is asked for an add.

@@ -83,7 +83,11 @@ fn eventful() -> Vec<Action> {
         actions.extend([0, 1, 2].into_iter().flat_map(commit));
         actions.extend([pull(2, 0), pull(0, 2)]);
     }
-    // Killed with something appended, with something synced, and with something taken.
+    actions.push(add(2, 3, 1));
+    actions.extend(commit(2));
+    actions.extend([pull(2, 0), pull(2, 1)]);
+    // Killed with something appended, with something synced, and with something taken: nobody has
+    // seen that, and its line is lost with the process.
     actions.extend([add(0, 0, 9), add(0, 1, 9), Action::Commit { node: 0 }]);
     actions.push(Action::Kill { node: 0, found: 1 });
     actions.extend([
@@ -112,7 +116,7 @@ fn a_run_in_which_everything_happens_is_valid() {
     } = summary;
     assert_eq!((starts, takes), (9, 20));
     assert!(rounds > 20 && sent > 20 && received == sent, "{summary:?}");
-    assert!(snapshots > 3, "{summary:?}");
+    assert!(snapshots > 2, "{summary:?}");
 }
 
 #[test]
@@ -151,6 +155,27 @@ fn a_missing_number_is_missed() {
 }
 
 #[test]
+fn what_arrives_was_sent_by_somebody() {
+    let (_cluster, traces) = play(&eventful());
+    let mut lines = read(&traces[0]);
+    let sent = lines
+        .iter()
+        .position(|line| matches!(line.step, Step::Send { .. }));
+    lines.remove(sent.expect("it has sent something"));
+    write(&traces[0], &lines);
+    let error = validate(&traces).expect_err("it was received");
+    let ValidationError::Refused { path, line, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(path, &traces[1]);
+    let received = &read(path)[usize::try_from(*line).expect("small") - 1];
+    assert!(
+        matches!(received.step, Step::Receive { .. }),
+        "{received:?}"
+    );
+}
+
+#[test]
 fn a_trace_without_that_of_a_peer_is_refused() {
     let (_cluster, traces) = play(&eventful());
     let error = validate(&traces[..2]).expect_err("the third has sent something");
@@ -161,10 +186,11 @@ fn a_trace_without_that_of_a_peer_is_refused() {
 }
 
 fn refused_at(result: Result<Summary, ValidationError>) -> u64 {
-    match result.expect_err("refused") {
-        ValidationError::Refused { line, .. } => line,
-        other => panic!("{other}"),
-    }
+    let error = result.expect_err("refused");
+    let ValidationError::Refused { line, .. } = error else {
+        panic!("{error}")
+    };
+    line
 }
 
 /// Changes what a line says; `None` where it says nothing that anything depends on.
@@ -186,11 +212,15 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
             *outcome = match (&outcome, pick % 2) {
                 (Outcome::Taken(_), 0) => Outcome::Known,
                 (Outcome::Taken(round), _) => Outcome::Taken(*round + 1),
-                _ => Outcome::Gap,
+                (Outcome::Known | Outcome::Gap | Outcome::Fork | Outcome::Malformed, _) => {
+                    Outcome::Gap
+                }
             };
         }
         Step::Commit { round, group, .. } => match group.last_mut() {
-            Some(written) if pick % 3 == 0 => written.to.version = written.to.version.next(),
+            Some(written) if pick.is_multiple_of(3) => {
+                written.to.version = written.to.version.next();
+            }
             Some(written) if pick % 3 == 1 => written.content += one,
             Some(_) | None => *round += 1,
         },
@@ -225,14 +255,19 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
     Some(step)
 }
 
-/// Whether nothing follows from a line.
+/// Whether nothing need follow from a line. (What a node was sent may be lost with its process.)
 fn is_idle(step: &Step) -> bool {
-    match step {
-        Step::Report { .. } | Step::Awaited { .. } | Step::Counted(_) | Step::Closing => true,
-        Step::Receive { outcome, .. } => *outcome == Outcome::Known,
-        Step::Due { effect, .. } => *effect == trace::Effect::End,
-        _ => false,
-    }
+    let is_end = |effect: &trace::Effect| *effect == trace::Effect::End;
+    matches!(
+        step,
+        Step::Report { .. } | Step::Send { .. } | Step::Awaited { .. } | Step::Counted(_)
+    ) || matches!(
+        step,
+        Step::Receive {
+            outcome: Outcome::Known,
+            ..
+        }
+    ) || matches!(step, Step::Due { effect, .. } if is_end(effect))
 }
 
 /// Whether a process came to its end after this line without being killed, so that all that it

@@ -200,9 +200,9 @@ impl Sender {
             if self.has_news && now >= self.next_own {
                 self.has_news = false;
                 self.next_own = now.after(self.limits.pace);
-                let own = self.own;
+                let own = shards.indices().into_iter().map(|shard| (shard, self.own));
                 self.due
-                    .extend(shards.indices().into_iter().map(|shard| (shard, own)));
+                    .extend(own.filter(|lane| !self.forked.contains(lane)));
                 continue;
             }
             if now >= self.next_relay {

@@ -1,4 +1,4 @@
-//! The commit thread: does what [`CommitRounds`] says, on a log.
+//! The commit thread: does what `CommitRounds` says, on a log.
 //!
 //! A second thread writes snapshots, beside the commits, and reports how that ended.
 

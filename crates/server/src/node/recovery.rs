@@ -1,7 +1,9 @@
 //! Reading a data directory back into a node.
 
-use commit_log::{DataDirectory, FrameSource, Log, OpenError};
-use crdt_core::{Replica, ReplicaId, StartId};
+use std::sync::Arc;
+
+use commit_log::{DataDirectory, ForkMark, ForkNote, FrameSource, Log, OpenError};
+use crdt_core::{Fork, Mark, Replica, ReplicaId, StartId, Version};
 use wire::{FrameError, Recovery};
 
 use super::{Node, NodeIdentity, NodeLimits};
@@ -10,7 +12,7 @@ use super::{Node, NodeIdentity, NodeLimits};
 pub type RecoveryError = OpenError<FrameError>;
 
 /// Opens the log of a directory and reads it into a node. Everything read is durable when this
-/// returns.
+/// returns. A fork of the node's own lane is kept beside the log, and found again here.
 ///
 /// # Errors
 ///
@@ -36,9 +38,41 @@ pub fn open(directory: DataDirectory, limits: NodeLimits) -> Result<(Node, Log),
         }
         recovery.frame(payload)
     })?;
-    let keep_fork = Box::new(|_: &crdt_core::Fork| Ok(()));
-    let node = Node::new(identity, limits, recovery.finish(), None, keep_fork);
+    let directory = Arc::clone(log.directory());
+    let forked = directory.forked().map(fork_of_note);
+    if let Some(fork) = &forked {
+        tracing::error!(%fork, "this node's own lane had forked before; no adds are taken");
+    }
+    let keep_fork = Box::new(move |fork: &Fork| {
+        let kept = directory.note_fork(note_of_fork(fork));
+        kept.map_err(|error| error.to_string())
+    });
+    let node = Node::new(identity, limits, recovery.finish(), forked, keep_fork);
     Ok((node, log))
+}
+
+fn note_of_fork(&Fork { lane, held, seen }: &Fork) -> ForkNote {
+    let mark = |mark: Mark| ForkMark {
+        version: mark.version.get(),
+        start: mark.start.get(),
+    };
+    ForkNote {
+        lane: lane.get(),
+        held: mark(held),
+        seen: mark(seen),
+    }
+}
+
+fn fork_of_note(ForkNote { lane, held, seen }: ForkNote) -> Fork {
+    let mark = |mark: ForkMark| Mark {
+        version: Version::new(mark.version),
+        start: StartId::new(mark.start),
+    };
+    Fork {
+        lane: ReplicaId::new(lane),
+        held: mark(held),
+        seen: mark(seen),
+    }
 }
 
 /// A number for this start of the process; never 0, which stands for no start.

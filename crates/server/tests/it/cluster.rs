@@ -1,10 +1,13 @@
 //! Three nodes that name each other as peers: the smallest cluster that relays.
 
+use std::path::PathBuf;
+
+use model_checker::validation::{Summary, validate};
 use tempfile::TempDir;
 
 use super::node::{Node, Values, eventually};
 
-/// Three nodes. Declared before the directory, so that they end before it is removed.
+/// Three nodes, which write traces. Declared before the directory, so that they end before it is removed.
 pub(crate) struct Cluster {
     /// The nodes.
     pub(crate) nodes: [Node; 3],
@@ -20,7 +23,9 @@ impl Cluster {
         nodes = nodes.map(|node| {
             let others = addresses.iter().filter(|&address| *address != node.address);
             let others: Vec<_> = others.map(String::as_str).collect();
-            node.with_peers(&others)
+            let trace = node.trace_path();
+            let trace = trace.to_str().expect("a path of ours");
+            node.with_peers(&others).with(&["--trace", trace])
         });
         for node in &mut nodes {
             node.start();
@@ -56,5 +61,22 @@ impl Cluster {
         assert_eq!(values, b.values().await, "the same lanes, the same values");
         assert_eq!(values, c.values().await, "the same lanes, the same values");
         values
+    }
+
+    /// Stops all nodes in order, and replays what they have written of all that they did.
+    ///
+    /// # Panics
+    ///
+    /// When that is not what the machines would have done.
+    pub(crate) async fn stopped_with_valid_traces(&mut self) -> (Summary, Vec<PathBuf>) {
+        for node in &self.nodes {
+            node.terminate();
+        }
+        for node in &mut self.nodes {
+            assert!(node.ended().await.success(), "an orderly end");
+        }
+        let traces: Vec<_> = self.nodes.iter().map(Node::trace_path).collect();
+        let summary = validate(&traces).unwrap_or_else(|error| panic!("{error}"));
+        (summary, traces)
     }
 }

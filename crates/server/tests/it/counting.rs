@@ -50,6 +50,25 @@ async fn ingest(node: &Node, adds: &[(&str, i64)]) {
         .expect("durable");
 }
 
+/// However far what was added and what was subtracted go beyond 64 bits.
+#[tokio::test]
+async fn a_counter_whose_adds_cancel_out_goes_on() {
+    let mut cluster = Cluster::start().await;
+    let [a, b, _] = &mut cluster.nodes;
+    for _ in 0..4 {
+        a.add("busy", i64::MAX).await.expect("an add");
+        a.add("busy", -i64::MAX).await.expect("an add");
+    }
+    a.add("busy", 5).await.expect("an add");
+    a.kill();
+    a.serve().await;
+    let token = a.add("busy", i64::MAX - 5).await.expect("an add");
+    assert_eq!(b.value_after("busy", token).await, i64::MAX);
+    b.add("busy", -i64::MAX).await.expect("an add");
+    let expected = Values::from([("busy".to_owned(), 0)]);
+    assert_eq!(cluster.converged().await, expected);
+}
+
 #[tokio::test]
 async fn a_read_with_a_token_sees_the_add_on_any_node() {
     let cluster = Cluster::start().await;

@@ -1,4 +1,5 @@
-//! kill -9 under load: no acknowledged add is lost, and nothing is counted that nobody added.
+//! kill -9 under load: no acknowledged add is lost, and nothing is counted that nobody added. And
+//! every step of every process was one that the machines would have made.
 //!
 //! A few rounds, so that every test run has them; `cargo xtask chaos` makes many.
 
@@ -25,6 +26,8 @@ async fn no_acknowledged_add_is_lost_when_nodes_are_killed_under_load() {
     sleep(BETWEEN_FAULTS).await;
     let ledger = load.finish().await;
     ledger.check(&cluster.converged().await);
+    let (replayed, _) = cluster.stopped_with_valid_traces().await;
+    assert_eq!(replayed.starts, 3 + 4);
 }
 
 #[tokio::test]
@@ -44,4 +47,6 @@ async fn no_acknowledged_add_is_lost_when_all_nodes_are_killed_at_once() {
     sleep(BETWEEN_FAULTS).await;
     let ledger = load.finish().await;
     ledger.check(&cluster.converged().await);
+    let (replayed, _) = cluster.stopped_with_valid_traces().await;
+    assert_eq!(replayed.starts, 3 + 2 * 3);
 }

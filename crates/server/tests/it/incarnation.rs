@@ -122,6 +122,33 @@ async fn a_rolled_back_directory_that_was_written_on_is_noticed() {
     pair.b.add("likes", 1).await.expect("B is well");
 }
 
+/// Nobody has to tell it again.
+#[tokio::test]
+async fn a_fork_is_remembered_by_a_node_that_starts_alone() {
+    let mut pair = Pair::with_backup().await;
+    pair.a.serve().await;
+    let token = pair.a.add("likes", 10).await.expect("an add");
+    assert_eq!(pair.b.value_after("likes", token).await, 15);
+    pair.a.kill();
+    pair.roll_back();
+    pair.a.recover().await;
+    adds_are_refused(&pair.a, &pair.b, 15).await;
+    pair.a.kill();
+    pair.b.kill();
+    for _ in 0..2 {
+        pair.a.recover().await;
+        let refusal = pair.a.add("likes", 100).await.expect_err("it knows");
+        assert_eq!(reason(&refusal), "INCARNATION_CONFLICT");
+        assert_eq!(pair.a.health().await, Some(NotServing));
+        assert!(pair.a.status().await.refusal.contains("rolled back"));
+        pair.a.kill();
+    }
+    // Whatever B knows of it.
+    pair.b.serve().await;
+    pair.a.recover().await;
+    adds_are_refused(&pair.a, &pair.b, 15).await;
+}
+
 /// The peer, which does not dial it, tells it how far it holds its lane.
 #[tokio::test]
 async fn a_rolled_back_node_that_nobody_can_dial_is_told_by_those_it_dials() {

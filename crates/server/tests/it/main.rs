@@ -21,3 +21,4 @@ mod startup;
 mod stopping;
 mod strangers;
 mod tokens;
+mod traces;

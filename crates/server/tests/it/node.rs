@@ -72,6 +72,11 @@ impl Node {
         self
     }
 
+    /// Where its trace is, if it writes one.
+    pub(crate) fn trace_path(&self) -> PathBuf {
+        self.data.with_extension("trace")
+    }
+
     /// Peers for the next start.
     pub(crate) fn with_peers(self, peers: &[&str]) -> Self {
         peers

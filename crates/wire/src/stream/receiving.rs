@@ -114,10 +114,10 @@ impl ReceivingEnd {
         for part in &response.parts {
             let shard = self.decoder.shard_of(part)?;
             let decoder = &mut self.decoder;
-            let decoded = shards.with(shard, |it| {
+            let whole = shards.with(shard, |it| {
                 decoder.decode(part, |name| it.replica_mut().counter(name))
             })?;
-            let Some((shard, interval)) = decoded else {
+            let Some((shard, interval)) = whole else {
                 continue;
             };
             let (lane, span) = (interval.lane, (interval.after, interval.to));
