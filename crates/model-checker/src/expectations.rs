@@ -164,7 +164,6 @@ pub const EXPECTATIONS: &[Expectation] = &[
     reached("crdt-overflow-2x3", "all delivered", 8),
     reached("crdt-overflow-2x3", "a read is clamped", 5),
     holds("crdt-overflow-ends-2x3", "conservation", 1_803),
-    // The own total, 64 bits in each direction, is full although the value is in range.
     holds("crdt-overflow-ends-2x3", "range", 1_803),
     reached("crdt-overflow-ends-2x3", "a read is clamped", 5),
     holds("crdt-one-way-3x2", "conservation", 1_400),

@@ -13,7 +13,7 @@ use crdt_core::{Fork, ReceiveError, Received, Replica, ReplicaId, Total};
 use super::Rules;
 use super::ledger::{Ledger, Point};
 use super::node::{Node, Presence};
-use super::view::{assert_linked, sum_of, value};
+use super::view::{sum_of, value};
 use crate::mutation::Mutation;
 use crate::shared::Shared;
 
@@ -87,7 +87,7 @@ pub(super) fn at_rest(nodes: &[Shared<Node>], rules: &Rules) -> AtRest {
         living,
     };
     while end.everybody_asks() {}
-    end.replicas.iter().for_each(assert_linked);
+    end.replicas.iter().for_each(Replica::assert_invariants);
     end.judge(nodes)
 }
 

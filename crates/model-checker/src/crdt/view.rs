@@ -63,32 +63,3 @@ pub(super) fn points(replica: &Replica, lane: ReplicaId) -> Vec<Mark> {
         })
         .collect()
 }
-
-/// Panics when the records of a lane do not hang together. Equality compares records by name, and
-/// does not see how a lane has linked them: without this a broken state could pass for a sound one.
-pub(super) fn assert_linked(replica: &Replica) {
-    for (lane, held) in replica.digest().iter() {
-        let whole = replica
-            .interval(lane, Mark::ZERO)
-            .expect("it begins at zero");
-        let Some(whole) = whole else { continue };
-        assert_eq!(whole.to, held, "the whole lane ends where it is held");
-        let versions = whole.sums.iter().map(|record| record.version);
-        assert!(
-            versions.is_sorted(),
-            "records hang in the order of versions"
-        );
-        let names = replica.values_from("").map(|(name, _)| name);
-        for counter in names.filter_map(|name| replica.find(name.as_str())) {
-            let listed = whole.sums.iter().filter(|record| record.counter == counter);
-            let listed: Vec<Total> = listed.map(|record| record.total.clone()).collect();
-            let held = replica.sum_of(lane, counter);
-            let expected = if held == Total::default() {
-                vec![]
-            } else {
-                vec![held]
-            };
-            assert_eq!(listed, expected, "each record is listed once");
-        }
-    }
-}

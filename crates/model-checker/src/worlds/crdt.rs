@@ -67,9 +67,9 @@ pub(super) const CRDT: &[Row<Bounds>] = &[
     ("crdt-decrements-2x3", Bounds { amounts: &[2, -1], ..new(2, 3) },
         "crashes; values at the ends of their range"),
     ("crdt-overflow-2x3", Bounds { amounts: HUGE, ..new(2, 3) },
-        "crashes; both ends of the range; an own total that fills its 64 bits"),
+        "crashes; both ends of the range"),
     ("crdt-overflow-ends-2x3", Bounds { amounts: ENDS, ..new(2, 3) },
-        "crashes; small adds beside the large ones"),
+        "crashes; small adds beside the large ones; a total that needs more than 128 bits"),
     ("crdt-one-way-3x2", Bounds { cut: &[(0, 1)], ..ones(3, 2) },
         "a way that is cut for some time only; crashes"),
     ("crdt-undialled-3x2", Bounds { inbound_cuts: 1, ..ones(3, 2) },
@@ -95,7 +95,7 @@ pub(super) const CRDT: &[Row<Bounds>] = &[
     ("crdt-two-counters-crash-2x2", Bounds { counters: 2, crashes: 1, ..interleaved(ones(2, 2)) },
         "relays; a second crash"),
     ("crdt-overflow-crash-2x2", Bounds { amounts: HUGE, crashes: 1, ..interleaved(new(2, 2)) },
-        "relays; a second crash; an own total that fills its 64 bits"),
+        "relays; a second crash; both ends of the range"),
 
     // Disks that are lost, rolled back or copied; nodes that die, or cannot be dialled any more.
     ("crdt-disk-lost-2x2", Bounds { disk_losses: 1, ..new(2, 2) },
