@@ -91,10 +91,9 @@ impl<F: FileSystem> Log<F> {
         let Recovered {
             next,
             active,
-            mut segments,
+            segments,
             snapshot,
         } = recovered;
-        segments.insert(active.first, active.bytes());
         let inventory = Inventory {
             segments,
             snapshot,

@@ -22,7 +22,7 @@ pub(crate) struct Recovered<F: FileSystem> {
     pub(crate) next: Sequence,
     /// Has no frames: a dictionary starts anew with each start of the process.
     pub(crate) active: Segment<F>,
-    /// All segments but the active one, with their bytes.
+    /// All segments with their bytes.
     pub(crate) segments: BTreeMap<Sequence, u64>,
     /// The snapshot and its bytes.
     pub(crate) snapshot: Option<(Sequence, u64)>,
@@ -68,12 +68,12 @@ pub(crate) fn recover<F: FileSystem, E>(
         folder.remove(temporary)?;
     }
     folder.remove_covered(&listing, start)?;
-    segments.remove(&next);
     let active = if next == last_first && last.version == FORMAT_VERSION {
         Segment::open_empty(folder, next, last.seed)?
     } else {
         Segment::create(folder, directory.identity().replica, next)?
     };
+    segments.insert(active.first, active.bytes());
     Ok(Recovered {
         next,
         active,
