@@ -142,8 +142,8 @@ fn no_phantom(world: &Crdt, state: &State) -> bool {
         lanes(state).all(|ledger| {
             (0..world.bounds.counters).all(|counter| {
                 let held = sum_of(&node.replica, ledger.lane, counter);
-                let made = &ledger.made[counter];
-                held.incremented() <= made.incremented() && held.decremented() <= made.decremented()
+                let made = ledger.made[counter];
+                held.incremented <= made.incremented && held.decremented <= made.decremented
             })
         })
     })
@@ -298,7 +298,7 @@ fn a_loss_without_alarm(world: &Crdt, state: &State) -> bool {
     let rest = world.at_rest(state);
     let made: i128 = lanes(state)
         .flat_map(|ledger| &ledger.made)
-        .map(crdt_core::Total::value)
+        .map(|sum| sum.value())
         .sum();
     let counted: i128 = rest.expected.iter().sum();
     is_lost && rest.is_exact() && 0 < counted && counted < made

@@ -4,7 +4,7 @@
 //! its steps too tame. So each rule of the design has a world that breaks just that rule, around
 //! the real [`Replica`], and the checker must find it. Nothing here is in `crdt-core`.
 
-use crdt_core::{Interval, Replica, Total};
+use crdt_core::{Interval, Replica, SumRecord, Sums};
 
 /// Which rule a world breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -60,8 +60,10 @@ impl Mutation {
             ..interval.clone()
         };
         if self == Self::Piecemeal {
-            let records = interval.sums.iter().cloned();
-            return records.map(|record| with(vec![record])).collect();
+            let records = interval.sums.clone().into_records();
+            return records
+                .map(|record| with(Sums::from_iter([record])))
+                .collect();
         }
         if self == Self::RelayOmitsRecords && interval.lane != sender.id() {
             let mut sums = interval.sums.clone();
@@ -75,13 +77,13 @@ impl Mutation {
     pub(super) fn on_receive(self, receiver: &Replica, mut interval: Interval) -> Interval {
         let held = receiver.held(interval.lane);
         if self == Self::AdditiveMerge {
-            for record in &mut interval.sums {
+            let add = |mut record: SumRecord| {
                 let held = receiver.sum_of(interval.lane, record.counter);
-                let incremented = held.incremented() + record.total.incremented();
-                let decremented = held.decremented() + record.total.decremented();
-                let total = Total::new(incremented, decremented);
-                record.total = total.expect("a world's amounts are few");
-            }
+                record.total.incremented += held.incremented;
+                record.total.decremented += held.decremented;
+                record
+            };
+            interval.sums = interval.sums.into_records().map(add).collect();
         }
         if self == Self::DeltaDroppedOnSend && interval.after.version > held.version {
             // The gap is papered over: the interval claims to begin where the receiver is.

@@ -158,7 +158,7 @@ mod tests {
                     after,
                     to,
                     starts: vec![],
-                    sums: vec![],
+                    sums: crdt_core::Sums::new(),
                 };
                 Rc::new(Frame { shard: 0, interval })
             })

@@ -75,7 +75,8 @@ impl World<'_> {
         }
         if let (Some(torn), true) = (torn, self.is_planted(Plant::TornFrameKept)) {
             let mut interval = torn.interval.clone();
-            interval.sums.truncate(interval.sums.len() / 2);
+            let half = interval.sums.len() / 2;
+            interval.sums = interval.sums.into_records().take(half).collect();
             let frame = Frame {
                 shard: torn.shard,
                 interval,
