@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{CounterIndex, Mark, ReplicaId, StartId, SumRecord, Version};
+use crate::{CounterIndex, Mark, ReplicaId, StartId, Sums, Total, Version};
 
 /// All that changed in one lane after one mark, up to another.
 ///
@@ -30,7 +30,7 @@ pub struct Interval<C = CounterIndex> {
     pub starts: Vec<(Version, StartId)>,
     /// The changed sums, by version. Of several records of one counter the last is its form at
     /// the interval's end; the others are older forms, which no replica need ever show.
-    pub sums: Vec<SumRecord<C>>,
+    pub sums: Sums<C>,
 }
 
 /// Some of an interval's records, in the order of reading: see
@@ -44,7 +44,7 @@ pub struct IntervalPiece<C = CounterIndex> {
     /// Whether the interval begins with this piece.
     pub is_first: bool,
     /// Changed sums, by version; none below those of the piece before.
-    pub sums: Vec<SumRecord<C>>,
+    pub sums: Sums<C>,
     /// Where the interval ends, on its last piece.
     pub end: Option<IntervalEnd>,
 }
@@ -65,7 +65,7 @@ impl<C> IntervalPiece<C> {
             lane: self.lane,
             after: self.after,
             is_first: self.is_first,
-            sums: rename(&self.sums, call),
+            sums: self.sums.map_counters(call),
             end: self.end.clone(),
         }
     }
@@ -79,13 +79,15 @@ impl<C> Interval<C> {
             after: self.after,
             to: self.to,
             starts: self.starts.clone(),
-            sums: rename(&self.sums, call),
+            sums: self.sums.map_counters(call),
         }
     }
 
     /// Why the interval contradicts itself; `None` when it does not.
     pub(crate) fn contradiction(&self) -> Option<&'static str> {
         let within = |version| self.after.version < version && version <= self.to.version;
+        let is_possible =
+            |total: &Total| total.incremented.max(total.decremented) <= Total::PART_MAX;
         let last_start = self
             .starts
             .last()
@@ -98,21 +100,14 @@ impl<C> Interval<C> {
             Some("a start lies outside of it")
         } else if !self.starts.is_sorted_by(|a, b| a.0 < b.0) {
             Some("its starts are not in order")
-        } else if !self.sums.iter().all(|record| within(record.version)) {
+        } else if !self.sums.versions().all(within) {
             Some("a record lies outside of it")
-        } else if !self.sums.is_sorted_by_key(|record| record.version) {
+        } else if !self.sums.versions().is_sorted() {
             Some("its records are not in the order of their versions")
+        } else if !self.sums.wide_totals().all(is_possible) {
+            Some("a total passes 2^120, which no adds can have made")
         } else {
             None
         }
     }
-}
-
-fn rename<C, D>(sums: &[SumRecord<C>], mut call: impl FnMut(&C) -> D) -> Vec<SumRecord<D>> {
-    let rename = |record: &SumRecord<C>| SumRecord {
-        counter: call(&record.counter),
-        version: record.version,
-        total: record.total.clone(),
-    };
-    sums.iter().map(rename).collect()
 }

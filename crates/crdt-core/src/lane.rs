@@ -8,24 +8,28 @@ mod walk;
 
 use alloc::vec::Vec;
 
-use crate::{CounterIndex, Interval, SumRecord, Total, Version, history::History};
+use crate::{
+    CounterIndex, Interval, Total, Version,
+    history::History,
+    packed::{Aside, Packed},
+};
 pub(crate) use walk::Walk;
 
 /// No slot: the end of the list.
 const NONE: u32 = u32::MAX;
 
 /// A record's place. A version of 0 means that the lane has no record of the counter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Slot {
     version: Version,
-    total: Total,
+    total: Packed,
     older: u32,
     newer: u32,
 }
 
 const VACANT: Slot = Slot {
     version: Version::ZERO,
-    total: Total::ZERO,
+    total: Packed::ZERO,
     older: NONE,
     newer: NONE,
 };
@@ -35,6 +39,7 @@ const VACANT: Slot = Slot {
 pub(crate) struct Lane {
     pub(crate) history: History,
     slots: Vec<Slot>,
+    aside: Aside,
     oldest: u32,
     newest: u32,
 }
@@ -45,6 +50,7 @@ impl Lane {
         Self {
             history: History::default(),
             slots: Vec::new(),
+            aside: Aside::default(),
             oldest: NONE,
             newest: NONE,
         }
@@ -52,25 +58,27 @@ impl Lane {
 
     /// The value that the lane gives a counter; 0 where it has no record of it.
     pub(crate) fn value(&self, counter: CounterIndex) -> i128 {
-        self.slots
-            .get(counter.as_usize())
-            .map_or(0, |slot| slot.total.value())
+        let place = counter.as_usize();
+        let slot = self.slots.get(place);
+        slot.map_or(0, |slot| self.aside.value(place, slot.total))
     }
 
     /// The lane's record of a counter, if it has one.
-    pub(crate) fn record(&self, counter: CounterIndex) -> Option<(Version, &Total)> {
-        let slot = self.slots.get(counter.as_usize())?;
-        (slot.version > Version::ZERO).then_some((slot.version, &slot.total))
+    pub(crate) fn record(&self, counter: CounterIndex) -> Option<(Version, Total)> {
+        let place = counter.as_usize();
+        let slot = self.slots.get(place)?;
+        let record = || (slot.version, self.aside.total(place, slot.total));
+        (slot.version > Version::ZERO).then(record)
     }
 
     /// Moves the lane to the interval's end. The interval continues the lane's history, and its
     /// records are in the order of their versions.
     pub(crate) fn apply(&mut self, interval: &Interval) {
         let held = self.history.mark().version;
-        for record in &interval.sums {
+        for (&counter, version, total) in interval.sums.packed() {
             // What changed up to the held version is held already.
-            if record.version > held {
-                self.put(record);
+            if version > held {
+                self.put(counter, version, total);
             }
         }
         self.history.advance(interval);
@@ -103,8 +111,8 @@ impl Lane {
     }
 
     /// Replaces a counter's record by a newer one, at the list's end.
-    fn put(&mut self, record: &SumRecord) {
-        let index = record.counter.as_usize();
+    fn put(&mut self, counter: CounterIndex, version: Version, total: (&Aside, usize, Packed)) {
+        let index = counter.as_usize();
         if index >= self.slots.len() {
             self.slots.resize(index + 1, VACANT);
         }
@@ -112,17 +120,15 @@ impl Lane {
             self.unlink(index);
         }
         let last = self.newest;
-        self.slots[index] = Slot {
-            version: record.version,
-            total: record.total.clone(),
-            older: last,
-            newer: NONE,
-        };
+        let slot = &mut self.slots[index];
+        self.aside.copy(index, &mut slot.total, total);
+        slot.version = version;
+        (slot.older, slot.newer) = (last, NONE);
         match last {
-            NONE => self.oldest = record.counter.get(),
-            last => self.slots[last as usize].newer = record.counter.get(),
+            NONE => self.oldest = counter.get(),
+            last => self.slots[last as usize].newer = counter.get(),
         }
-        self.newest = record.counter.get();
+        self.newest = counter.get();
     }
 
     /// Takes a linked slot out of the list.

@@ -111,8 +111,10 @@ mod id;
 mod interval;
 mod lane;
 mod lattice;
+mod packed;
 mod record;
 mod replica;
+mod sums;
 
 pub use digest::Digest;
 pub use error::{AddError, CounterNameError, Fork, ReceiveError};
@@ -121,3 +123,4 @@ pub use interval::{Interval, IntervalEnd, IntervalPiece};
 pub use lattice::JoinSemilattice;
 pub use record::{Sum, SumRecord, Total};
 pub use replica::{Group, IntervalReader, Received, Replica};
+pub use sums::Sums;

@@ -12,6 +12,7 @@
 //! sent before it would survive a crash, and no rule has to say so.
 
 mod equality;
+mod heads;
 mod invariants;
 mod names;
 mod reading;
@@ -20,11 +21,12 @@ use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use crate::{
     AddError, CounterIndex, CounterName, Digest, Fork, Interval, Mark, ReceiveError, ReplicaId,
-    StartId, Sum, SumRecord, Total,
+    StartId, Sum, Total,
     catalogue::Catalogue,
     history::{History, UNWRITTEN},
     lane::Lane,
 };
+use heads::Heads;
 pub use reading::IntervalReader;
 
 /// What one commit makes durable: at most one interval of the own lane, and those received from
@@ -40,14 +42,6 @@ pub enum Received {
     Known,
 }
 
-/// The own total of one counter, with everything taken.
-#[derive(Clone, Debug, Default)]
-struct Head {
-    total: Total,
-    /// Whether the total has changed since the last commit.
-    dirty: bool,
-}
-
 /// One shard of one node: its own lane, and all others as far as they are known.
 ///
 /// Two replicas are equal when they are the same incarnation and start, hold the same lanes, and
@@ -58,8 +52,7 @@ pub struct Replica {
     start: StartId,
     catalogue: Catalogue,
     lanes: BTreeMap<ReplicaId, Lane>,
-    heads: Vec<Head>,
-    dirty: Vec<CounterIndex>,
+    heads: Heads,
     received: Vec<Interval>,
     writing: Option<Group>,
     /// Where each lane will be once all that was received is held; only lanes with any of it.
@@ -84,8 +77,7 @@ impl Replica {
             start,
             catalogue: Catalogue::default(),
             lanes: BTreeMap::from([(id, Lane::empty())]),
-            heads: Vec::new(),
-            dirty: Vec::new(),
+            heads: Heads::default(),
             received: Vec::new(),
             writing: None,
             pending: BTreeMap::new(),
@@ -113,7 +105,7 @@ impl Replica {
         if self.expected(interval.lane).continues(interval)? {
             self.hold(interval);
             if interval.lane == self.id {
-                self.recover_heads(interval);
+                self.heads.recover(interval);
             }
         }
         Ok(())
@@ -133,9 +125,7 @@ impl Replica {
     ///
     /// As [`add`](Self::add).
     pub fn check(&self, counter: CounterIndex, amount: Sum) -> Result<(), AddError> {
-        let head = self.heads.get(counter.as_usize());
-        let taken = head.map_or(0, |head| head.total.value());
-        let pending = taken - self.lanes[&self.id].value(counter);
+        let pending = self.heads.value(counter) - self.lanes[&self.id].value(counter);
         check_range(self.value(counter), pending, amount)
     }
 
@@ -174,15 +164,7 @@ impl Replica {
             counter.as_usize() < self.catalogue.len(),
             "an index that this replica gave"
         );
-        if counter.as_usize() >= self.heads.len() {
-            self.heads.resize(counter.as_usize() + 1, Head::default());
-        }
-        let head = &mut self.heads[counter.as_usize()];
-        head.total.add(amount);
-        if !head.dirty {
-            head.dirty = true;
-            self.dirty.push(counter);
-        }
+        self.heads.add(counter, amount);
         self.next_mark()
     }
 
@@ -218,7 +200,7 @@ impl Replica {
     /// it, and then calls [`synced`](Self::synced). `None` when nothing was taken, or while the
     /// last group is not synced.
     pub fn commit(&mut self) -> Option<Group> {
-        if self.writing.is_some() || (self.dirty.is_empty() && self.received.is_empty()) {
+        if self.writing.is_some() || (self.heads.is_clean() && self.received.is_empty()) {
             return None;
         }
         let own = self.commit_own();
@@ -252,14 +234,14 @@ impl Replica {
     pub fn value(&self, counter: CounterIndex) -> i128 {
         // No adds come near the end of i128; what a peer made up must not stop the process.
         let values = self.lanes.values().map(|lane| lane.value(counter));
-        values.fold(0, i128::saturating_add)
+        values.fold(0, i128::wrapping_add)
     }
 
     /// What `lane` says of the counter.
     #[must_use]
     pub fn sum_of(&self, lane: ReplicaId, counter: CounterIndex) -> Total {
         let record = self.lanes.get(&lane).and_then(|lane| lane.record(counter));
-        record.map_or(Total::ZERO, |(_, total)| total.clone())
+        record.map_or_else(Total::default, |(_, total)| total)
     }
 
     /// Counters that some lane has a record of, from the name `from` on, in the order of their
@@ -334,7 +316,7 @@ impl Replica {
 
     /// The own lane's interval of this commit: every dirty record, under one new version.
     fn commit_own(&mut self) -> Option<Interval> {
-        if self.dirty.is_empty() {
+        if self.heads.is_clean() {
             return None;
         }
         let (after, to) = (self.held(self.id), self.next_mark());
@@ -343,24 +325,12 @@ impl Replica {
         } else {
             [(to.version, to.start)].into()
         };
-        // In the order of indices, so that equal changes make equal intervals.
-        self.dirty.sort_unstable();
-        let mut sums = Vec::with_capacity(self.dirty.len());
-        for counter in self.dirty.drain(..) {
-            let head = &mut self.heads[counter.as_usize()];
-            head.dirty = false;
-            sums.push(SumRecord {
-                counter,
-                version: to.version,
-                total: head.total.clone(),
-            });
-        }
         Some(Interval {
             lane: self.id,
             after,
             to,
             starts,
-            sums,
+            sums: self.heads.commit(to.version),
         })
     }
 
@@ -375,15 +345,6 @@ impl Replica {
     fn hold(&mut self, interval: &Interval) {
         let lane = self.lanes.entry(interval.lane).or_insert_with(Lane::empty);
         lane.apply(interval);
-    }
-
-    /// The own totals after a restart are those of the own lane.
-    fn recover_heads(&mut self, interval: &Interval) {
-        self.heads
-            .resize(self.catalogue.len().max(self.heads.len()), Head::default());
-        for record in &interval.sums {
-            self.heads[record.counter.as_usize()].total = record.total.clone();
-        }
     }
 }
 

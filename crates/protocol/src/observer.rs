@@ -115,7 +115,7 @@ mod tests {
             after: Mark::ZERO,
             to,
             starts: alloc::vec![(to.version, to.start)],
-            sums: Vec::new(),
+            sums: crdt_core::Sums::new(),
         };
         shard.receive(interval.clone()).expect("it is the first");
         shard.collect(Round::FIRST).expect("something was taken");

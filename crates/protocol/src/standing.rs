@@ -126,7 +126,7 @@ mod tests {
     use alloc::{vec, vec::Vec};
     use core::cell::RefCell;
 
-    use crdt_core::{Interval, Replica, StartId, Version};
+    use crdt_core::{Interval, Replica, StartId, Sums, Version};
 
     use super::*;
     use crate::{Round, Shard};
@@ -158,7 +158,7 @@ mod tests {
                 after: Mark::ZERO,
                 to: mark(1, 7),
                 starts: vec![(Version::new(1), StartId::new(7))],
-                sums: vec![],
+                sums: Sums::new(),
             };
             second.receive(interval).expect("a first interval");
             second.collect(Round::FIRST).expect("it was taken");

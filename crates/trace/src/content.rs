@@ -40,8 +40,8 @@ impl Content {
         let total = total.into();
         let hash = xxh3_128(name.as_str().as_bytes());
         let (up, down) = ((hash >> 64) as u64 | 1, hash as u64 | 1);
-        let incremented = up.wrapping_mul(total.incremented() as u64);
-        Self(incremented.wrapping_add(down.wrapping_mul(total.decremented() as u64)))
+        let incremented = up.wrapping_mul(total.incremented as u64);
+        Self(incremented.wrapping_add(down.wrapping_mul(total.decremented as u64)))
     }
 
     /// The hash with these bits.

@@ -194,13 +194,13 @@ impl Moved<'_> {
     fn gain(&mut self, interval: &Interval) -> Content {
         let (lane, replica) = (interval.lane, self.replica);
         let mut gain = Content::default();
-        for record in &interval.sums {
-            let counter = record.counter;
+        for record in interval.sums.iter() {
+            let counter = *record.counter;
             let held = || replica.sum_of(lane, counter);
             let total = self.totals.entry((lane, counter)).or_insert_with(held);
-            let before = std::mem::replace(total, record.total.clone());
+            let before = std::mem::replace(total, record.total);
             let name = replica.name(counter);
-            gain += Content::of(name, record.total.clone()) - Content::of(name, before);
+            gain += Content::of(name, record.total) - Content::of(name, before);
         }
         gain
     }

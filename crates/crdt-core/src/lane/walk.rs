@@ -11,9 +11,10 @@
 //! lost.
 
 use alloc::vec::Vec;
+use core::iter;
 
 use super::{Lane, NONE, Slot};
-use crate::{CounterIndex, SumRecord, Version};
+use crate::{CounterIndex, Sums, Version};
 
 /// The records remembered at the end of a piece. All of them move between two pieces only where
 /// nearly everything does, and then the lane's old end is near.
@@ -61,25 +62,22 @@ impl Walk {
 
     /// The next records, and whether they are the last. They may be none when the place is still
     /// being looked for.
-    pub(crate) fn next(&mut self, lane: &Lane, records_max: usize) -> (Vec<SumRecord>, bool) {
+    pub(crate) fn next(&mut self, lane: &Lane, records_max: usize) -> (Sums, bool) {
         let Some(first) = self.find(lane, records_max) else {
-            return (Vec::new(), false);
+            return (Sums::new(), false);
         };
         if first != NONE && lane.slot(first).version > self.began {
             self.be_patient();
         }
         let bound = records_max.saturating_mul(self.patience);
-        let mut sums = Vec::new();
         let mut at = first;
-        while at != NONE && sums.len() < bound {
-            let slot = lane.slot(at);
-            sums.push(SumRecord {
-                counter: CounterIndex::new(at),
-                version: slot.version,
-                total: slot.total.clone(),
-            });
+        let records = iter::from_fn(|| {
+            let slot = lane.slots.get(at as usize)?;
+            let record = (CounterIndex::new(at), slot.version, slot.total);
             at = slot.newer;
-        }
+            Some(record)
+        });
+        let sums = Sums::of_places(&lane.aside, records.take(bound));
         if at == NONE {
             return (sums, true);
         }

@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use super::Replica;
-use crate::{CounterName, Interval, Mark, ReplicaId, Total, Version, history::History};
+use crate::{CounterName, Interval, ReplicaId, Total, Version, history::History};
 
 impl Replica {
     /// All held records by counter name and lane: the content of the lanes, however numbered.
-    fn records(&self) -> impl Iterator<Item = (&CounterName, ReplicaId, (Version, &Total))> {
+    fn records(&self) -> impl Iterator<Item = (&CounterName, ReplicaId, (Version, Total))> {
         self.catalogue
             .sorted_from("")
             .flat_map(move |(name, counter)| {
@@ -22,22 +22,19 @@ impl Replica {
             })
     }
 
-    /// The histories of all lanes that are held at all.
+    /// The histories of all lanes: the own one, and those of which anything is held.
     fn histories(&self) -> impl Iterator<Item = (ReplicaId, &History)> {
-        self.lanes
-            .iter()
-            .filter(|(_, lane)| lane.history.mark() != Mark::ZERO)
-            .map(|(&id, lane)| (id, &lane.history))
+        self.lanes.iter().map(|(&id, lane)| (id, &lane.history))
     }
 
     /// The own totals that differ from the held ones, by name.
-    fn taken(&self) -> impl Iterator<Item = (&CounterName, &Total, bool)> {
+    fn taken(&self) -> impl Iterator<Item = (&CounterName, Total, bool)> {
         self.catalogue
             .sorted_from("")
             .filter_map(|(name, counter)| {
-                let head = self.heads.get(counter.as_usize())?;
-                let differs = head.dirty || head.total != self.sum_of(self.id, counter);
-                differs.then_some((name, &head.total, head.dirty))
+                let (total, is_dirty) = self.heads.total(counter);
+                let differs = is_dirty || total != self.sum_of(self.id, counter);
+                differs.then_some((name, total, is_dirty))
             })
     }
 

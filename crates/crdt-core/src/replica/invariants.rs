@@ -28,30 +28,16 @@ impl Replica {
     }
 
     fn assert_heads(&self) {
-        let counters = || (0..).map(CounterIndex::new).zip(&self.heads);
-        let mut listed = self.dirty.clone();
-        listed.sort_unstable();
-        let dirty = counters().filter(|(_, head)| head.dirty);
-        assert!(
-            dirty.map(|(counter, _)| counter).eq(listed),
-            "the counters due in the next commit are listed once each"
-        );
-        assert!(
-            self.heads.len() <= self.catalogue.len(),
-            "every own total has a name"
-        );
         let own = self.writing.iter().flat_map(|group| group.iter());
         let own = own.filter(|interval| interval.lane == self.id);
-        let written: BTreeMap<CounterIndex, &Total> = own
-            .flat_map(|interval| &interval.sums)
-            .map(|record| (record.counter, &record.total))
+        let written: BTreeMap<CounterIndex, Total> = own
+            .flat_map(|interval| interval.sums.iter())
+            .map(|record| (*record.counter, record.total))
             .collect();
-        for (counter, head) in counters().filter(|(_, head)| !head.dirty) {
+        self.heads.assert_invariants(|counter| {
             let held = || self.sum_of(self.id, counter);
-            let committed = written.get(&counter).copied().cloned();
-            let committed = committed.unwrap_or_else(held);
-            assert_eq!(head.total, committed, "the own total of {counter:?}");
-        }
+            written.get(&counter).copied().unwrap_or_else(held)
+        });
     }
 
     fn assert_pending(&self) {

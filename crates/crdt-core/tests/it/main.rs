@@ -1,5 +1,7 @@
 //! What holds of whole replicas, from outside: one binary, one module a subject.
 
+mod identity;
+mod malformed;
 mod range;
 mod reading;
 mod refusals;

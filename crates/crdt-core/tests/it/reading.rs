@@ -2,7 +2,7 @@
 //! other: whoever holds what was before it holds, after it, the lane as it is at its end.
 
 use crdt_core::{
-    CounterName, Interval, IntervalReader, Mark, Received, Replica, ReplicaId, StartId, Sum,
+    CounterName, Interval, IntervalReader, Mark, Received, Replica, ReplicaId, StartId, Sum, Sums,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -104,7 +104,7 @@ impl Reading {
                 after,
                 to: after,
                 starts: Vec::new(),
-                sums: Vec::new(),
+                sums: Sums::new(),
             },
             pieces: 0,
         }
@@ -125,7 +125,7 @@ impl Reading {
             (self.interval.lane, self.interval.after)
         );
         self.pieces += 1;
-        self.interval.sums.extend(piece.sums);
+        self.interval.sums.extend(piece.sums.into_records());
         let Some(end) = piece.end else { return true };
         self.interval.to = end.to;
         self.interval.starts = end.starts;
@@ -262,9 +262,9 @@ impl World {
 /// The lane's newest records after a mark, by name.
 fn read_at_once(replica: &Replica, lane: ReplicaId, after: Mark) -> Option<Interval<CounterName>> {
     let mut interval = whole(replica, lane, after)?;
-    interval
-        .sums
-        .sort_by_key(|record| (record.version, record.counter.clone()));
+    let mut records: Vec<_> = interval.sums.into_records().collect();
+    records.sort_by_key(|record| (record.version, record.counter.clone()));
+    interval.sums = records.into_iter().collect();
     Some(interval)
 }
 
@@ -311,7 +311,7 @@ proptest! {
         }
         // As many pieces again at most, to find the first record.
         prop_assert!(reading.pieces <= 2 * given.div_ceil(records_max));
-        let expected = whole(&source, SOURCE, after).map_or_else(Vec::new, |whole| whole.sums);
+        let expected = whole(&source, SOURCE, after).map_or_else(Sums::new, |whole| whole.sums);
         prop_assert_eq!(reading.interval.sums, expected);
     }
 }
@@ -367,7 +367,7 @@ fn a_record_that_has_not_changed_is_given_once() {
     let given = |counter| {
         let records = reading.interval.sums.iter();
         records
-            .filter(|record| record.counter == name(counter))
+            .filter(|record| *record.counter == name(counter))
             .count()
     };
     let times: Vec<_> = (0..COUNTERS).map(given).collect();

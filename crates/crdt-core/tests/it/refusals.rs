@@ -2,7 +2,7 @@
 
 use crdt_core::{
     AddError, CounterName, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, StartId,
-    Sum, SumRecord, Version,
+    Sum, Version,
 };
 
 fn replica(id: u128, start: u64) -> Replica {
@@ -106,54 +106,4 @@ fn a_lost_disk_that_reuses_its_id_is_a_fork() {
         .interval(a.id(), b.held(a.id()))
         .expect_err("another version 1");
     give(&mut reborn, &whole_lane(&b, a.id())).expect_err("the own lane as it never was");
-}
-
-#[test]
-fn a_malformed_interval_is_refused() {
-    let mut b = replica(2, 2);
-    let start = StartId::new(1);
-    let to = Mark {
-        version: Version::new(2),
-        start,
-    };
-    let record = |version| SumRecord {
-        counter: likes(),
-        version: Version::new(version),
-        total: Sum::of(1).into(),
-    };
-    let good = Interval {
-        lane: ReplicaId::new(1),
-        after: Mark::ZERO,
-        to,
-        starts: vec![(Version::new(1), start)],
-        sums: vec![record(1), record(2)],
-    };
-    let bad = [
-        Interval {
-            to: Mark::ZERO,
-            ..good.clone()
-        },
-        Interval {
-            starts: vec![],
-            ..good.clone()
-        },
-        Interval {
-            starts: vec![(Version::new(3), start)],
-            ..good.clone()
-        },
-        Interval {
-            sums: vec![record(3)],
-            ..good.clone()
-        },
-        Interval {
-            sums: vec![record(2), record(1)],
-            ..good.clone()
-        },
-    ];
-    for interval in bad {
-        let error = give(&mut b, &interval).expect_err("malformed");
-        assert!(matches!(error, ReceiveError::Malformed { .. }), "{error}");
-    }
-    assert_eq!(give(&mut b, &good), Ok(Received::Taken));
-    assert_eq!(give(&mut b, &good), Ok(Received::Known));
 }

@@ -85,6 +85,8 @@ struct Node {
     /// Taken, not yet in a group; then in the group that is being written.
     taken: Vec<Reference>,
     writing: Vec<Reference>,
+    /// What the adds were told that are not in a group yet.
+    promised: Option<Mark>,
 }
 
 impl Node {
@@ -98,6 +100,7 @@ impl Node {
             held: Reference::new(),
             taken: Vec::new(),
             writing: Vec::new(),
+            promised: None,
         }
     }
 
@@ -114,9 +117,11 @@ impl Node {
         let index = self
             .replica
             .counter(&counter.parse().expect("a valid name"));
-        self.replica
+        let mark = self
+            .replica
             .add(index, Sum::of(amount))
             .expect("small amounts stay in range");
+        assert_eq!(*self.promised.get_or_insert(mark), mark);
         let mut all = self.everything();
         let delta = all.entry(counter).or_default().add(self.id, amount);
         self.taken.push(Reference::from([(counter, delta)]));
@@ -146,6 +151,7 @@ impl Node {
         }
         self.writing.clear();
         self.taken.clear();
+        self.promised = None;
         self.start += REPLICAS as u64;
         self.replica = Replica::new(self.id, StartId::new(self.start));
         for interval in &self.disk {
@@ -166,6 +172,7 @@ impl Node {
     }
 
     fn check(&self) {
+        self.replica.assert_invariants();
         for counter in COUNTERS {
             let expected = self.held.get(counter).map_or(0, PnCounter::value);
             let found = self
@@ -240,6 +247,8 @@ impl World {
         let group = node.replica.commit();
         let Some(group) = group else { return };
         assert!(!before, "one group at a time");
+        let own = group.iter().find(|interval| interval.lane == node.id);
+        assert_eq!(own.map(|own| own.to), node.promised.take());
         node.writing = std::mem::take(&mut node.taken);
         for interval in group.iter().filter(|interval| interval.lane == node.id) {
             // The own lane at this version is what the owner has counted by itself.
@@ -332,6 +341,7 @@ proptest! {
         for (step, &(counter, amount)) in amounts.iter().enumerate() {
             source.add(COUNTERS[counter], amount);
             source.commit();
+            source.promised = None;
             source.replica.synced();
             if step == cut.index(amounts.len()) {
                 let part = source.replica.interval(source.id, Mark::ZERO).expect("one history");

@@ -46,13 +46,13 @@ impl Ledger {
     #[must_use]
     pub fn taken(&self, counter: usize) -> Total {
         let last = self.open.last().or(self.durable.last());
-        last.map_or_else(Total::default, |point| point.sums[counter].clone())
+        last.map_or_else(Total::default, |point| point.sums[counter])
     }
 
     pub(super) fn add(&mut self, counter: usize, amount: Sum, mark: Mark) {
-        self.made[counter].add(amount);
+        self.made[counter] = self.made[counter].plus(amount);
         let mut sums: Vec<Total> = (0..self.made.len()).map(|c| self.taken(c)).collect();
-        sums[counter].add(amount);
+        sums[counter] = sums[counter].plus(amount);
         match self.open.last_mut() {
             Some(point) if point.mark == mark => point.sums = sums,
             _ => self.open.push(Point { mark, sums }),

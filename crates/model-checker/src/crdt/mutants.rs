@@ -1,6 +1,6 @@
 //! What mutants do to an interval on its way. Mutations of a node's own steps are in `node`.
 
-use crdt_core::{Interval, Replica, Total};
+use crdt_core::{Interval, Replica, SumRecord, Sums};
 
 use super::Rules;
 use crate::mutation::Mutation;
@@ -16,8 +16,10 @@ impl Rules {
             ..interval.clone()
         };
         if self.breaks(Mutation::Piecemeal) {
-            let records = interval.sums.iter().cloned();
-            return records.map(|record| with(vec![record])).collect();
+            let records = interval.sums.clone().into_records();
+            return records
+                .map(|record| with(Sums::from_iter([record])))
+                .collect();
         }
         if self.breaks(Mutation::RelayOmitsRecords) && interval.lane != sender.id() {
             let mut sums = interval.sums.clone();
@@ -35,13 +37,13 @@ impl Rules {
     pub(super) fn on_receive(&self, receiver: &Replica, mut interval: Interval) -> Interval {
         let held = receiver.held(interval.lane);
         if self.breaks(Mutation::AdditiveMerge) {
-            for record in &mut interval.sums {
+            let add = |mut record: SumRecord| {
                 let held = receiver.sum_of(interval.lane, record.counter);
-                let incremented = held.incremented() + record.total.incremented();
-                let decremented = held.decremented() + record.total.decremented();
-                let total = Total::new(incremented, decremented);
-                record.total = total.expect("a world's amounts are few");
-            }
+                record.total.incremented += held.incremented;
+                record.total.decremented += held.decremented;
+                record
+            };
+            interval.sums = interval.sums.into_records().map(add).collect();
         }
         if self.breaks(Mutation::DeltaDroppedOnSend) && interval.after.version > held.version {
             // The gap is papered over: the interval claims to begin where the receiver is.

@@ -47,8 +47,8 @@ fn no_phantom(world: &Crdt, state: &State) -> bool {
         lanes(state).all(|ledger| {
             (0..world.bounds.counters).all(|counter| {
                 let held = sum_of(&node.replica, ledger.lane, counter);
-                let made = &ledger.made[counter];
-                held.incremented() <= made.incremented() && held.decremented() <= made.decremented()
+                let made = ledger.made[counter];
+                held.incremented <= made.incremented && held.decremented <= made.decremented
             })
         })
     })

@@ -189,13 +189,13 @@ impl End<'_> {
         let counted = |counter: usize| {
             let newest = lanes
                 .iter()
-                .map(|&lane| self.newest(lane, &everybody)[counter].clone());
-            newest.map(|total| total.value()).sum()
+                .map(|&lane| self.newest(lane, &everybody)[counter]);
+            newest.map(Total::value).sum()
         };
         let adds_up = |replica: &Replica| {
             counters().all(|counter| {
                 let sums = lanes.iter().map(|&lane| sum_of(replica, lane, counter));
-                value(replica, counter) == sums.map(|total| total.value()).sum()
+                value(replica, counter) == sums.map(Total::value).sum()
             })
         };
         let reads = |replica| counters().map(|counter| value(replica, counter)).collect();

@@ -3,7 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crdt_core::{CounterIndex, Interval, Mark, ReplicaId, StartId, Sum, SumRecord, Total, Version};
+use crdt_core::{
+    CounterIndex, Interval, Mark, ReplicaId, StartId, Sum, SumRecord, Sums, Total, Version,
+};
 use protocol::ShardIndex;
 use trace::{Content, Step};
 
@@ -129,11 +131,11 @@ impl Ledger {
             after,
             to,
             starts,
-            sums: vec![SumRecord {
+            sums: Sums::from_iter([SumRecord {
                 counter: CONTENT,
                 version: to.version,
-                total: last.total.clone(),
-            }],
+                total: last.total,
+            }]),
         })
     }
 
@@ -189,7 +191,7 @@ pub(super) fn stand_in(content: Content) -> Sum {
 
 /// The last 32 bits of the content that a total stands for.
 pub(super) fn low(total: &Total) -> u32 {
-    let low = total.incremented() & u128::from(u32::MAX);
+    let low = total.incremented & u128::from(u32::MAX);
     u32::try_from(low).expect("it has 32 bits")
 }
 

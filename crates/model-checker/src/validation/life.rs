@@ -298,8 +298,8 @@ impl Life {
             ensure_equal("an interval up to", &interval.to, &written.to)?;
             let at = (shard, written.lane);
             let content = if written.lane == self.id {
-                let record = interval.sums.last().expect("a commit has records");
-                let (to, total) = (written.to, record.total.clone());
+                let record = interval.sums.iter().last().expect("a commit has records");
+                let (to, total) = (written.to, record.total);
                 ledger.append(at, to, self.taken[shard as usize], total);
                 self.taken[shard as usize]
             } else {

@@ -83,7 +83,11 @@ fn eventful() -> Vec<Action> {
         actions.extend([0, 1, 2].into_iter().flat_map(commit));
         actions.extend([pull(2, 0), pull(0, 2)]);
     }
-    // Killed with something appended, with something synced, and with something taken.
+    actions.push(add(2, 3, 1));
+    actions.extend(commit(2));
+    actions.extend([pull(2, 0), pull(2, 1)]);
+    // Killed with something appended, with something synced, and with something taken: nobody has
+    // seen that, and its line is lost with the process.
     actions.extend([add(0, 0, 9), add(0, 1, 9), Action::Commit { node: 0 }]);
     actions.push(Action::Kill { node: 0, found: 1 });
     actions.extend([
@@ -94,9 +98,6 @@ fn eventful() -> Vec<Action> {
     actions.push(Action::Kill { node: 1, found: 0 });
     actions.extend([add(2, 3, 9), Action::Kill { node: 2, found: 0 }, pull(1, 2)]);
     actions.extend(commit(2));
-    actions.push(add(2, 4, 1));
-    actions.extend(commit(2));
-    actions.push(pull(2, 0));
     actions
 }
 
@@ -113,13 +114,9 @@ fn a_run_in_which_everything_happens_is_valid() {
         snapshots,
         ..
     } = summary;
-    // One take more was lost with its process before anybody could see it.
     assert_eq!((starts, takes), (9, 20));
-    assert!(
-        rounds > 20 && received > 20 && received <= sent,
-        "{summary:?}"
-    );
-    assert!(snapshots > 0, "{summary:?}");
+    assert!(rounds > 20 && sent > 20 && received == sent, "{summary:?}");
+    assert!(snapshots > 2, "{summary:?}");
 }
 
 #[test]
@@ -189,10 +186,11 @@ fn a_trace_without_that_of_a_peer_is_refused() {
 }
 
 fn refused_at(result: Result<Summary, ValidationError>) -> u64 {
-    match result.expect_err("refused") {
-        ValidationError::Refused { line, .. } => line,
-        other => panic!("{other}"),
-    }
+    let error = result.expect_err("refused");
+    let ValidationError::Refused { line, .. } = error else {
+        panic!("{error}")
+    };
+    line
 }
 
 /// Changes what a line says; `None` where it says nothing that anything depends on.
@@ -220,7 +218,9 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
             };
         }
         Step::Commit { round, group, .. } => match group.last_mut() {
-            Some(written) if pick % 3 == 0 => written.to.version = written.to.version.next(),
+            Some(written) if pick.is_multiple_of(3) => {
+                written.to.version = written.to.version.next();
+            }
             Some(written) if pick % 3 == 1 => written.content += one,
             Some(_) | None => *round += 1,
         },

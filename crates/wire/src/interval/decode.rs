@@ -4,7 +4,7 @@
 //! what a stream can make its reader hold is bounded by [`DecodeLimits`].
 
 use crdt_core::{
-    CounterIndex, CounterName, Interval, Mark, ReplicaId, StartId, Sum, SumRecord, Total, Version,
+    CounterIndex, CounterName, Interval, Mark, ReplicaId, StartId, SumRecord, Sums, Total, Version,
 };
 use rustc_hash::FxHashMap;
 
@@ -51,7 +51,7 @@ struct Assembling {
     /// Its end, once a part has told it: the last one, or the first one where older versions of
     /// this program wrote it.
     end: Option<(Mark, Vec<(Version, StartId)>)>,
-    sums: Vec<SumRecord>,
+    sums: Sums,
     name_bytes: usize,
 }
 
@@ -256,13 +256,11 @@ impl<'a> Totals<'a> {
             && wide.record as usize == record
         {
             let join = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
-            let total = Total::new(
-                join(wide.incremented_high, wide.incremented_low),
-                join(wide.decremented_high, wide.decremented_low),
-            );
-            let total = total.ok_or_else(|| self.refuse())?;
             self.wide += 1;
-            return Ok(total);
+            return Ok(Total {
+                incremented: join(wide.incremented_high, wide.incremented_low),
+                decremented: join(wide.decremented_high, wide.decremented_low),
+            });
         }
         // Wide totals that name no record, or not in order, leave too few entries here.
         let entry = self.narrow;
@@ -272,10 +270,10 @@ impl<'a> Totals<'a> {
             .get(entry)
             .ok_or_else(|| self.refuse())?;
         self.narrow += 1;
-        Ok(Total::from(Sum {
-            incremented,
-            decremented: self.part.decremented.get(entry).copied().unwrap_or(0),
-        }))
+        Ok(Total {
+            incremented: incremented.into(),
+            decremented: self.part.decremented.get(entry).map_or(0, |&it| it.into()),
+        })
     }
 
     fn refuse(&self) -> DecodeError {
@@ -295,7 +293,7 @@ fn begin(shard: u32, part: &v1::IntervalPart) -> Result<Assembling, DecodeError>
         lane: crate::replica_id_from_bytes(&part.replica_id)?,
         after: after.into(),
         end: None,
-        sums: Vec::new(),
+        sums: Sums::new(),
         name_bytes: 0,
     })
 }

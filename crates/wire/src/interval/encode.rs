@@ -4,7 +4,7 @@
 //! part only, and whoever writes them keeps one in memory.
 
 use crdt_core::{
-    CounterIndex, CounterName, Interval, IntervalPiece, Mark, ReplicaId, StartId, SumRecord,
+    CounterIndex, CounterName, Interval, IntervalPiece, Mark, ReplicaId, StartId, SumRecord, Sums,
     Version,
 };
 
@@ -81,8 +81,9 @@ pub struct PartsOf<'a> {
     after: Mark,
     /// The lane, until the interval's first part is made.
     begin: Option<ReplicaId>,
-    /// What no part has yet.
-    sums: &'a [SumRecord],
+    sums: &'a Sums,
+    /// How many records the parts made so far have.
+    given: usize,
     /// Where the interval ends, until its last part is made.
     end: Option<(Mark, &'a [(Version, StartId)])>,
 }
@@ -96,6 +97,7 @@ impl<'a> PartsOf<'a> {
             after: interval.after,
             begin: Some(interval.lane),
             sums: &interval.sums,
+            given: 0,
             end: Some((interval.to, &interval.starts)),
         }
     }
@@ -108,6 +110,7 @@ impl<'a> PartsOf<'a> {
             after: piece.after,
             begin: piece.is_first.then_some(piece.lane),
             sums: &piece.sums,
+            given: 0,
             end: piece.end.as_ref().map(|end| (end.to, &*end.starts)),
         }
     }
@@ -123,7 +126,8 @@ impl<'a> PartsOf<'a> {
         encoder: &mut IntervalEncoder,
         mut name: impl FnMut(CounterIndex) -> CounterName,
     ) -> Option<v1::IntervalPart> {
-        if self.begin.is_none() && self.sums.is_empty() && self.end.is_none() {
+        let is_given = self.given == self.sums.len();
+        if is_given && self.begin.is_none() && self.end.is_none() {
             return None;
         }
         let mut part = v1::IntervalPart::default();
@@ -133,18 +137,18 @@ impl<'a> PartsOf<'a> {
             part.after = Some(self.after.into());
         }
         let mut part_bytes = 0;
-        while let Some((record, rest)) = self.sums.split_first() {
+        while let Some(record) = self.sums.get(self.given) {
             if part_bytes >= PART_BYTES_TARGET {
                 return Some(part);
             }
-            if encoder.introduce(self.shard, record.counter) {
-                let name = name(record.counter).as_str().to_owned();
+            if encoder.introduce(self.shard, *record.counter) {
+                let name = name(*record.counter).as_str().to_owned();
                 part_bytes += name.len() + RECORD_BYTES_MAX;
                 let index = record.counter.get();
                 part.introduced.push(v1::IntroducedCounter { index, name });
             }
-            part_bytes += push_record(&mut part, self.after.version, record);
-            self.sums = rest;
+            part_bytes += push_record(&mut part, self.after.version, &record);
+            self.given += 1;
         }
         if let Some((to, starts)) = self.end.take() {
             part.to = Some(to.into());
@@ -171,12 +175,16 @@ fn lane_start(&(version, start): &(Version, StartId)) -> v1::LaneStart {
 }
 
 /// Adds a record to the part's columns; the bytes that it takes at most.
-fn push_record(part: &mut v1::IntervalPart, after: Version, record: &SumRecord) -> usize {
+fn push_record(
+    part: &mut v1::IntervalPart,
+    after: Version,
+    record: &SumRecord<&CounterIndex>,
+) -> usize {
     let entry = part.counters.len();
     part.counters.push(record.counter.get());
     part.version_offsets
         .push(record.version.get() - after.get());
-    let (incremented, decremented) = (record.total.incremented(), record.total.decremented());
+    let (incremented, decremented) = (record.total.incremented, record.total.decremented);
     let (Ok(incremented), Ok(decremented)) = (incremented.try_into(), decremented.try_into())
     else {
         part.wide.push(v1::WideTotal {

@@ -69,10 +69,10 @@ pub enum DecodeError {
         /// Records whose totals are in no column.
         wide: usize,
     },
-    /// A wide total is none.
+    /// A wide total stands for no record.
     #[error(
-        "wide total {entry} of a part stands for record {record}; it must be one of {records}, \
-         come after the one before, and be at most 2^120 each way"
+        "wide total {entry} of a part stands for record {record}; it must be one of {records}, and \
+         come after the one before"
     )]
     WideTotal {
         /// Which wide total, from 0.

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crdt_core::{
-    CounterIndex, CounterName, Interval, IntervalReader, Replica, ReplicaId, Sum, SumRecord, Total,
+    CounterIndex, CounterName, Interval, IntervalReader, Replica, ReplicaId, Sum, SumRecord, Sums,
+    Total,
 };
 use proptest::{collection::vec, prelude::*};
 use prost::Message as _;
@@ -53,7 +54,10 @@ fn wide_interval(records: &[(u32, u128, u128)]) -> Interval {
             SumRecord {
                 counter: CounterIndex::new(counter),
                 version: Version::new(version),
-                total: Total::new(incremented, decremented).expect("a possible total"),
+                total: Total {
+                    incremented,
+                    decremented,
+                },
             }
         })
         .collect();
@@ -206,7 +210,7 @@ fn a_piece_that_says_nothing_has_no_part() {
         lane: ReplicaId::new(1),
         after: Mark::ZERO,
         is_first: false,
-        sums: vec![],
+        sums: Sums::new(),
         end: None,
     };
     let parts = IntervalEncoder::new(1).encode_piece(0, &piece, |_| unreachable!());

@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use core::cell::RefCell;
 
-use crdt_core::{Fork, Interval, Mark, Replica, ReplicaId, StartId, Sum};
+use crdt_core::{Fork, Interval, Mark, Replica, ReplicaId, StartId, Sum, Sums};
 
 use super::{LIMITS, SHARDS, at_ms, hello, id};
 use crate::{
@@ -171,9 +171,9 @@ impl Stream {
             after: piece.after,
             to: piece.after,
             starts: vec![],
-            sums: vec![],
+            sums: Sums::new(),
         });
-        interval.sums.extend(piece.sums);
+        interval.sums.extend(piece.sums.into_records());
         let Some(end) = piece.end else { return Ok(()) };
         (interval.to, interval.starts) = (end.to, end.starts);
         let interval = self.assembling.take().expect("it was put there");

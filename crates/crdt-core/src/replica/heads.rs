@@ -1,0 +1,116 @@
+//! Heads: the own total of each counter with everything taken, durable or not.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use crate::{
+    CounterIndex, Interval, Sum, Sums, Total, Version,
+    packed::{Aside, Packed},
+};
+
+/// The own totals, and which of them have changed since the last commit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heads {
+    by_counter: Vec<Head>,
+    aside: Aside,
+    dirty: Vec<CounterIndex>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    total: Packed,
+    /// Whether the total has changed since the last commit.
+    is_dirty: bool,
+}
+
+const UNTOUCHED: Head = Head {
+    total: Packed::ZERO,
+    is_dirty: false,
+};
+
+impl Heads {
+    fn head(&self, counter: CounterIndex) -> Head {
+        let head = self.by_counter.get(counter.as_usize());
+        head.copied().unwrap_or(UNTOUCHED)
+    }
+
+    pub(super) fn value(&self, counter: CounterIndex) -> i128 {
+        let place = counter.as_usize();
+        self.aside.value(place, self.head(counter).total)
+    }
+
+    /// The counter's total, and whether it has changed since the last commit.
+    pub(super) fn total(&self, counter: CounterIndex) -> (Total, bool) {
+        let head = self.head(counter);
+        let total = self.aside.total(counter.as_usize(), head.total);
+        (total, head.is_dirty)
+    }
+
+    pub(super) fn add(&mut self, counter: CounterIndex, sum: Sum) {
+        let place = counter.as_usize();
+        if place >= self.by_counter.len() {
+            self.by_counter.resize(place + 1, UNTOUCHED);
+        }
+        let head = &mut self.by_counter[place];
+        self.aside.add(place, &mut head.total, sum);
+        if !head.is_dirty {
+            head.is_dirty = true;
+            self.dirty.push(counter);
+        }
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.dirty.is_empty()
+    }
+
+    /// The records of all totals that have changed since the last commit, under one version.
+    pub(super) fn commit(&mut self, version: Version) -> Sums {
+        // In the order of indices, so that equal changes make equal intervals.
+        self.dirty.sort_unstable();
+        let by_counter = &mut self.by_counter;
+        let records = self.dirty.drain(..).map(|counter| {
+            let head = &mut by_counter[counter.as_usize()];
+            head.is_dirty = false;
+            (counter, version, head.total)
+        });
+        Sums::of_places(&self.aside, records)
+    }
+
+    /// The own totals after a restart are those of the own lane.
+    pub(super) fn recover(&mut self, interval: &Interval) {
+        for (&counter, _, total) in interval.sums.packed() {
+            let place = counter.as_usize();
+            if place >= self.by_counter.len() {
+                self.by_counter.resize(place + 1, UNTOUCHED);
+            }
+            self.aside
+                .copy(place, &mut self.by_counter[place].total, total);
+        }
+    }
+
+    /// Panics when the dirty ones are not listed, or the others not committed.
+    pub(super) fn assert_invariants(&self, committed: impl Fn(CounterIndex) -> Total) {
+        let mut listed = BTreeMap::<CounterIndex, usize>::new();
+        for &counter in &self.dirty {
+            *listed.entry(counter).or_default() += 1;
+        }
+        for (counter, head) in (0..).map(CounterIndex::new).zip(&self.by_counter) {
+            let times = listed.get(&counter).copied().unwrap_or(0);
+            assert_eq!(times, usize::from(head.is_dirty), "{counter:?} is listed");
+            if !head.is_dirty {
+                let (total, _) = self.total(counter);
+                assert_eq!(total, committed(counter), "the own total of {counter:?}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Millions of these are in memory.
+    #[test]
+    fn wide_totals_make_no_head_larger() {
+        assert_eq!(size_of::<Head>(), 24);
+    }
+}
