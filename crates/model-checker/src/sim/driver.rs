@@ -9,7 +9,8 @@ use protocol::{CommitEffect, Round, Shards as _, SnapshotReader};
 use wire::FrameEncoder;
 
 use super::kinds::{Coverage, FaultKind};
-use super::node::{REPLICATION, RunningSnapshot};
+use super::limits::REPLICATION;
+use super::node::RunningSnapshot;
 use super::oracle::{self, Violation};
 use super::queue::SimTime;
 use super::schedule::CrashPoint;
