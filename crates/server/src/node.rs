@@ -151,6 +151,18 @@ impl Node {
         &self.trace
     }
 
+    /// Ends the trace of a process that ends in order: counts what it holds.
+    pub(crate) fn end_trace(&self) {
+        if self.trace.is_on() {
+            for shard in self.indices() {
+                for lane in self.with(shard, |it| trace::lanes(shard, it.replica())) {
+                    self.trace.line(|| trace::Step::Counted(lane));
+                }
+            }
+            self.trace.flush();
+        }
+    }
+
     /// What the node is.
     #[must_use]
     pub fn identity(&self) -> &NodeIdentity {
