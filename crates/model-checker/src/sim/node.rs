@@ -186,7 +186,7 @@ impl Process {
             start,
             taken: vec![Vec::new(); read.replicas.len()],
             shards: RefCell::new(read.replicas.into_iter().map(Shard::new).collect()),
-            standing: Standing::default(),
+            standing: Standing::new(read.replica, None),
             rounds: CommitRounds::new(COMMIT, status.segment_bytes, status.snapshot_bytes),
             completed: Round::NONE,
             log: read.log,

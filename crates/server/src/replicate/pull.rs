@@ -162,9 +162,7 @@ fn take(
     }
     for (shard, fork) in &received.forks {
         tracing::warn!(shard, %fork, "a lane is not taken from this peer");
-        if fork.lane == node.identity().replica {
-            node.forked_by_dialled(fork);
-        }
+        node.forked_by_dialled(fork);
     }
     with(state, |state| {
         state.replica = end.peer();
