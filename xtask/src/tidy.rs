@@ -14,6 +14,7 @@ mod documents;
 mod finding;
 mod guarantees;
 mod manifests;
+mod record;
 mod sources;
 mod tree;
 
@@ -43,6 +44,7 @@ const RULES: &[(&str, Rule)] = &[
     ),
     ("every crate takes the workspace's lints", manifests::lints),
     ("the cores are no_std", sources::no_std_cores),
+    ("the track record can be seen again", record::commands),
     ("every source file opens with an essay", sources::essays),
     ("files are short", sources::lengths),
     ("files use each other in one direction", circles::circles),
