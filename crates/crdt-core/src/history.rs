@@ -117,3 +117,42 @@ fn start_at(starts: &[(Version, StartId)], version: Version) -> Option<StartId> 
     let known = starts.partition_point(|&(first, _)| first <= version);
     known.checked_sub(1).map(|last| starts[last].1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::complaint::complaint;
+
+    const FIRST: StartId = StartId::new(7);
+    const SECOND: StartId = StartId::new(8);
+
+    fn history(version: u64, starts: [(u64, StartId); 2]) -> History {
+        let mark = Mark {
+            version: Version::new(version),
+            start: SECOND,
+        };
+        let starts = starts.map(|(first, start)| (Version::new(first), start));
+        History {
+            mark,
+            starts: starts.into(),
+        }
+    }
+
+    #[test]
+    fn a_history_that_contradicts_itself_is_found() {
+        let found = |history: History| complaint(|| history.assert_invariants());
+        assert_eq!(found(history(3, [(1, FIRST), (3, SECOND)])), None);
+        for (what, history) in [
+            (
+                "the last start wrote",
+                history(3, [(1, SECOND), (3, FIRST)]),
+            ),
+            ("after the last one", history(3, [(2, FIRST), (2, SECOND)])),
+            ("within the lane", history(3, [(0, FIRST), (3, SECOND)])),
+            ("within the lane", history(3, [(1, FIRST), (4, SECOND)])),
+        ] {
+            let complaint = found(history.clone()).unwrap_or_default();
+            assert!(complaint.contains(what), "{history:?}: {complaint}");
+        }
+    }
+}

@@ -103,6 +103,8 @@ extern crate alloc;
 extern crate std;
 
 mod catalogue;
+#[cfg(test)]
+mod complaint;
 pub mod counter;
 mod digest;
 mod error;

@@ -97,3 +97,53 @@ impl Contender {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AddId, Amount, Value};
+
+    const ADD: Add = Add {
+        id: AddId(7),
+        amount: Amount::ONE,
+    };
+
+    fn settled(outcome: Outcome) -> Vec<Effect<Request>> {
+        vec![Effect::Settled {
+            add: ADD.id,
+            outcome,
+        }]
+    }
+
+    #[test]
+    fn an_add_is_settled_by_the_answer_or_indeterminate_without_one() {
+        let mut contender = Contender::default();
+        for (reply, outcome) in [
+            (Reply::Incremented, Outcome::Counted),
+            (Reply::OutOfRange, Outcome::Refused(Refusal::OutOfRange)),
+        ] {
+            contender.start(ADD);
+            assert!(!contender.is_idle());
+            assert_eq!(contender.receive(reply), Ok(settled(outcome)));
+            assert!(contender.is_idle());
+        }
+        contender.start(ADD);
+        assert_eq!(contender.connection_lost(), settled(Outcome::Indeterminate));
+        assert_eq!(contender.connection_lost(), []);
+    }
+
+    #[test]
+    fn an_unexpected_reply_changes_nothing() {
+        let mut contender = Contender::default();
+        let found = Reply::Value(Value(1));
+        for awaited in ["nothing", "incremented"] {
+            let before = contender.clone();
+            let error = contender.receive(found);
+            assert_eq!(error, Err(UnexpectedReply { awaited, found }));
+            assert_eq!(contender, before);
+            if contender.is_idle() {
+                contender.start(ADD);
+            }
+        }
+    }
+}

@@ -234,6 +234,7 @@ mod tests {
         let mut server = LockServer::default();
         server.receive(ANN, ACQUIRE).expect("nobody waits");
         assert_eq!(server.receive(BOB, ACQUIRE), Ok(vec![]));
+        assert!(server.contenders().eq([ANN, BOB]));
         server
     }
 

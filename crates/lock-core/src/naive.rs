@@ -144,6 +144,7 @@ mod tests {
     fn an_add_is_refused_before_the_write_and_indeterminate_after_it() {
         let mut contender = Contender::default();
         contender.start(ADD);
+        assert!(!contender.is_idle());
         let refused = settled(Outcome::Refused(Refusal::ServerLost));
         assert_eq!(contender.connection_lost(), refused);
 

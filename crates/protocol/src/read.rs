@@ -85,3 +85,105 @@ impl ReadWait {
         ReadEffect::Answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use core::cell::RefCell;
+
+    use crdt_core::{Mark, Replica, ReplicaId, StartId, Sum};
+
+    use super::*;
+    use crate::{Adds, ClusterHash, Round, Shard};
+
+    const SHARDS: u32 = 3;
+    const WRITER: ReplicaId = ReplicaId::new(1);
+    const WAIT_MAX: Duration = Duration::from_millis(100);
+
+    fn at_ms(ms: u64) -> Time {
+        Time::from_us(ms * 1000)
+    }
+
+    fn node(id: ReplicaId, start: StartId) -> RefCell<Vec<Shard>> {
+        let shard = |_| Shard::new(Replica::new(id, start));
+        RefCell::new((0..SHARDS).map(shard).collect())
+    }
+
+    /// A node with durable adds in its first two shards, and their token.
+    fn writer(start: u64) -> (RefCell<Vec<Shard>>, Token) {
+        let start = StartId::new(start);
+        let shards = node(WRITER, start);
+        let mut adds = Adds::default();
+        for (shard, name) in [(1, "likes"), (0, "views")] {
+            adds.add_named(shard, name.parse().expect("a name"), Sum::of(1));
+        }
+        let receipt = adds.take(&shards, 10).expect("they fit");
+        (0..2).for_each(|shard| complete(&shards, shard));
+        let token = Token::of(ClusterHash(7), WRITER, start, &receipt);
+        (shards, token)
+    }
+
+    fn reader() -> RefCell<Vec<Shard>> {
+        node(ReplicaId::new(2), StartId::new(9))
+    }
+
+    fn complete(shards: &impl Shards, shard: ShardIndex) {
+        shards.with(shard, |it| {
+            it.collect(Round::FIRST).expect("something was taken");
+            it.synced();
+        });
+    }
+
+    /// Brings the writer's lane of a shard to another node.
+    fn copy(from: &impl Shards, to: &impl Shards, shard: ShardIndex) {
+        let whole = from.with(shard, |it| it.replica().interval(WRITER, Mark::ZERO));
+        let whole = whole.expect("no fork").expect("an add");
+        to.with(shard, |it| it.receive(whole)).expect("the first");
+        complete(to, shard);
+    }
+
+    #[test]
+    fn a_read_waits_until_all_its_shards_cover_the_token() {
+        let (writer, token) = writer(1);
+        let reader = reader();
+        let mut read = ReadWait::new(token, vec![1, 0, 2, 1], at_ms(5), WAIT_MAX);
+        let waits = ReadEffect::Wait { until: at_ms(105) };
+        assert_eq!(read.poll(at_ms(5), &reader), waits);
+        copy(&writer, &reader, 1);
+        assert_eq!(read.poll(at_ms(6), &reader), waits);
+        copy(&writer, &reader, 0);
+        assert_eq!(read.poll(at_ms(7), &reader), ReadEffect::Answer);
+    }
+
+    #[test]
+    fn a_read_at_the_writer_or_of_other_shards_does_not_wait() {
+        let (writer, token) = writer(1);
+        let mut read = ReadWait::new(token.clone(), vec![0, 1], at_ms(5), WAIT_MAX);
+        assert_eq!(read.poll(at_ms(5), &writer), ReadEffect::Answer);
+        let mut read = ReadWait::new(token, vec![2], at_ms(5), WAIT_MAX);
+        assert_eq!(read.poll(at_ms(5), &reader()), ReadEffect::Answer);
+    }
+
+    #[test]
+    fn a_read_gives_up_at_its_bound() {
+        let (_, token) = writer(1);
+        let mut read = ReadWait::new(token, vec![0], at_ms(5), WAIT_MAX);
+        let waits = ReadEffect::Wait { until: at_ms(105) };
+        assert_eq!(read.poll(at_ms(104), &reader()), waits);
+        let late = ReadError::NotCovered { waited_ms: 100 };
+        let failed = read.poll(at_ms(105), &reader());
+        assert_eq!(failed, ReadEffect::Fail(late));
+    }
+
+    #[test]
+    fn a_token_of_another_history_fails_at_once() {
+        let (_, token) = writer(1);
+        let (elsewhere, _) = writer(2);
+        let mut read = ReadWait::new(token, vec![0], at_ms(5), WAIT_MAX);
+        let failed = read.poll(at_ms(5), &elsewhere);
+        assert!(
+            matches!(failed, ReadEffect::Fail(ReadError::Forked(_))),
+            "{failed:?}"
+        );
+    }
+}

@@ -57,3 +57,66 @@ impl SnapshotReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{collections::BTreeMap, format};
+    use core::cell::RefCell;
+
+    use crdt_core::{Replica, StartId, Sum, Sums};
+
+    use super::*;
+    use crate::Shard;
+
+    const RECORDS_MAX: usize = 2;
+
+    /// Holds an own lane and one of a peer, each of so many counters.
+    fn shard(counters: usize) -> Shard {
+        let mut peer = Replica::new(ReplicaId::new(2), StartId::new(2));
+        let mut own = Replica::new(ReplicaId::new(1), StartId::new(1));
+        for replica in [&mut peer, &mut own] {
+            for number in 0..counters {
+                let name = format!("counter-{number}").parse().expect("a name");
+                let counter = replica.counter(&name);
+                replica.take(counter, Sum::of(1));
+            }
+            replica.commit().expect("adds");
+            replica.synced();
+        }
+        let whole = peer.interval(peer.id(), Mark::ZERO).expect("no fork");
+        own.receive(whole.expect("adds")).expect("it is the first");
+        own.commit().expect("it was received");
+        own.synced();
+        Shard::new(own)
+    }
+
+    #[test]
+    fn a_snapshot_is_every_lane_of_every_shard_in_pieces() {
+        let empty = Shard::new(Replica::new(ReplicaId::new(1), StartId::new(1)));
+        let shards = RefCell::new([shard(5), empty, shard(1)].into());
+        let mut reader = SnapshotReader::new(&shards, RECORDS_MAX);
+        let mut found = BTreeMap::new();
+        let mut sums = Sums::new();
+        while let Some((shard, piece)) = reader.poll(&shards) {
+            assert!(piece.sums.len() <= RECORDS_MAX);
+            assert_eq!(piece.is_first, sums.is_empty(), "one lane after the other");
+            sums.extend(piece.sums.into_records());
+            if let Some(end) = piece.end {
+                let sums = core::mem::take(&mut sums);
+                found.insert((shard, piece.lane), (end.to, end.starts, sums));
+            }
+        }
+        let mut expected = BTreeMap::new();
+        for shard in shards.indices() {
+            shards.with(shard, |it| {
+                for (lane, _) in it.replica().digest().iter() {
+                    let whole = it.replica().interval(lane, Mark::ZERO).expect("no fork");
+                    let whole = whole.expect("it is held");
+                    expected.insert((shard, lane), (whole.to, whole.starts, whole.sums));
+                }
+            });
+        }
+        assert_eq!(found, expected);
+        assert_eq!(found.len(), 4);
+    }
+}

@@ -51,3 +51,22 @@ impl fmt::Display for Time {
 fn whole_us(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_shown_in_milliseconds() {
+        let time = Time::from_us(12_034_005);
+        assert_eq!(time.us(), 12_034_005);
+        assert_eq!(alloc::format!("{time}"), "12034.005 ms");
+    }
+
+    #[test]
+    fn time_has_an_end_and_no_negative_lengths() {
+        let end = Time::from_us(u64::MAX);
+        assert_eq!(Time::from_us(5).after(Duration::MAX), end);
+        assert_eq!(Time::from_us(5).since(end), Duration::ZERO);
+    }
+}

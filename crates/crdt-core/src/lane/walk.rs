@@ -70,20 +70,15 @@ impl Walk {
             self.be_patient();
         }
         let bound = records_max.saturating_mul(self.patience);
-        let mut at = first;
-        let records = iter::from_fn(|| {
-            let slot = lane.slots.get(at as usize)?;
-            let record = (CounterIndex::new(at), slot.version, slot.total);
-            at = slot.newer;
-            Some(record)
-        });
-        let sums = Sums::of_places(&lane.aside, records.take(bound));
-        if at == NONE {
+        let mut records = lane.from(first, |slot| slot.newer);
+        let given = records.by_ref().take(bound);
+        let given = given.map(|(at, slot)| (CounterIndex::new(at), slot.version, slot.total));
+        let sums = Sums::of_places(&lane.aside, given);
+        let Some((_, rest)) = records.next() else {
             return (sums, true);
-        }
-        let last = lane.slot(at).older;
-        self.from = lane.slot(last).version;
-        self.trail = Trail::Forth(lane.trail(last, bound, |slot| slot.older));
+        };
+        self.from = lane.slot(rest.older).version;
+        self.trail = Trail::Forth(lane.trail(rest.older, bound, |slot| slot.older));
         (sums, false)
     }
 
@@ -141,20 +136,23 @@ impl Lane {
         &self.slots[at as usize]
     }
 
+    /// The record at `first`, if there is one, and all those in one direction from there.
+    fn from(&self, first: u32, next: impl Fn(&Slot) -> u32) -> impl Iterator<Item = (u32, &Slot)> {
+        let mut at = first;
+        iter::from_fn(move || {
+            let here = (at, self.slots.get(at as usize)?);
+            at = next(here.1);
+            Some(here)
+        })
+    }
+
     /// The record at `first` and its neighbours in one direction, as many as are worth
     /// remembering.
     fn trail(&self, first: u32, records_max: usize, next: impl Fn(&Slot) -> u32) -> Vec<Seen> {
-        let mut trail = Vec::new();
-        let mut at = first;
-        while at != NONE && trail.len() < records_max.min(TRAIL_RECORDS_MAX) {
-            let slot = self.slot(at);
-            trail.push(Seen {
-                slot: at,
-                version: slot.version,
-            });
-            at = next(slot);
-        }
-        trail
+        self.from(first, next)
+            .take(records_max.min(TRAIL_RECORDS_MAX))
+            .map(|(slot, &Slot { version, .. })| Seen { slot, version })
+            .collect()
     }
 
     /// The nearest record of a trail that stands where it was seen.

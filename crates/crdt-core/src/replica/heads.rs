@@ -87,17 +87,21 @@ impl Heads {
         }
     }
 
-    /// Panics when the dirty ones are not listed, or the others not committed.
-    pub(super) fn assert_invariants(&self, committed: impl Fn(CounterIndex) -> Total) {
+    /// Panics when one of these counters is dirty and not listed, or else not committed.
+    pub(super) fn assert_invariants(
+        &self,
+        counters: impl Iterator<Item = CounterIndex>,
+        committed: impl Fn(CounterIndex) -> Total,
+    ) {
         let mut listed = BTreeMap::<CounterIndex, usize>::new();
         for &counter in &self.dirty {
             *listed.entry(counter).or_default() += 1;
         }
-        for (counter, head) in (0..).map(CounterIndex::new).zip(&self.by_counter) {
+        for counter in counters {
+            let (total, is_dirty) = self.total(counter);
             let times = listed.get(&counter).copied().unwrap_or(0);
-            assert_eq!(times, usize::from(head.is_dirty), "{counter:?} is listed");
-            if !head.is_dirty {
-                let (total, _) = self.total(counter);
+            assert_eq!(times, usize::from(is_dirty), "{counter:?} is listed");
+            if !is_dirty {
                 assert_eq!(total, committed(counter), "the own total of {counter:?}");
             }
         }
@@ -107,6 +111,27 @@ impl Heads {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::complaint::complaint;
+
+    #[test]
+    fn heads_that_contradict_themselves_are_found() {
+        let sum = Sum::of(5);
+        let mut heads = Heads::default();
+        (0..2).for_each(|counter| heads.add(CounterIndex::new(counter), sum));
+        heads.commit(Version::new(1));
+        heads.add(CounterIndex::new(1), sum);
+        let found = |heads: &Heads, committed: Sum| {
+            let counters = (0..2).map(CounterIndex::new);
+            let check = || heads.assert_invariants(counters, |_| committed.into());
+            complaint(check).unwrap_or_default()
+        };
+        assert_eq!(found(&heads, sum), "");
+        assert!(found(&heads, Sum::of(6)).contains("the own total of"));
+        for dirty in [&[][..], &[1, 1], &[0, 1]] {
+            heads.dirty = dirty.iter().copied().map(CounterIndex::new).collect();
+            assert!(found(&heads, sum).contains("is listed"), "{dirty:?}");
+        }
+    }
 
     /// Millions of these are in memory.
     #[test]

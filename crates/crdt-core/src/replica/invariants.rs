@@ -34,7 +34,8 @@ impl Replica {
             .flat_map(|interval| interval.sums.iter())
             .map(|record| (*record.counter, record.total))
             .collect();
-        self.heads.assert_invariants(|counter| {
+        let counters = self.catalogue.sorted_from("").map(|(_, counter)| counter);
+        self.heads.assert_invariants(counters, |counter| {
             let held = || self.sum_of(self.id, counter);
             written.get(&counter).copied().unwrap_or_else(held)
         });
@@ -56,5 +57,62 @@ impl Replica {
         assert_eq!(self.pending, expected, "what is pending of each lane");
         let lanes: Vec<_> = self.received.iter().map(|interval| interval.lane).collect();
         assert!(!lanes.contains(&self.id), "only the owner writes its lane");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        CounterName, Mark, StartId, Sum, complaint::complaint, lane::Lane, replica::Heads,
+    };
+
+    /// An own add at each stage, with a peer's interval received.
+    fn replica() -> Replica {
+        let likes: CounterName = "likes".parse().expect("a valid name");
+        let mut peer = Replica::new(ReplicaId::new(2), StartId::new(2));
+        let mut replica = Replica::new(ReplicaId::new(1), StartId::new(1));
+        for replica in [&mut peer, &mut replica] {
+            let counter = replica.counter(&likes);
+            replica.take(counter, Sum::of(5));
+            replica.commit();
+            replica.synced();
+        }
+        let interval = peer.interval(peer.id, Mark::ZERO).expect("no fork");
+        let interval = interval.expect("an add");
+        replica.receive(interval).expect("it begins the lane");
+        replica
+    }
+
+    /// What makes of a good replica a bad one.
+    type Damage = fn(&mut Replica);
+
+    const DAMAGES: [(&str, Damage); 5] = [
+        ("the own total", |it| {
+            it.lanes.insert(it.id, Lane::empty());
+        }),
+        ("newer than the lane", |it| {
+            let own = it.lanes.get_mut(&it.id).expect("the own lane");
+            own.history = History::default();
+        }),
+        ("the own total", |it| it.heads = Heads::default()),
+        ("what is pending", |it| it.pending.clear()),
+        ("only the owner", |it| {
+            it.take(CounterIndex::new(0), Sum::of(1));
+            let group = it.clone().commit().expect("an add");
+            it.received.extend(group.first().cloned());
+        }),
+    ];
+
+    #[test]
+    fn a_replica_that_contradicts_itself_is_found() {
+        let found = |replica: Replica| complaint(|| replica.assert_invariants());
+        assert_eq!(found(replica()), None);
+        for (what, damage) in DAMAGES {
+            let mut replica = replica();
+            damage(&mut replica);
+            let complaint = found(replica).unwrap_or_default();
+            assert!(complaint.contains(what), "{what}: {complaint}");
+        }
     }
 }

@@ -14,8 +14,12 @@ const OTHER: ReplicaId = ReplicaId::new(2);
 enum Step {
     /// The source commits adds to these counters, under one version.
     Change(Vec<usize>),
-    /// So does another replica, and the source takes its interval, which may be several versions.
-    Receive(Vec<Vec<usize>>),
+    /// So does another replica, and the source takes its interval, which may be several versions,
+    /// and may begin long before what the source holds.
+    Receive {
+        changes: Vec<Vec<usize>>,
+        after: prop::sample::Index,
+    },
     /// The source's process starts again, with what was durable.
     Restart,
     /// Some reader begins, after some mark that the lane has had.
@@ -37,7 +41,8 @@ fn any_step() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
         4 => any_change().prop_map(Step::Change),
-        3 => vec(any_change(), 1..4).prop_map(Step::Receive),
+        3 => (vec(any_change(), 1..4), index())
+            .prop_map(|(changes, after)| Step::Receive { changes, after }),
         1 => Just(Step::Restart),
         2 => (lane, index(), 1..6usize)
             .prop_map(|(lane, after, records_max)| Step::Begin { lane, after, records_max }),
@@ -159,12 +164,9 @@ impl World {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Change(counters) => change(&mut self.source, counters),
-            Step::Receive(changes) => {
-                for counters in changes {
-                    change(&mut self.other, counters);
-                }
-                let news = whole(&self.other, OTHER, self.source.held(OTHER));
-                give(&mut self.source, news);
+            Step::Receive { changes, after } => {
+                let after = after.get(&self.past).held(OTHER);
+                self.receive(changes, after);
             }
             Step::Restart => self.restart(),
             Step::Begin {
@@ -184,6 +186,13 @@ impl World {
         if self.past.last() != Some(&self.source) {
             self.past.push(self.source.clone());
         }
+    }
+
+    fn receive(&mut self, changes: &[Vec<usize>], after: Mark) {
+        for counters in changes {
+            change(&mut self.other, counters);
+        }
+        give(&mut self.source, whole(&self.other, OTHER, after));
     }
 
     fn restart(&mut self) {
@@ -282,7 +291,7 @@ proptest! {
         while !world.readings.is_empty() {
             world.read(0);
             world.step(&Step::Change((0..COUNTERS).collect()));
-            world.step(&Step::Receive(vec![(0..COUNTERS).collect()]));
+            world.receive(&[(0..COUNTERS).collect()], world.source.held(OTHER));
             rounds += 1;
             prop_assert!(rounds < 40 * 8, "the readings do not end");
         }

@@ -153,3 +153,79 @@ impl Phase {
 fn release(token: FencingToken) -> Effect<Request> {
     Effect::Send(Request::Lease(LeaseRequest::Release { token }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AddId, Amount, Value};
+
+    const ADD: Add = Add {
+        id: AddId(7),
+        amount: Amount::ONE,
+    };
+    const GRANTED: Reply = Reply::Lease(LeaseReply::Granted {
+        token: FencingToken(3),
+    });
+    const VALUE: Reply = Reply::Register(register::Reply::Value(Value(10)));
+    const WRITTEN: Reply = Reply::Register(register::Reply::Written);
+
+    /// A contender that has begun, and has got these answers.
+    fn after(replies: &[Reply]) -> Contender {
+        let mut contender = Contender::default();
+        contender.start(ADD);
+        for &reply in replies {
+            contender.receive(reply).expect("it was awaited");
+        }
+        contender
+    }
+
+    #[test]
+    fn a_lease_is_believed_in_from_the_grant_to_the_release() {
+        let idle = Contender::default();
+        assert!(idle.is_idle() && !idle.believes_it_holds_the_lease());
+        for (replies, believes) in [
+            (&[][..], false),
+            (&[GRANTED], true),
+            (&[GRANTED, VALUE], true),
+        ] {
+            let contender = after(replies);
+            assert!(!contender.is_idle());
+            assert_eq!(contender.believes_it_holds_the_lease(), believes);
+        }
+        assert_eq!(after(&[GRANTED, VALUE, WRITTEN]), idle);
+    }
+
+    #[test]
+    fn an_add_is_refused_before_the_write_and_indeterminate_after_it() {
+        let refused = Outcome::Refused(Refusal::ServerLost);
+        for (replies, outcome) in [
+            (&[][..], refused),
+            (&[GRANTED], refused),
+            (&[GRANTED, VALUE], Outcome::Indeterminate),
+        ] {
+            let mut contender = after(replies);
+            let settled = Effect::Settled {
+                add: ADD.id,
+                outcome,
+            };
+            assert_eq!(contender.connection_lost(), [settled]);
+            assert_eq!(contender.connection_lost(), []);
+        }
+    }
+
+    #[test]
+    fn an_unexpected_reply_changes_nothing_and_says_what_was_awaited() {
+        let found = Reply::Register(register::Reply::Incremented);
+        for (mut contender, awaited) in [
+            (Contender::default(), "nothing"),
+            (after(&[]), "granted"),
+            (after(&[GRANTED]), "a value"),
+            (after(&[GRANTED, VALUE]), "written or a stale token"),
+        ] {
+            let before = contender.clone();
+            let error = contender.receive(found);
+            assert_eq!(error, Err(UnexpectedReply { awaited, found }));
+            assert_eq!(contender, before);
+        }
+    }
+}

@@ -98,6 +98,8 @@ fn the_last_round_has_everything_taken_before_the_close() {
     rounds.synced(at_ms(0));
     rounds.poll(at_ms(0));
     assert_eq!(rounds.poll(at_ms(0)), CommitEffect::End, "and no snapshot");
+    rounds.close();
+    assert_eq!(rounds.poll(at_ms(0)), CommitEffect::End, "once is enough");
 }
 
 #[test]
@@ -129,6 +131,15 @@ fn a_log_that_has_outgrown_its_snapshot_gets_another() {
     assert!(matches!(rounds.poll(at_ms(1)), CommitEffect::Wait { .. }));
     play_round(&mut rounds, at_ms(2), 100);
     assert_eq!(rounds.poll(at_ms(2)), CommitEffect::Cut);
+}
+
+#[test]
+fn a_long_log_that_was_read_back_gets_a_snapshot_with_the_first_round() {
+    let mut rounds = CommitRounds::new(LIMITS, 100, 99);
+    let idle = CommitEffect::Wait { until: None };
+    assert_eq!(rounds.poll(at_ms(0)), idle, "no round to stand for");
+    play_round(&mut rounds, at_ms(0), 0);
+    assert_eq!(rounds.poll(at_ms(0)), CommitEffect::Cut);
 }
 
 #[test]

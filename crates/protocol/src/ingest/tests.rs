@@ -112,7 +112,9 @@ fn a_stream_that_ends_tells_everything_that_was_taken() {
     ] {
         let mut node = Node::new();
         node.send(&["a"], &[0], &[]);
+        assert!(!node.stream.is_ending());
         node.stream.ended(end.clone());
+        assert!(node.stream.is_ending());
         node.send(&[], &[0], &[]);
         assert_eq!(node.stream.poll(), IngestEffect::AwaitRound);
         node.complete_round();
@@ -232,6 +234,20 @@ fn whatever_is_wrong_with_a_message_is_said_and_nothing_of_it_is_taken() {
         node.complete_round();
         assert_eq!((node.value("a"), node.value("b")), (1, 1), "{expected}");
     }
+}
+
+#[test]
+fn a_message_may_have_as_much_as_its_bounds_say() {
+    let limits = IngestLimits {
+        entries_max: 3,
+        dictionary_names_max: 2,
+        ..IngestLimits::new(10)
+    };
+    let mut node = Node::with(&Budget::new(BUDGET_BYTES), limits);
+    node.send(&["a", "b"], &[0, 1, 0], &[]);
+    node.complete_round();
+    assert_eq!(node.stream.poll(), IngestEffect::Acknowledge(1));
+    assert_eq!((node.value("a"), node.value("b")), (2, 1));
 }
 
 #[test]

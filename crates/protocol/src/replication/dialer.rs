@@ -56,7 +56,7 @@ impl Dialer {
     /// The stream has ended, or never began: when to dial again. `jitter` is a random number below
     /// 2^16, so that nodes do not dial in step: it takes up to half of the wait away.
     pub fn ended(&mut self, now: Time, jitter: u16) -> Time {
-        if now.since(self.dialled_at) > self.limits.healthy_after {
+        if now.since(self.dialled_at) >= self.limits.healthy_after {
             self.back_off = self.limits.back_off_min;
         }
         let wait = self.back_off;
@@ -83,7 +83,7 @@ mod tests {
             dialer.dialled(now);
         }
         assert_eq!(waits_ms, [50, 100, 200, 400, 800, 1_600, 2_000, 2_000]);
-        now = now.after(Duration::from_secs(9));
+        now = now.after(DialLimits::default().healthy_after);
         assert_eq!(dialer.ended(now, 0).since(now), Duration::from_millis(50));
     }
 

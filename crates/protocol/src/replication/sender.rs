@@ -272,8 +272,8 @@ impl Sender {
             }
             let before = core::mem::replace(&mut self.held_before[index], held);
             for (lane, mark) in before.iter() {
-                let is_excluded =
-                    lane == self.own || lane == self.peer || self.forked.contains(&(shard, lane));
+                // The own lane has been sent long before.
+                let is_excluded = lane == self.peer || self.forked.contains(&(shard, lane));
                 if !is_excluded && self.sent[index].mark(lane).version < mark.version {
                     self.due.push_back((shard, lane));
                 }

@@ -88,6 +88,23 @@ fn a_lane_that_the_receiver_has_from_its_owner_is_not_relayed() {
 }
 
 #[test]
+fn what_a_receiver_lacks_is_relayed_only_once_it_is_old() {
+    let (mut a, mut b, mut c) = (Node::new(1, 1), Node::new(2, 2), Node::new(3, 3));
+    let mut stream = Stream::open(&a, &b, at_ms(0));
+    c.add(0, "x", 1);
+    a.copy_from(&c);
+    b.copy_from(&c);
+    stream.run(at_ms(0), &a, &mut b).expect("no fork");
+    stream.run(at_ms(100), &a, &mut b).expect("no fork");
+    c.add(0, "x", 1);
+    a.copy_from(&c);
+    stream.run(at_ms(500), &a, &mut b).expect("no fork");
+    assert_eq!(b.value(0, "x"), 1);
+    stream.run(at_ms(1_000), &a, &mut b).expect("no fork");
+    assert_eq!(b.value(0, "x"), 2);
+}
+
+#[test]
 fn an_idle_sender_sends_heartbeats_and_a_silent_one_is_given_up() {
     let (a, mut b) = (Node::new(1, 1), Node::new(2, 2));
     let mut stream = Stream::open(&a, &b, at_ms(0));
@@ -206,6 +223,7 @@ fn a_rolled_back_receiver_is_told_how_far_its_lane_is_held() {
     };
     assert_eq!((fork.lane, fork.seen), (b.id, b.held(1, b.id)));
     assert_eq!(rolled_back.value(0, "y"), 1, "all other lanes go on");
+    assert_eq!(stream.sent(), [a.id], "nobody is sent its own lane");
     // Also when it has written on, past what the peer holds.
     let mut rolled_back = Node::new(2, 5);
     rolled_back.add(1, "x", 1);
@@ -313,6 +331,23 @@ fn a_stranger_is_refused_at_its_first_message() {
     assert_eq!(oneself, Err(expected));
     assert_eq!(receiver.message(at_ms(0), Some(&hello(id(9)))), Ok(()));
     assert_eq!(receiver.peer(), Some(id(9)));
+}
+
+#[test]
+fn what_does_not_fit_a_report_follows_at_once() {
+    let mut b = Node::new(2, 2);
+    for number in 3..5 {
+        let mut other = Node::new(number, 3);
+        other.add(0, "x", 1);
+        other.add(1, "y", 1);
+        b.copy_from(&other);
+    }
+    let mut receiver = b.receiver(at_ms(0));
+    let mut lanes = Vec::new();
+    while let ReceiverEffect::Report(held) = receiver.poll(at_ms(0), &b.shards, true) {
+        lanes.push(held.len());
+    }
+    assert_eq!(lanes, [LIMITS.report_lanes_max, 1]);
 }
 
 #[test]

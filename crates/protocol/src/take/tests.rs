@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 
-use alloc::format;
+use alloc::{collections::BTreeMap, format};
 use crdt_core::{Replica, ReplicaId, StartId};
 use proptest::prelude::*;
 
@@ -19,34 +19,39 @@ fn name(number: usize) -> CounterName {
     format!("counter-{number}").parse().expect("a short name")
 }
 
+/// Values by shard and counter.
+type Values = BTreeMap<(ShardIndex, CounterName), i128>;
+
 /// What the counters would show if everything taken were durable.
-fn values(shards: &RefCell<Vec<Shard>>) -> Vec<(CounterName, i128)> {
+fn values(shards: &RefCell<Vec<Shard>>) -> Values {
     let mut shards = shards.borrow().clone();
     for shard in &mut shards {
         if shard.collect(Round::FIRST).is_some() {
             shard.synced();
         }
     }
-    let of = |shard: &Shard| -> Vec<_> {
+    let of = |(index, shard): (ShardIndex, &Shard)| -> Vec<_> {
         let values = shard.replica().values_from("");
-        values.map(|(name, value)| (name.clone(), value)).collect()
+        let value = |(name, value): (&CounterName, _)| ((index, name.clone()), value);
+        values.map(value).collect()
     };
-    let mut values: Vec<_> = shards.iter().flat_map(of).collect();
-    values.sort();
-    values
+    (0..).zip(&shards).flat_map(of).collect()
+}
+
+fn shard_of(number: usize) -> ShardIndex {
+    ShardIndex::try_from(number % 3).expect("small")
 }
 
 fn request(items: &[(usize, i64)]) -> Adds {
     let mut adds = Adds::default();
     for &(number, amount) in items {
-        let shard = ShardIndex::try_from(number % 3).expect("small");
-        adds.add_named(shard, name(number), Sum::of(amount));
+        adds.add_named(shard_of(number), name(number), Sum::of(amount));
     }
     adds
 }
 
 proptest! {
-    /// Taking in turn and taking together do the same, and what is refused leaves nothing.
+    /// Taking in turn and taking together do the same: what was asked for, or nothing.
     #[test]
     fn both_ways_of_taking_are_one(
         requests in proptest::collection::vec(
@@ -55,9 +60,9 @@ proptest! {
         ),
     ) {
         let (together, in_turn) = (shards(3), shards(3));
+        let mut expected = Values::new();
         for items in requests {
             let items: Vec<_> = items.into_iter().filter(|&(_, amount)| amount != 0).collect();
-            let before = values(&together);
             let mut adds = request(&items);
             adds.place_known(&together);
             let merged = adds.merge(&together);
@@ -68,14 +73,18 @@ proptest! {
                 .merge(&in_turn)
                 .and_then(|()| adds.take_in_turn(&in_turn, COUNTERS_MAX));
             prop_assert_eq!(&first, &second);
-            prop_assert_eq!(values(&together), values(&in_turn));
+            if first.is_ok() {
+                for (number, amount) in items {
+                    let value = expected.entry((shard_of(number), name(number))).or_default();
+                    *value += i128::from(amount);
+                }
+            }
+            prop_assert_eq!(&values(&together), &expected);
+            prop_assert_eq!(&values(&in_turn), &expected);
             let reserved = |shards: &RefCell<Vec<Shard>>| -> u64 {
                 shards.borrow().iter().map(|shard| shard.reserved_counters).sum()
             };
             prop_assert_eq!((reserved(&together), reserved(&in_turn)), (0, 0));
-            if first.is_err() {
-                prop_assert_eq!(values(&together), before);
-            }
         }
     }
 }
@@ -106,6 +115,45 @@ fn a_request_that_brings_too_many_counters_is_refused_whole() {
     request(&[(0, 1)])
         .take(&shards, 9)
         .expect("known ones are taken");
+}
+
+#[test]
+fn counters_that_are_known_need_no_room_in_any_shard() {
+    let shards = shards(3);
+    let all: Vec<_> = (0..9).map(|number| (number, 1)).collect();
+    request(&all).take(&shards, 3).expect("three a shard");
+    let receipt = request(&all).take(&shards, 3).expect("they are known");
+    let of: Vec<_> = receipt.marks.iter().map(|&(shard, _)| shard).collect();
+    assert_eq!(of, [0, 1, 2]);
+}
+
+#[test]
+fn a_large_request_finds_no_room_twice() {
+    let shards = shards(1);
+    let items: Vec<_> = (0..=TAKEN_AT_ONCE_MAX)
+        .map(|number| (number * 3, 1))
+        .collect();
+    let counters_max = TAKEN_AT_ONCE_MAX as u64;
+    let error = request(&items).take(&shards, counters_max);
+    let found = counters_max;
+    assert!(
+        matches!(error, Err(TakeError::CountersExhausted { found: it, .. }) if it == found),
+        "{error:?}"
+    );
+    assert_eq!(shards.borrow()[0].replica().counters(), 0);
+    request(&items)
+        .take(&shards, counters_max + 1)
+        .expect("they fit");
+}
+
+#[test]
+fn amounts_for_one_counter_that_overflow_are_refused_whether_it_is_known_or_not() {
+    let shards = shards(1);
+    let too_much = [(0, i64::MAX), (0, i64::MAX), (3, 1), (0, i64::MAX)];
+    let overflow = Err(TakeError::RequestOverflow { counter: name(0) });
+    assert_eq!(request(&too_much).take(&shards, 9), overflow);
+    request(&[(0, 1)]).take(&shards, 9).expect("it fits");
+    assert_eq!(request(&too_much).take(&shards, 9), overflow);
 }
 
 #[test]
