@@ -4,22 +4,21 @@
 //! on a disk in memory, and the streams of `wire`. All of it is gone when the process dies.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::time::Duration;
 
-use commit_log::memory::{Contents, MemoryDisk, MemoryFiles};
-use commit_log::{DataDirectory, ExpectedIdentity, FrameSource, Log, SnapshotWriter};
-use crdt_core::{Mark, Replica, ReplicaId, StartId};
+use commit_log::ExpectedIdentity;
+use commit_log::memory::{Contents, MemoryDisk};
+use crdt_core::{Mark, ReplicaId, StartId};
 use protocol::{
     Budget, ClusterHash, CommitLimits, CommitRounds, DialLimits, Dialer, Hello, PROTOCOL_VERSION,
-    ReplicationLimits, Round, Shard, SnapshotReader, Standing, Time,
+    ReplicationLimits, Round, Shard, Standing, Time,
 };
-use wire::{FrameEncoder, Recovery};
 
 use super::ingest::Ingest;
 use super::ledger::Incarnation;
 use super::queue::SimTime;
 use super::schedule::CrashPoint;
+use crate::node_log::{NodeLog, ReadBack, RunningSnapshot};
 
 /// The cluster, by name and as tokens name it.
 pub(super) const CLUSTER: &str = "sim";
@@ -28,8 +27,6 @@ pub(super) const CLUSTER_HASH: ClusterHash = ClusterHash(7);
 pub(super) const SHARD_COUNTERS_MAX: u64 = 100;
 /// Memory that ingest streams may have for their dictionaries: more than they need.
 const DICTIONARY_BYTES_MAX: u64 = 1 << 20;
-/// Where the log is, on every disk.
-const DIRECTORY: &str = "/data";
 
 /// Deployed limits a few times shorter, so that all of them are reached within a run; pieces and
 /// reports are so small that most intervals have several.
@@ -66,14 +63,6 @@ pub(super) struct Waiting {
     pub(super) response_lost: bool,
 }
 
-/// A snapshot that is being written.
-pub(super) struct RunningSnapshot {
-    pub(super) reader: SnapshotReader,
-    pub(super) writer: SnapshotWriter<MemoryFiles>,
-    pub(super) encoder: FrameEncoder,
-    pub(super) bytes: u64,
-}
-
 /// A running process.
 pub(super) struct Process {
     pub(super) hello: Hello,
@@ -82,8 +71,7 @@ pub(super) struct Process {
     pub(super) standing: Standing,
     pub(super) rounds: CommitRounds,
     pub(super) completed: Round,
-    pub(super) log: Log<MemoryFiles>,
-    pub(super) encoder: FrameEncoder,
+    pub(super) log: NodeLog,
     /// The shards that have a part in the round under way.
     pub(super) collected: Vec<usize>,
     /// Whether a write and a sync are under way.
@@ -156,48 +144,23 @@ impl Node {
     }
 }
 
-/// What a directory holds, read back by the code that `tallyd` runs.
-pub(super) struct ReadBack {
-    pub(super) replica: ReplicaId,
-    pub(super) replicas: Vec<Replica>,
-    pub(super) log: Log<MemoryFiles>,
-}
-
 /// Opens a directory, or creates it, and reads it back.
 pub(super) fn read_back(
     disk: &MemoryDisk,
     shards: usize,
     start: StartId,
 ) -> Result<ReadBack, String> {
-    let shard_count = u32::try_from(shards).expect("a small number");
     let expected = ExpectedIdentity {
         cluster: CLUSTER.to_owned(),
-        shard_count,
+        shard_count: u32::try_from(shards).expect("a small number"),
     };
-    let directory = DataDirectory::open_or_create_in(disk.files(), Path::new(DIRECTORY), &expected)
-        .map_err(|error| error.to_string())?;
-    let replica = ReplicaId::new(directory.identity().replica);
-    let replicas = (0..shards).map(|_| Replica::new(replica, start)).collect();
-    let mut recovery = Recovery::new(replicas);
-    let mut file = None;
-    let log = Log::open(directory, |source: FrameSource, payload| {
-        if file.replace(source) != Some(source) {
-            recovery.begin_file();
-        }
-        recovery.frame(payload)
-    })
-    .map_err(|error| error.to_string())?;
-    Ok(ReadBack {
-        replica,
-        replicas: recovery.finish(),
-        log,
-    })
+    ReadBack::open(disk, &expected, start, |_, _| ())
 }
 
 impl Process {
     /// A process that starts on what was read back.
     pub(super) fn new(read: ReadBack, start: StartId, nodes: usize, now: Time) -> Self {
-        let status = read.log.watcher().status();
+        let status = read.log.status();
         let shard_count = u32::try_from(read.replicas.len()).expect("a small number");
         Self {
             hello: Hello {
@@ -213,7 +176,6 @@ impl Process {
             rounds: CommitRounds::new(COMMIT, status.segment_bytes, status.snapshot_bytes),
             completed: Round::NONE,
             log: read.log,
-            encoder: FrameEncoder::new(shard_count),
             collected: Vec::new(),
             is_syncing: false,
             snapshot: None,
