@@ -64,6 +64,7 @@ macro_rules! transcripts {
 }
 
 transcripts![
+    batch,
     commit_round,
     copied_directory,
     damage,
@@ -74,6 +75,7 @@ transcripts![
     gap,
     ingest,
     life_of_an_add,
+    mesh,
     pieces,
     relay,
     rolled_back,

@@ -208,7 +208,7 @@ impl Cluster {
     }
 
     fn fill(&mut self, name: &str, counters: u32) -> Result<(), String> {
-        let item = |number| (format!("{:.<NAME_BYTES$}", format!("c{number}")), 1);
+        let item = |number| (format!("{:.<NAME_BYTES$}", format!("c{number:05}")), 1);
         let items: Vec<_> = (0..counters).map(item).collect();
         self.add(name, &items)
     }
@@ -320,8 +320,9 @@ impl Cluster {
         }
         let pairs: Vec<(String, String)> = self.streams.keys().cloned().collect();
         for (dialler, acceptor) in pairs {
-            due.extend(self.drive_sending((&dialler, &acceptor)));
+            // What is read makes room for what is sent.
             due.extend(self.drive_receiving((&dialler, &acceptor)));
+            due.extend(self.drive_sending((&dialler, &acceptor)));
         }
         for process in self.nodes.values().filter_map(|node| node.process.as_ref()) {
             due.extend(process.dials.values().filter_map(|dial| dial.at));

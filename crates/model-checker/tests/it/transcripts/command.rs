@@ -25,7 +25,7 @@ pub(super) enum Command {
     // Clients.
     /// One request with these adds.
     Add(String, Vec<(String, i64)>),
-    /// One request that adds 1 to each of so many counters with long names: `c0`, `c1`, ...
+    /// One request that adds 1 to each of so many counters with long names: `c00000`, `c00001`, ...
     Fill(String, u32),
     /// A read of one counter, with the token of an add.
     Read(
