@@ -1,7 +1,7 @@
 //! The transcripts: runs of a few nodes, as scripts with the output that they must have.
 //!
-//! They are in `testdata/transcripts`, one a file, to learn the protocol from and to see at once
-//! what a change does to it. A block is some commands (`transcripts/command.rs` has them all), then
+//! They are in `testdata/transcripts`, one a file, to learn the protocol from (begin with
+//! `life_of_an_add`) and to see at once what a change does to it. A block is some commands (`transcripts/command.rs` has them all), then
 //! `---`, then what the nodes did. [`goldenscript`] compares, and writes anew what it is told to:
 //!
 //! ```sh

@@ -157,6 +157,9 @@ impl Cluster {
     }
 
     fn add_node(&mut self, name: &str) -> Result<(), String> {
+        if !name.chars().all(char::is_alphabetic) {
+            return Err(format!("{name:?}: a number would name an incarnation"));
+        }
         let disk = MemoryDisk::new(PAGE_BYTES, self.nodes.len() as u64 + 1);
         let node = Node::new(name, disk, Rc::clone(&self.output));
         if self.nodes.insert(name.to_owned(), node).is_some() {

@@ -12,7 +12,7 @@ use protocol::{
 };
 
 use super::disk::{has_died, segment_bytes};
-use super::output::{Output, PartReader, abridge};
+use super::output::{Output, PartReader, abridge, fork};
 use super::process::{CLUSTER, Process, note};
 
 /// What all nodes have in common: the deployed limits, but for what the transcript sets.
@@ -94,19 +94,16 @@ impl Node {
         }
         let replica = read.replica;
         let process = Process::new(read, settings, start, &self.peers, now);
-        let lane = self.output.lane(0, replica);
-        let lane = lane.trim_end_matches("/0");
+        let lane = self.output.name(replica);
         let on = if is_new {
             "on an empty directory".to_owned()
         } else {
             format!("and holds {}", self.output.held(&process.held()))
         };
         self.say(format!("starts as {lane}, start s{}, {on}", start.get()));
-        if let Some(fork) = process.standing.forked() {
-            self.say(format!(
-                "has noted on disk: {}",
-                self.output.fork(0, fork).replace("/0", "")
-            ));
+        if let Some(forked) = process.standing.forked() {
+            let forked = fork(&self.output.name(forked.lane), forked);
+            self.say(format!("has noted on disk: {forked}"));
         }
         self.life += 1;
         self.process = Some(process);

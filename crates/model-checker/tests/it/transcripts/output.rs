@@ -67,13 +67,19 @@ impl Output {
         Ok(*id)
     }
 
-    pub(super) fn lane(&self, shard: ShardIndex, id: ReplicaId) -> String {
+    /// What a replica is called.
+    pub(super) fn name(&self, id: ReplicaId) -> String {
         let lanes = self.lanes.borrow();
-        let name = lanes.get(&id).map_or("unknown", |name| name.as_str());
+        lanes.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    /// A replica's lane, with its shard where there are several.
+    pub(super) fn lane(&self, shard: ShardIndex, id: ReplicaId) -> String {
+        let name = self.name(id);
         if self.has_shards.get() {
             format!("{name}/{shard}")
         } else {
-            name.to_owned()
+            name
         }
     }
 
@@ -104,12 +110,6 @@ impl Output {
         all.extend(starts.map(|(from, start)| start_from(from.get(), *start)));
         let span = self.span(shard, interval.lane, (interval.after, interval.to));
         format!("{span}: {}", all.join(", "))
-    }
-
-    pub(super) fn fork(&self, shard: ShardIndex, fork: &Fork) -> String {
-        let lane = self.lane(shard, fork.lane);
-        let (held, seen) = (mark(fork.held), mark(fork.seen));
-        format!("lane {lane} has two histories: {held} here, {seen} there")
     }
 
     pub(super) fn request(&self, request: &PullRequest) -> String {
@@ -158,6 +158,12 @@ pub(super) fn abridge(mut all: Vec<String>) -> Vec<String> {
         all.splice(2..2 + left_out, [between]);
     }
     all
+}
+
+/// A lane's two histories.
+pub(super) fn fork(lane: &str, fork: &Fork) -> String {
+    let (held, seen) = (mark(fork.held), mark(fork.seen));
+    format!("lane {lane} has two histories: {held} here, {seen} there")
 }
 
 fn start_from(version: u64, start: StartId) -> String {

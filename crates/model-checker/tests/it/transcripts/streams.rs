@@ -12,7 +12,7 @@ use wire::stream::{Received, Receiving, ReceivingEnd, ReceivingError, Sending, S
 use wire::v1::{PullRequest, PullResponse};
 
 use super::cluster::Cluster;
-use super::output::PartReader;
+use super::output::{self, PartReader};
 use super::process::Dial;
 
 /// Messages that a sending end may have under way, as in `tallyd`.
@@ -219,8 +219,7 @@ impl Cluster {
         reporter: ReplicaId,
         (shard, fork): (ShardIndex, &Fork),
     ) -> Option<Claim> {
-        self.output
-            .say(format!("{name}: {}", self.output.fork(shard, fork)));
+        self.say_fork(name, shard, fork);
         let node = self.nodes.get_mut(name)?;
         let process = node.process.as_mut()?;
         if fork.lane != process.hello.replica {
@@ -230,6 +229,12 @@ impl Cluster {
         let claim = standing.forked_by_reporter(&process.shards, reporter, fork.clone());
         node.note_claim(claim, fork);
         Some(claim)
+    }
+
+    fn say_fork(&self, name: &str, shard: ShardIndex, fork: &Fork) {
+        let lane = self.output.lane(shard, fork.lane);
+        self.output
+            .say(format!("{name}: {}", output::fork(&lane, fork)));
     }
 
     // The receiving end.
@@ -304,8 +309,7 @@ impl Cluster {
             self.output.say(format!("{name} {line}"));
         }
         for (shard, fork) in &received.forks {
-            self.output
-                .say(format!("{name}: {}", self.output.fork(*shard, fork)));
+            self.say_fork(name, *shard, fork);
             let node = self.nodes.get_mut(name).expect("it reads");
             let process = node.process.as_mut().expect("it reads");
             if fork.lane == process.hello.replica {
