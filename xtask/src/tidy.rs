@@ -9,10 +9,12 @@
 //! length of functions to clippy (tidy only checks that every crate takes the workspace's lints),
 //! licences and sources to cargo-deny, schemas to buf. `cargo xtask ci` runs them all.
 
+mod circles;
 mod documents;
 mod finding;
 mod guarantees;
 mod manifests;
+mod record;
 mod sources;
 mod tree;
 
@@ -42,8 +44,10 @@ const RULES: &[(&str, Rule)] = &[
     ),
     ("every crate takes the workspace's lints", manifests::lints),
     ("the cores are no_std", sources::no_std_cores),
+    ("the track record can be seen again", record::commands),
     ("every source file opens with an essay", sources::essays),
     ("files are short", sources::lengths),
+    ("files use each other in one direction", circles::circles),
     ("no test is ignored", sources::ignored_tests),
     ("nothing is left unfinished", sources::leftovers),
     ("the top of the tree stays small", documents::top_level),

@@ -8,18 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tonic::{Request, Response, Status, transport::Channel};
-use wire::v1::counter_service_client::CounterServiceClient;
+use tonic::{Request, Response, Status};
 
 use crate::{
     Client, Error,
+    attempt::{Stub, attempt, stub},
     client::Shared,
-    error::{Effect, Unexpected, is_expired},
+    error::{Effect, Unexpected},
     nodes::{Node, Tried},
-    options::ANSWER_BYTES_MAX,
 };
-
-pub(crate) type Stub = CounterServiceClient<Channel>;
 
 impl Client {
     /// The node at a place in the caller's list.
@@ -94,27 +91,6 @@ impl Client {
 async fn wait(pause: Duration) {
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
-    }
-}
-
-pub(crate) fn stub(node: &Node) -> Stub {
-    CounterServiceClient::new(node.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
-}
-
-/// One attempt of a call, on one node.
-pub(crate) async fn attempt<A>(
-    node: &Node,
-    call: &'static str,
-    effect: Effect,
-    timeout: Duration,
-    answer: impl Future<Output = Result<Response<A>, Status>>,
-) -> Result<A, Error> {
-    match tokio::time::timeout(timeout, answer).await {
-        Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) if !is_expired(&status) => {
-            Err(Error::from_status(&node.address, call, effect, status))
-        }
-        Ok(Err(_)) | Err(_) => Err(Error::deadline(&node.address, call, effect, timeout)),
     }
 }
 

@@ -18,7 +18,7 @@ use wire::v1::{
 use crate::{
     CounterValue, Error, Ingest, IngestOptions, List, NodeStatus, Options, Token, Watch,
     arguments::{check_amount, check_batch, check_bytes, check_name, check_token},
-    call::attempt,
+    attempt::attempt,
     error::{Effect, Unexpected},
     nodes::{Nodes, Tried},
 };

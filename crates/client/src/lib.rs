@@ -30,6 +30,7 @@
 //! keep them on a private network).
 
 mod arguments;
+mod attempt;
 mod call;
 mod client;
 mod error;

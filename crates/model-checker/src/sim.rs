@@ -11,7 +11,7 @@
 //! log with its real recovery, on a disk in memory that fails as disks do. Limits are shorter, so
 //! that all of them are reached within a run. What is left out: sockets, threads and tokio.
 //!
-//! Read in this order: `schedule` (what is drawn), `world` (the loop), `node`, `driver`, `lives`,
+//! Read in this order: `schedule` (what is drawn), `limits`, `world` (the loop), `node`, `driver`, `lives`,
 //! `streams`, `ingest`, `clients`, `faults` (what happens), `ledger` (the truth), `oracle` and
 //! `rest` (the judgement), `mutants` (the proof that it finds bugs), `shrink` and `trace` (what a
 //! person gets to read).
@@ -23,6 +23,7 @@ mod faults;
 mod ingest;
 mod kinds;
 mod ledger;
+mod limits;
 mod lives;
 mod mutants;
 mod network;

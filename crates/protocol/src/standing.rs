@@ -29,7 +29,7 @@ pub enum NotWritable {
     Forked(Fork),
 }
 
-/// What became of a claim that the own lane has forked.
+/// What became of a claim that a lane has forked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The node takes no more adds, from now on: the driver keeps the fork on disk.
@@ -38,11 +38,14 @@ pub enum Claim {
     Known,
     /// It came from a stranger. The stream ends, and the node goes on.
     Disbelieved,
+    /// It is of another lane, which is left alone on that stream. Nothing else follows.
+    OfOther,
 }
 
 /// A node's standing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
+    own: ReplicaId,
     is_stopping: bool,
     forked: Option<Fork>,
     /// Replicas that have answered when they were dialled.
@@ -52,10 +55,12 @@ pub struct Standing {
 impl Standing {
     /// That of a process at its start; `forked` is what an earlier one has kept on disk.
     #[must_use]
-    pub fn new(forked: Option<Fork>) -> Self {
+    pub fn new(own: ReplicaId, forked: Option<Fork>) -> Self {
         Self {
+            own,
+            is_stopping: false,
             forked,
-            ..Self::default()
+            met: BTreeSet::new(),
         }
     }
 
@@ -91,12 +96,12 @@ impl Standing {
         self.met.insert(peer);
     }
 
-    /// A peer that was dialled shows that the own lane has forked.
+    /// A peer that was dialled shows that a lane has forked.
     pub fn forked_by_dialled(&mut self, fork: Fork) -> Claim {
         self.believe(fork)
     }
 
-    /// Somebody who has dialled this node shows that the own lane has forked.
+    /// Somebody who has dialled this node shows that a lane has forked.
     pub fn forked_by_reporter(
         &mut self,
         shards: &impl Shards,
@@ -104,7 +109,8 @@ impl Standing {
         fork: Fork,
     ) -> Claim {
         let is_held = |shard| shards.with(shard, |it| it.replica().held(reporter)) != Mark::ZERO;
-        if self.met.contains(&reporter) || shards.indices().into_iter().any(is_held) {
+        let is_known = || self.met.contains(&reporter) || shards.indices().into_iter().any(is_held);
+        if fork.lane != self.own || is_known() {
             self.believe(fork)
         } else {
             Claim::Disbelieved
@@ -112,6 +118,9 @@ impl Standing {
     }
 
     fn believe(&mut self, fork: Fork) -> Claim {
+        if fork.lane != self.own {
+            return Claim::OfOther;
+        }
         if self.forked.is_some() {
             // One is enough to stop, and the first tells most.
             return Claim::Known;
@@ -140,9 +149,11 @@ mod tests {
         }
     }
 
+    const OWN: ReplicaId = ReplicaId::new(1);
+
     fn fork() -> Fork {
         Fork {
-            lane: ReplicaId::new(1),
+            lane: OWN,
             held: mark(3, 1),
             seen: mark(5, 1),
         }
@@ -169,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_stranger_stops_nobody() {
-        let mut standing = Standing::default();
+        let mut standing = Standing::new(OWN, None);
         standing.meet(ReplicaId::new(3));
         let claim = standing.forked_by_reporter(&shards(false), PEER, fork());
         assert_eq!(claim, Claim::Disbelieved);
@@ -178,10 +189,10 @@ mod tests {
 
     #[test]
     fn a_replica_that_is_known_is_believed_and_the_first_fork_stays() {
-        let mut by_lane = Standing::default();
+        let mut by_lane = Standing::new(OWN, None);
         let claim = by_lane.forked_by_reporter(&shards(true), PEER, fork());
         assert_eq!(claim, Claim::Believed);
-        let mut by_dialling = Standing::default();
+        let mut by_dialling = Standing::new(OWN, None);
         by_dialling.meet(PEER);
         let claim = by_dialling.forked_by_reporter(&shards(false), PEER, fork());
         assert_eq!(claim, Claim::Believed);
@@ -191,11 +202,27 @@ mod tests {
     }
 
     #[test]
+    fn a_fork_of_another_lane_stops_nobody() {
+        let mut standing = Standing::new(OWN, None);
+        standing.meet(PEER);
+        let fork = Fork {
+            lane: PEER,
+            ..fork()
+        };
+        assert_eq!(standing.forked_by_dialled(fork.clone()), Claim::OfOther);
+        for reporter in [PEER, ReplicaId::new(9)] {
+            let claim = standing.forked_by_reporter(&shards(true), reporter, fork.clone());
+            assert_eq!(claim, Claim::OfOther);
+        }
+        assert_eq!(standing.ensure_writable(), Ok(()));
+    }
+
+    #[test]
     fn a_fork_is_the_reason_even_while_stopping() {
-        let mut standing = Standing::new(Some(fork()));
+        let mut standing = Standing::new(OWN, Some(fork()));
         standing.stop();
         assert_eq!(standing.ensure_writable(), Err(NotWritable::Forked(fork())));
-        let mut standing = Standing::default();
+        let mut standing = Standing::new(OWN, None);
         standing.stop();
         assert_eq!(standing.ensure_writable(), Err(NotWritable::Stopping));
     }

@@ -28,6 +28,10 @@ use tonic::transport::server::Connected;
 use crate::clock::Clock;
 use roster::{Arrival, ConnectionId, Roster, RosterLimits};
 
+/// What may be under way on one stream before the receiver has read it: at a round trip of 200 ms
+/// this lets 20 MB a second through.
+pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+
 /// When the operating system gives no connection, for lack of memory or of files, it is asked
 /// again after so long.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);

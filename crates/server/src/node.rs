@@ -116,12 +116,12 @@ impl Node {
         );
         let shard = |replica| Mutex::new(Shard::new(replica));
         Self {
+            forked: watch::Sender::new(forked.is_some()),
+            standing: RwLock::new(Standing::new(identity.replica, forked)),
             identity,
             limits,
             clock: Clock::start(),
             shards: replicas.into_iter().map(shard).collect(),
-            forked: watch::Sender::new(forked.is_some()),
-            standing: RwLock::new(Standing::new(forked)),
             keep_fork,
             rounds: Rounds::new(),
             dictionaries: Budget::new(DICTIONARY_BYTES_MAX),
@@ -149,6 +149,18 @@ impl Node {
     #[must_use]
     pub fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// Ends the trace of a process that ends in order: counts what it holds.
+    pub(crate) fn end_trace(&self) {
+        if self.trace.is_on() {
+            for shard in self.indices() {
+                for lane in self.with(shard, |it| trace::lanes(shard, it.replica())) {
+                    self.trace.line(|| trace::Step::Counted(lane));
+                }
+            }
+            self.trace.flush();
+        }
     }
 
     /// What the node is.
@@ -276,13 +288,13 @@ impl Node {
         self.change_standing(|standing| standing.meet(peer));
     }
 
-    /// A peer that was dialled shows that the own lane has forked.
+    /// A peer that was dialled shows that a lane has forked.
     pub fn forked_by_dialled(&self, fork: &Fork) {
         let claim = self.change_standing(|standing| standing.forked_by_dialled(fork.clone()));
         self.note_claim(claim, fork);
     }
 
-    /// Somebody who has dialled this node shows that the own lane has forked.
+    /// Somebody who has dialled this node shows that a lane has forked.
     pub fn forked_by_reporter(&self, reporter: ReplicaId, fork: &Fork) -> Claim {
         let claim = self
             .change_standing(|standing| standing.forked_by_reporter(self, reporter, fork.clone()));
@@ -294,6 +306,7 @@ impl Node {
         match claim {
             // When it could not be kept the last time, it may be now.
             Claim::Known => self.keep(fork),
+            Claim::OfOther => {}
             Claim::Disbelieved => tracing::warn!(
                 %fork,
                 "a stranger says that this node's own lane has forked, and is not believed"

@@ -25,9 +25,9 @@ use wire::v1::counter_service_server::CounterServiceServer;
 use wire::v1::replication_service_server::ReplicationServiceServer;
 
 use crate::config::Config;
-use crate::connections::Connections;
 use crate::connections::calls::CountCalls;
 use crate::connections::roster::RosterLimits;
+use crate::connections::{Connections, STREAM_WINDOW_BYTES};
 use crate::health::{Fitness, Health};
 use crate::node::commit::Committer;
 use crate::node::recovery::{self, RecoveryError};
@@ -36,17 +36,12 @@ use crate::replicate::{pull, serve::ReplicationServer};
 use crate::service::NodeCell;
 use crate::service::cluster::{ClusterServer, Surroundings};
 use crate::service::counter::CounterServer;
-use crate::traced;
 
 /// The largest message sent to a client: a batch of long names is read back in one.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// The largest message taken from a client.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
-
-/// What may be under way on one stream before the receiver has read it: at a round trip of 200 ms
-/// this lets 20 MB a second through.
-pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 
 /// Well below the 1,024 files that a process may usually have open: the log needs some too. An
 /// answer has arrived within a second, or its client is hardly there any more.
@@ -248,7 +243,7 @@ impl Running {
         let last = Arc::clone(&node);
         let closed = tokio::task::spawn_blocking(move || {
             committer.close(&last);
-            traced::end(&last);
+            last.end_trace();
         });
         let closed = closed.await;
         // The process ends now, and need not tear down millions of counters one by one.

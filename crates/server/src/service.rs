@@ -10,6 +10,7 @@ mod ingest;
 mod limits;
 /// Errors as gRPC statuses.
 pub(crate) mod status;
+mod value;
 mod watch;
 
 use std::sync::{Arc, OnceLock};

@@ -1,27 +1,12 @@
 //! What a traced node writes down beside the steps of its shards and its commit thread: what
-//! it says to its peers, what it copies into snapshots, and what it holds at its end.
+//! it says to its peers, and what it copies into snapshots.
 //!
 //! Nothing of this runs on a node without `--trace`.
 
 use crdt_core::{IntervalPiece, Mark, ReplicaId};
-use protocol::{ShardIndex, Shards as _};
-use trace::{Step, Trace, lanes};
+use protocol::ShardIndex;
+use trace::{Step, Trace};
 use wire::v1;
-
-use crate::node::Node;
-
-/// Ends the trace of a process that ends in order: counts what it holds.
-pub(crate) fn end(node: &Node) {
-    let trace = node.trace();
-    if trace.is_on() {
-        for shard in node.indices() {
-            for lane in node.with(shard, |it| lanes(shard, it.replica())) {
-                trace.line(|| Step::Counted(lane));
-            }
-        }
-        trace.flush();
-    }
-}
 
 /// A piece was copied into the snapshot.
 pub(crate) fn copied(trace: &Trace, shard: ShardIndex, piece: &IntervalPiece) {

@@ -4,8 +4,9 @@
 
 use indicatif::ProgressBar;
 
+use super::plan::{LoadtestError, Plan};
 use super::results::RowId;
-use super::{LoadtestError, Plan, rows};
+use super::rows;
 use crate::deployment::Deployment;
 use crate::traces::{self, Replayed};
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// One thing that breaks a rule, or is about to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     /// The file, with the line where there is one.
     pub(super) place: String,

@@ -16,13 +16,9 @@ use tokio::sync::oneshot;
 use wire::baseline_v1 as pb;
 
 use super::Strategy;
-use super::fault::Fault;
+use super::fault::{ADDS_WAITING_MAX, Fault};
 use super::machine::Machine;
 use crate::convert::{Answer, ContenderNumber, FromContender, InvalidMessage, ToContender};
-
-/// Adds that may wait on this server. At 20 a second, the last of them would wait for a quarter
-/// of an hour; side by side, with one round trip of 50 ms each, they are 320,000 a second.
-pub(super) const ADDS_WAITING_MAX: usize = 16_384;
 
 /// Messages that may wait for the stream: of a contender at most two, a release and the acquire
 /// that goes with it, before it has to hear from the register again.

@@ -8,14 +8,18 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::contention::ADDS_WAITING_MAX;
 use crate::transport::{COUNTER_NAME_BYTES_MAX, COUNTERS_PER_CALL_MAX};
 
 /// The domain of all reasons.
 const DOMAIN: &str = "tally.v1";
 
-/// When to come back to a server without a register: its longest pause between two attempts.
-const RETRY_DELAY: Duration = super::link::RETRY_PAUSE_MAX;
+/// Adds that may wait on this server. At 20 a second, the last of them would wait for a quarter
+/// of an hour; side by side, with one round trip of 50 ms each, they are 320,000 a second.
+pub(super) const ADDS_WAITING_MAX: usize = 16_384;
+
+/// The longest pause between two attempts to reach the register, and when to come back to a server
+/// without one. A register that is back is found within about a second.
+pub(super) const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Why a call fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +94,7 @@ impl From<Fault> for Status {
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, DOMAIN, []);
         if matches!(fault, Fault::RegisterUnreachable) {
-            details.set_retry_info(Some(RETRY_DELAY));
+            details.set_retry_info(Some(RETRY_PAUSE_MAX));
         }
         Self::with_error_details(fault.code(), fault.to_string(), details)
     }

@@ -15,13 +15,11 @@ use wire::baseline_v1::register_service_client::RegisterServiceClient;
 use wire::baseline_v1::{SessionRequest, SessionResponse};
 
 use super::contention::{Contention, MESSAGES_UNDER_WAY_MAX, PendingAdd, SessionError};
-use super::fault::Fault;
+use super::fault::{Fault, RETRY_PAUSE_MAX};
 
-/// The pause before the first new attempt; it doubles with each that fails, ...
+/// The pause before the first new attempt; it doubles with each that fails, up to
+/// [`RETRY_PAUSE_MAX`].
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
-
-/// ... up to this one. A register that is back is found within about a second.
-pub(super) const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// An attempt is given up after this time.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);

@@ -27,7 +27,7 @@ use wire::v1::{IngestRequest, IngestResponse};
 use super::Outcome;
 use crate::{
     Client, Error,
-    call::stub,
+    attempt::stub,
     error::{Changes, Effect, Unexpected},
     nodes::Node,
 };

@@ -4,6 +4,8 @@
 //! their last acknowledged adds, and read with it at any node. What clients know is kept apart from
 //! what nodes know, because the guarantees are promises to clients.
 
+pub(super) mod state;
+
 use std::time::Duration;
 
 use crdt_core::{Mark, Sum};
@@ -12,55 +14,18 @@ use protocol::{
 };
 
 use super::kinds::{Coverage, FaultKind};
-use super::node::{CLUSTER_HASH, SHARD_COUNTERS_MAX, Waiting};
+use super::limits::{CLUSTER_HASH, SHARD_COUNTERS_MAX};
+use super::node::Waiting;
 use super::oracle::{self, Violation};
-use super::schedule::{CLIENTS, COUNTERS, COUNTERS_GROWING, Request};
+use super::schedule::{COUNTERS_GROWING, Request};
 use super::trace::TraceEntry;
 use super::world::{Event, World};
 use crate::guarantee::Guarantee;
 use crate::mutation::Mutation;
+use state::WaitingRead;
 
 /// How long a read waits for its token.
 const TOKEN_WAIT: Duration = Duration::from_millis(80);
-
-/// All that clients know.
-pub(super) struct Clients {
-    /// For each counter, the sum of the increments that were sent, whatever became of them.
-    pub(super) invoked: [i128; COUNTERS],
-    /// For each node and growing counter, the last value read.
-    read: Vec<[i128; COUNTERS_GROWING]>,
-    /// For each client, the last add it was acknowledged, and its token.
-    tokens: [Option<(usize, Vec<u8>)>; CLIENTS],
-    /// For each node, the adds it was asked for in isolation.
-    probes: Vec<Vec<usize>>,
-    /// Reads that wait for their token.
-    reads: Vec<WaitingRead>,
-}
-
-/// A read that waits for its token.
-struct WaitingRead {
-    node: usize,
-    life: u32,
-    add: usize,
-    wait: ReadWait,
-}
-
-impl Clients {
-    pub(super) fn new(nodes: usize) -> Self {
-        Self {
-            invoked: [0; COUNTERS],
-            read: vec![[0; COUNTERS_GROWING]; nodes],
-            tokens: [const { None }; CLIENTS],
-            probes: vec![Vec::new(); nodes],
-            reads: Vec::new(),
-        }
-    }
-
-    /// The node has another directory: its values are another node's values.
-    pub(super) fn forget_reads(&mut self, node: usize) {
-        self.read[node] = [0; COUNTERS_GROWING];
-    }
-}
 
 impl World<'_> {
     /// A client asks.

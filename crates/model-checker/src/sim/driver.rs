@@ -8,7 +8,7 @@ use crdt_core::{Group, ReplicaId};
 use protocol::{CommitEffect, Round};
 
 use super::kinds::{Coverage, FaultKind};
-use super::node::REPLICATION;
+use super::limits::REPLICATION;
 use super::oracle::{self, Violation};
 use super::queue::SimTime;
 use super::schedule::CrashPoint;

@@ -10,8 +10,8 @@ use wire::stream::{Sending, SendingEnd, held_to_wire, hello_to_wire};
 use wire::v1::PullRequest;
 
 use super::kinds::FaultKind;
+use super::limits::{CLUSTER, REPLICATION};
 use super::lives::replica_of;
-use super::node::{CLUSTER, REPLICATION};
 use super::queue::SimTime;
 use super::schedule::{CrashPoint, Fault, ScheduledFault};
 use super::trace::TraceEntry;
@@ -185,7 +185,7 @@ impl World<'_> {
     /// Nobody can dial the node any more: its connections to diallers break.
     fn dial_only(&mut self, node: usize) {
         self.nodes[node].dial_only = true;
-        let accepted = |(&number, connection): (&u64, &super::streams::Connection)| {
+        let accepted = |(&number, connection): (&u64, &super::streams::state::Connection)| {
             (connection.acceptor.node == node).then_some(number)
         };
         let numbers: Vec<u64> = self.connections.iter().filter_map(accepted).collect();
@@ -195,7 +195,7 @@ impl World<'_> {
     }
 
     fn reset_stream(&mut self, node: usize, from: usize) {
-        let of_pair = |(&number, connection): (&u64, &super::streams::Connection)| {
+        let of_pair = |(&number, connection): (&u64, &super::streams::state::Connection)| {
             let ends = (connection.dialler.node, connection.acceptor.node);
             (ends == (node, from) && !connection.is_broken).then_some(number)
         };

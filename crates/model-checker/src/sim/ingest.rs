@@ -8,7 +8,8 @@ use crdt_core::Mark;
 use protocol::{IngestEffect, IngestEnd, IngestLimits, IngestMessage, IngestStream, Shards as _};
 
 use super::kinds::{Coverage, FaultKind};
-use super::node::SHARD_COUNTERS_MAX;
+use super::limits::SHARD_COUNTERS_MAX;
+use super::node::Ingest;
 use super::oracle::Violation;
 use super::schedule::{IngestPlan, Request};
 use super::trace::TraceEntry;
@@ -18,20 +19,6 @@ use crate::mutation::Mutation;
 
 /// Between two messages of a stream, at most.
 const GAP_US_MAX: u64 = 3_000;
-
-/// One stream at its node.
-pub(super) struct Ingest {
-    number: u64,
-    stream: IngestStream,
-    op: usize,
-    /// By message: the adds that were taken with it.
-    taken: Vec<Vec<usize>>,
-    acknowledged: usize,
-    /// Names that the client has introduced.
-    introduced: Vec<usize>,
-    /// The client is gone: nothing is told any more.
-    is_cut: bool,
-}
 
 impl World<'_> {
     fn plan_of(&self, op: usize) -> &IngestPlan {

@@ -4,55 +4,20 @@
 //! on a disk in memory, and the streams of `wire`. All of it is gone when the process dies.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use commit_log::ExpectedIdentity;
 use commit_log::memory::{Contents, MemoryDisk};
 use crdt_core::{Mark, ReplicaId, StartId};
 use protocol::{
-    Budget, ClusterHash, CommitLimits, CommitRounds, DialLimits, Dialer, Hello, PROTOCOL_VERSION,
-    ReplicationLimits, Round, Shard, Standing, Time,
+    Budget, CommitRounds, Dialer, Hello, IngestStream, PROTOCOL_VERSION, Round, Shard, Standing,
+    Time,
 };
 
-use super::ingest::Ingest;
 use super::ledger::Incarnation;
+use super::limits::{CLUSTER, COMMIT, DIAL, DICTIONARY_BYTES_MAX};
 use super::queue::SimTime;
 use super::schedule::CrashPoint;
 use crate::node_log::{NodeLog, ReadBack, RunningSnapshot};
-
-/// The cluster, by name and as tokens name it.
-pub(super) const CLUSTER: &str = "sim";
-pub(super) const CLUSTER_HASH: ClusterHash = ClusterHash(7);
-/// Counters that each shard may have: more than there are.
-pub(super) const SHARD_COUNTERS_MAX: u64 = 100;
-/// Memory that ingest streams may have for their dictionaries: more than they need.
-const DICTIONARY_BYTES_MAX: u64 = 1 << 20;
-
-/// Deployed limits a few times shorter, so that all of them are reached within a run; pieces and
-/// reports are so small that most intervals have several.
-pub(super) const REPLICATION: ReplicationLimits = ReplicationLimits {
-    pace: Duration::from_millis(10),
-    report_interval: Duration::from_millis(40),
-    relay_interval: Duration::from_millis(120),
-    heartbeat_interval: Duration::from_millis(300),
-    silence_max: Duration::from_millis(1_500),
-    piece_records_max: 2,
-    report_lanes_max: 3,
-    stream_lanes_max: 1_000,
-};
-pub(super) const DIAL: DialLimits = DialLimits {
-    back_off_min: Duration::from_millis(10),
-    back_off_max: Duration::from_millis(200),
-    healthy_after: Duration::from_millis(500),
-    connect_timeout: Duration::from_millis(100),
-};
-/// A snapshot after so little that every schedule has some.
-const COMMIT: CommitLimits = CommitLimits {
-    snapshot_log_bytes_min: 1_500,
-    snapshot_retry_min: Duration::from_millis(40),
-    snapshot_retry_max: Duration::from_millis(200),
-    seal_after: Duration::from_millis(20),
-};
 
 /// Adds of one request, waiting to be durable.
 pub(super) struct Waiting {
@@ -61,6 +26,20 @@ pub(super) struct Waiting {
     pub(super) adds: Vec<usize>,
     pub(super) token: Vec<u8>,
     pub(super) response_lost: bool,
+}
+
+/// An ingest stream at its node.
+pub(super) struct Ingest {
+    pub(super) number: u64,
+    pub(super) stream: IngestStream,
+    pub(super) op: usize,
+    /// By message: the adds that were taken with it.
+    pub(super) taken: Vec<Vec<usize>>,
+    pub(super) acknowledged: usize,
+    /// Names that the client has introduced.
+    pub(super) introduced: Vec<usize>,
+    /// The client is gone: nothing is told any more.
+    pub(super) is_cut: bool,
 }
 
 /// A running process.
@@ -172,7 +151,7 @@ impl Process {
             start,
             taken: vec![Vec::new(); read.replicas.len()],
             shards: RefCell::new(read.replicas.into_iter().map(Shard::new).collect()),
-            standing: Standing::default(),
+            standing: Standing::new(read.replica, None),
             rounds: CommitRounds::new(COMMIT, status.segment_bytes, status.snapshot_bytes),
             completed: Round::NONE,
             log: read.log,

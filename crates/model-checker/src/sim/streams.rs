@@ -7,51 +7,24 @@
 mod forks;
 mod receiving;
 mod sending;
+pub(super) mod state;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use wire::stream::{ReceivingEnd, SendingEnd};
+use wire::stream::ReceivingEnd;
 
 use super::kinds::FaultKind;
+use super::limits::REPLICATION;
 use super::network::{Fate, Pipe};
-use super::node::REPLICATION;
 use super::oracle::Violation;
-use super::queue::SimTime;
 use super::trace::MessageEntry;
 use super::world::{Event, World};
+use state::{Connection, Owner};
 
 /// After this time an end knows that its connection is broken.
 const NOTICE_US: (u64, u64) = (5_000, 60_000);
 /// Messages that a sending end may have under way.
 const MESSAGES_QUEUED_MAX: usize = 4;
-
-/// One end's process: void once another life has begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) node: usize,
-    pub(super) life: u32,
-}
-
-/// A connection that `dialler` has opened to `acceptor`.
-pub(super) struct Connection {
-    pub(super) dialler: Owner,
-    pub(super) acceptor: Owner,
-    pub(super) receiving: Option<ReceivingEnd>,
-    pub(super) sending: Option<SendingEnd>,
-    /// Nothing passes any more.
-    pub(super) is_broken: bool,
-    to_acceptor: Pipe,
-    to_dialler: Pipe,
-    /// What has arrived at the dialler and is not yet read.
-    inbox: VecDeque<Vec<u8>>,
-    /// The lane of the interval whose parts are being sent.
-    lane_under_way: Vec<u8>,
-    receiving_wakes_at: Option<SimTime>,
-    sending_wakes_at: Option<SimTime>,
-}
-
-/// Connections by number; those with an end that lives.
-pub(super) type Connections = BTreeMap<u64, Connection>;
 
 impl World<'_> {
     // Dialling.

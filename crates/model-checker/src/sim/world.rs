@@ -6,7 +6,7 @@
 //! hold then is judged in [`rest`](super::rest).
 //!
 //! The methods of [`World`] are in several files, one a concept: [`driver`](super::driver) (commit,
-//! recovery), [`replication`](super::replication), [`clients`](super::clients),
+//! recovery), [`streams`](super::streams), [`clients`](super::clients),
 //! [`faults`](super::faults). What can be wrong is judged where it becomes visible, by functions
 //! of [`oracle`](super::oracle).
 
@@ -16,7 +16,7 @@ use commit_log::memory::{Contents, FaultEffects, MemoryDisk};
 use crdt_core::CounterName;
 use protocol::HeldLane;
 
-use super::clients::Clients;
+use super::clients::state::Clients;
 use super::kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 use super::ledger::Ledger;
 use super::network::Network;
@@ -25,7 +25,7 @@ use super::oracle::Violation;
 use super::queue::{Queue, SimTime};
 use super::random::Random;
 use super::schedule::{COUNTERS, Schedule};
-use super::streams::Connections;
+use super::streams::state::Connections;
 use super::trace::{MessageEntry, Trace, TraceEntry, counter_name};
 use crate::guarantee::{Guarantee, Property};
 use crate::mutation::Mutation;

@@ -15,8 +15,8 @@ use tonic::transport::{Channel, Endpoint};
 use wire::stream::{RESPONSE_BYTES_MAX, Received, Receiving, ReceivingEnd, ReceivingError};
 use wire::v1::replication_service_client::ReplicationServiceClient;
 
+use crate::connections::STREAM_WINDOW_BYTES;
 use crate::node::Node;
-use crate::server::STREAM_WINDOW_BYTES;
 use crate::traced;
 
 /// Reports that wait for the transport: a report tells all that changed since the last one that
@@ -162,9 +162,7 @@ fn take(
     }
     for (shard, fork) in &received.forks {
         tracing::warn!(shard, %fork, "a lane is not taken from this peer");
-        if fork.lane == node.identity().replica {
-            node.forked_by_dialled(fork);
-        }
+        node.forked_by_dialled(fork);
     }
     with(state, |state| {
         state.replica = end.peer();

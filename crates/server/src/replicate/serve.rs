@@ -129,15 +129,13 @@ async fn run(
     }
 }
 
-/// A lane has forked between the two nodes: it is left alone. A stranger who says so of this node's
-/// own lane is not served.
+/// A lane has forked between the two nodes: it is not sent. Who is not believed is not served.
 fn note_fork(node: &Node, peer: ReplicaId, shard: ShardIndex, fork: &Fork) -> Result<(), Status> {
     tracing::warn!(%peer, shard, %fork, "a lane is not sent");
-    let is_own = fork.lane == node.identity().replica;
-    if is_own && node.forked_by_reporter(peer, fork) == Claim::Disbelieved {
-        return Err(status::fork(fork));
+    match node.forked_by_reporter(peer, fork) {
+        Claim::Disbelieved => Err(status::fork(fork)),
+        Claim::Believed | Claim::Known | Claim::OfOther => Ok(()),
     }
-    Ok(())
 }
 
 /// Ends a stream with the reason.

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use wire::v1::counter_service_server::CounterService;
 use wire::v1::{
     AddRequest, AddResponse, BatchAddRequest, BatchAddResponse, BatchGetRequest, BatchGetResponse,
-    CounterValue, GetRequest, GetResponse, IngestRequest, IngestResponse, ListCountersRequest,
+    GetRequest, GetResponse, IngestRequest, IngestResponse, ListCountersRequest,
     ListCountersResponse, WatchRequest, WatchResponse,
 };
 
@@ -21,6 +21,7 @@ use super::limits::{
     WATCH_INTERVAL_MS_MAX, WATCH_INTERVAL_MS_MIN,
 };
 use super::status::{self, Field};
+use super::value::{counter_value, value};
 use super::{NodeCell, ingest, watch};
 use crate::node::Node;
 
@@ -237,21 +238,6 @@ fn count_fitting(page: &[(CounterName, i128)]) -> usize {
             bytes <= PAGE_BYTES_MAX
         })
         .count()
-}
-
-/// A counter's value now.
-pub(super) fn value(node: &Node, name: &CounterName) -> CounterValue {
-    counter_value(name, node.value(name))
-}
-
-/// A sum as the API tells it: clamped to 64 bits, and saying so.
-fn counter_value(name: &CounterName, sum: i128) -> CounterValue {
-    let clamped = sum.clamp(i64::MIN.into(), i64::MAX.into());
-    CounterValue {
-        counter: name.as_str().to_owned(),
-        value: i64::try_from(clamped).expect("clamped to its range"),
-        clamped: clamped != sum,
-    }
 }
 
 fn parse_name(name: &str, at: Field) -> Result<CounterName, Status> {

@@ -11,8 +11,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use wire::v1::WatchResponse;
 
-use super::counter::value;
 use super::status;
+use super::value::value;
 use crate::node::Node;
 
 /// Streams a counter's value at a pace, until the client or the node goes.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crdt_core::{ReplicaId, Version};
+use crdt_core::ReplicaId;
 use model_checker::validation::{Summary, ValidationError, validate};
 use tokio::time::sleep;
 use trace::{Content, Line, Outcome, Step};
@@ -174,24 +174,35 @@ fn send_before_sync(lines: &[Line]) -> Option<Altered> {
     Some((altered, synced))
 }
 
-/// The second process finds its own lane one version earlier, exactly as it was there.
+/// The second process finds its own lane one version earlier, exactly as it was there, although the
+/// first had synced the later one. (What it had only appended may be lost.)
 fn recovery_without_synced(lines: &[Line]) -> Option<Altered> {
     let own = own(lines)?;
+    let (first, second) = lines.split_at(second_start(lines));
+    let synced = |line: &Line| matches!(line.step, Step::Synced { .. });
+    let synced = &first[..first.iter().rposition(synced)?];
+    let written = |of_shard: u32| {
+        let group = move |line: &&Line| matches!(&line.step, Step::Commit { shard, .. } if *shard == of_shard);
+        let lines = synced.iter().rev().filter(group);
+        let groups = lines.filter_map(|line| {
+            let Step::Commit { group, .. } = &line.step else {
+                return None;
+            };
+            Some(group)
+        });
+        groups.flatten().filter(|it| it.lane == own)
+    };
+    let is_synced = |line: &Line| {
+        matches!(&line.step, Step::Recovered(it)
+            if it.lane == own && written(it.shard).next().is_some_and(|last| last.to == it.mark)
+                && written(it.shard).nth(1).is_some())
+    };
+    let at = first.len() + second.iter().position(is_synced)?;
     let mut altered = lines.to_vec();
-    let begin = second_start(lines);
-    let at = begin + lines[begin..].iter().position(|line| {
-        matches!(&line.step, Step::Recovered(it) if it.lane == own && it.mark.version > Version::new(1))
-    })?;
     let Step::Recovered(found) = &mut altered[at].step else {
         return None;
     };
-    let before = lines[..begin].iter().rev().find_map(|line| {
-        let Step::Commit { shard, group, .. } = &line.step else {
-            return None;
-        };
-        let mut group = group.iter().filter(|_| *shard == found.shard);
-        group.find(|it| it.lane == own && it.to.version < found.mark.version)
-    })?;
+    let before = written(found.shard).nth(1)?;
     (found.mark, found.content) = (before.to, before.content);
     Some((altered, at))
 }

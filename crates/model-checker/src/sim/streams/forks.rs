@@ -18,8 +18,7 @@ impl World<'_> {
         shard: usize,
         fork: &Fork,
     ) -> Result<(), Violation> {
-        let is_own = fork.lane == self.process(node).hello.replica;
-        if is_own && !self.breaks(Mutation::ForkIgnored) {
+        if !self.breaks(Mutation::ForkIgnored) {
             let claim = self.process(node).standing.forked_by_dialled(fork.clone());
             self.claimed(node, claim);
         }
@@ -33,8 +32,7 @@ impl World<'_> {
         (reporter, shard): (ReplicaId, usize),
         fork: &Fork,
     ) -> Result<(), Violation> {
-        let is_own = fork.lane == self.process(node).hello.replica;
-        if is_own && !self.breaks(Mutation::ForkIgnored) {
+        if !self.breaks(Mutation::ForkIgnored) {
             self.judge_reporter(node, reporter, fork);
         }
         self.fork_found(node, shard, fork)
@@ -61,7 +59,7 @@ impl World<'_> {
                 self.plan_replacement(node);
             }
             Claim::Disbelieved => self.cover(Coverage::StrangerDisbelieved),
-            Claim::Known => {}
+            Claim::Known | Claim::OfOther => {}
         }
     }
 

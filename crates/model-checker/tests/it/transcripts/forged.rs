@@ -100,9 +100,7 @@ impl Cluster {
                     output.say(format!("{name} -> stranger: {text}"));
                 }
                 Sending::LaneForked(shard, fork) => {
-                    if self.fork_reported(name, stranger, (shard, &fork))
-                        == Some(Claim::Disbelieved)
-                    {
+                    if self.fork_reported(name, stranger, (shard, &fork)) == Claim::Disbelieved {
                         output.say(format!("{name} ends the stranger's stream"));
                         return Ok(());
                     }

@@ -289,17 +289,20 @@ impl Node {
 
     // Standing.
 
-    /// A mark shows that the own lane has forked: what became of it, and the note on disk.
+    /// A mark shows that a lane has forked: what this means for the node, and the note on disk.
     pub(super) fn note_claim(&mut self, claim: Claim, fork: &Fork) {
-        let process = self.process.as_mut().expect("it was told");
-        let kept = match claim {
+        match claim {
+            Claim::Believed | Claim::Known => {}
             Claim::Disbelieved => return self.say("does not believe a stranger"),
-            Claim::Believed | Claim::Known => process.log.directory().note_fork(note(fork)),
-        };
-        match (claim, kept) {
-            (Claim::Believed, Ok(())) => self.say("takes no more adds, and notes that on disk"),
-            (_, Err(error)) => self.say(format!("cannot note the fork: {error}")),
-            (Claim::Known | Claim::Disbelieved, Ok(())) => {}
+            Claim::OfOther => return,
+        }
+        let process = self.process.as_mut().expect("it was told");
+        match process.log.directory().note_fork(note(fork)) {
+            Ok(()) if claim == Claim::Believed => {
+                self.say("takes no more adds, and notes that on disk");
+            }
+            Ok(()) => {}
+            Err(error) => self.say(format!("cannot note the fork: {error}")),
         }
     }
 

@@ -78,7 +78,7 @@ impl Process {
             },
             start,
             shards: RefCell::new(read.replicas.into_iter().map(Shard::new).collect()),
-            standing: Standing::new(forked),
+            standing: Standing::new(read.replica, forked),
             rounds: CommitRounds::new(settings.commit, status.segment_bytes, status.snapshot_bytes),
             completed: Round::NONE,
             rounds_due: None,

@@ -202,8 +202,7 @@ impl Cluster {
                 }
                 Sending::LaneForked(shard, fork) => {
                     let peer = end.peer();
-                    if self.fork_reported(pair.1, peer, (shard, &fork)) == Some(Claim::Disbelieved)
-                    {
+                    if self.fork_reported(pair.1, peer, (shard, &fork)) == Claim::Disbelieved {
                         self.end_stream(pair, "has refused");
                     }
                 }
@@ -218,17 +217,14 @@ impl Cluster {
         name: &str,
         reporter: ReplicaId,
         (shard, fork): (ShardIndex, &Fork),
-    ) -> Option<Claim> {
+    ) -> Claim {
         self.say_fork(name, shard, fork);
-        let node = self.nodes.get_mut(name)?;
-        let process = node.process.as_mut()?;
-        if fork.lane != process.hello.replica {
-            return None;
-        }
+        let node = self.nodes.get_mut(name).expect("it serves");
+        let process = node.process.as_mut().expect("it serves");
         let standing = &mut process.standing;
         let claim = standing.forked_by_reporter(&process.shards, reporter, fork.clone());
         node.note_claim(claim, fork);
-        Some(claim)
+        claim
     }
 
     fn say_fork(&self, name: &str, shard: ShardIndex, fork: &Fork) {
@@ -312,10 +308,8 @@ impl Cluster {
             self.say_fork(name, *shard, fork);
             let node = self.nodes.get_mut(name).expect("it reads");
             let process = node.process.as_mut().expect("it reads");
-            if fork.lane == process.hello.replica {
-                let claim = process.standing.forked_by_dialled(fork.clone());
-                node.note_claim(claim, fork);
-            }
+            let claim = process.standing.forked_by_dialled(fork.clone());
+            node.note_claim(claim, fork);
         }
     }
 }
