@@ -77,6 +77,7 @@ transcripts![
     life_of_an_add,
     mesh,
     pieces,
+    receiver_crash,
     relay,
     rolled_back,
     same_version,
