@@ -16,6 +16,7 @@ pub mod guarantee;
 pub mod locks;
 pub mod mutation;
 mod names;
+pub mod node_log;
 pub mod ops;
 pub mod proofs;
 pub mod report;

@@ -5,12 +5,10 @@
 
 use commit_log::Sequence;
 use crdt_core::{Group, ReplicaId};
-use protocol::{CommitEffect, Round, Shards as _, SnapshotReader};
-use wire::FrameEncoder;
+use protocol::{CommitEffect, Round};
 
 use super::kinds::{Coverage, FaultKind};
 use super::limits::REPLICATION;
-use super::node::RunningSnapshot;
 use super::oracle::{self, Violation};
 use super::queue::SimTime;
 use super::schedule::CrashPoint;
@@ -51,16 +49,10 @@ impl World<'_> {
                     self.queue.plan(at, Event::Synced { node, life });
                 }
                 CommitEffect::Complete { round } => self.complete(node, round)?,
-                CommitEffect::Cut => {
-                    let cut = process.log.rotate();
-                    match cut {
-                        Ok(below) => {
-                            process.encoder = FrameEncoder::new(process.hello.shard_count);
-                            process.rounds.cut(below.get());
-                        }
-                        Err(_) => self.log_failed(node),
-                    }
-                }
+                CommitEffect::Cut => match process.log.cut() {
+                    Ok(below) => process.rounds.cut(below.get()),
+                    Err(_) => self.log_failed(node),
+                },
                 CommitEffect::BeginSnapshot { below } => self.begin_snapshot(node, below),
                 // One that does not fit is written with the next group.
                 CommitEffect::Seal => drop(process.log.seal()),
@@ -106,7 +98,8 @@ impl World<'_> {
                 continue;
             };
             process.collected.push(shard);
-            let appended = process.append(shard, &group);
+            let index = u32::try_from(shard).expect("a small number");
+            let appended = process.log.append(&process.shards, index, &group);
             let Ok(appended) = appended else {
                 self.log_failed(node);
                 return Ok(());
@@ -240,17 +233,16 @@ impl World<'_> {
         let now = self.nodes[node].clock(self.now);
         let life = self.nodes[node].life;
         let process = self.process(node);
-        let Ok(writer) = process.log.snapshot(Sequence::new(below)) else {
+        let (below, records_max) = (Sequence::new(below), REPLICATION.piece_records_max);
+        let begun = process
+            .log
+            .begin_snapshot(&process.shards, below, records_max);
+        let Ok(snapshot) = begun else {
             process.rounds.snapshot_failed(now);
             self.count_fault(node, FaultKind::SnapshotFailed);
             return;
         };
-        process.snapshot = Some(RunningSnapshot {
-            reader: SnapshotReader::new(&process.shards, REPLICATION.piece_records_max),
-            writer,
-            encoder: FrameEncoder::new(process.hello.shard_count),
-            bytes: 0,
-        });
+        process.snapshot = Some(snapshot);
         let at = self.disk_done(node, SNAPSHOT_PIECE_US);
         self.queue.plan(at, Event::SnapshotPiece { node, life });
     }
@@ -263,39 +255,29 @@ impl World<'_> {
         let Some(mut snapshot) = process.snapshot.take() else {
             return Ok(());
         };
-        if let Some((shard, piece)) = snapshot.reader.poll(&process.shards) {
-            let RunningSnapshot {
-                writer,
-                encoder,
-                bytes,
-                ..
-            } = &mut snapshot;
-            let shards = &process.shards;
-            let name = |counter| shards.with(shard, |it| it.replica().name(counter).clone());
-            let appended = encoder.piece(shard, &piece, name, |payload| {
-                *bytes += payload.len() as u64;
-                writer.append(payload)
-            });
-            if appended.is_ok() {
+        match snapshot.write_piece(&process.shards) {
+            Ok(true) => {
                 process.snapshot = Some(snapshot);
                 let at = self.disk_done(node, SNAPSHOT_PIECE_US);
                 self.queue.plan(at, Event::SnapshotPiece { node, life });
                 return Ok(());
             }
-            drop(snapshot);
-            process.rounds.snapshot_failed(now);
-            self.snapshot_failed(node);
-            return self.drive_commits(node);
-        }
-        let RunningSnapshot { writer, bytes, .. } = snapshot;
-        if writer.finish().is_err() {
-            process.rounds.snapshot_failed(now);
-            self.snapshot_failed(node);
-        } else {
-            let segment_bytes = process.log.watcher().status().segment_bytes;
-            process.rounds.snapshot_written(bytes, segment_bytes);
-            self.cover(Coverage::SnapshotTaken);
-            self.trace(TraceEntry::Snapshot { node });
+            Ok(false) => {
+                if let Ok(bytes) = snapshot.finish() {
+                    let segment_bytes = process.log.status().segment_bytes;
+                    process.rounds.snapshot_written(bytes, segment_bytes);
+                    self.cover(Coverage::SnapshotTaken);
+                    self.trace(TraceEntry::Snapshot { node });
+                } else {
+                    process.rounds.snapshot_failed(now);
+                    self.snapshot_failed(node);
+                }
+            }
+            Err(_) => {
+                drop(snapshot);
+                process.rounds.snapshot_failed(now);
+                self.snapshot_failed(node);
+            }
         }
         self.drive_commits(node)
     }
@@ -311,25 +293,5 @@ impl World<'_> {
             self.faults.count(FaultKind::DiskSlow);
         }
         self.now.after_us(slow * self.random.between(least, most))
-    }
-}
-
-impl super::node::Process {
-    /// Appends a group to the log; how many bytes that is.
-    fn append(&mut self, shard: usize, group: &Group) -> Result<u64, commit_log::WriteError> {
-        let Self {
-            shards,
-            log,
-            encoder,
-            ..
-        } = self;
-        let index = u32::try_from(shard).expect("a small number");
-        let name = |counter| shards.borrow()[shard].replica().name(counter).clone();
-        let mut bytes = 0;
-        encoder.group(index, group, name, |payload| {
-            bytes += payload.len() as u64;
-            log.append(payload).map(|_| ())
-        })?;
-        Ok(bytes)
     }
 }

@@ -11,8 +11,6 @@ pub(super) const CLUSTER_HASH: ClusterHash = ClusterHash(7);
 pub(super) const SHARD_COUNTERS_MAX: u64 = 100;
 /// Memory that ingest streams may have for their dictionaries: more than they need.
 pub(super) const DICTIONARY_BYTES_MAX: u64 = 1 << 20;
-/// Where the log is, on every disk.
-pub(super) const DIRECTORY: &str = "/data";
 
 /// Deployed limits a few times shorter, so that all of them are reached within a run; pieces and
 /// reports are so small that most intervals have several.

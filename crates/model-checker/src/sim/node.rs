@@ -4,21 +4,20 @@
 //! on a disk in memory, and the streams of `wire`. All of it is gone when the process dies.
 
 use std::cell::RefCell;
-use std::path::Path;
 
-use commit_log::memory::{Contents, MemoryDisk, MemoryFiles};
-use commit_log::{DataDirectory, ExpectedIdentity, FrameSource, Log, SnapshotWriter};
-use crdt_core::{Mark, Replica, ReplicaId, StartId};
+use commit_log::ExpectedIdentity;
+use commit_log::memory::{Contents, MemoryDisk};
+use crdt_core::{Mark, ReplicaId, StartId};
 use protocol::{
-    Budget, CommitRounds, Dialer, Hello, IngestStream, PROTOCOL_VERSION, Round, Shard,
-    SnapshotReader, Standing, Time,
+    Budget, CommitRounds, Dialer, Hello, IngestStream, PROTOCOL_VERSION, Round, Shard, Standing,
+    Time,
 };
-use wire::{FrameEncoder, Recovery};
 
 use super::ledger::Incarnation;
-use super::limits::{CLUSTER, COMMIT, DIAL, DICTIONARY_BYTES_MAX, DIRECTORY};
+use super::limits::{CLUSTER, COMMIT, DIAL, DICTIONARY_BYTES_MAX};
 use super::queue::SimTime;
 use super::schedule::CrashPoint;
+use crate::node_log::{NodeLog, ReadBack, RunningSnapshot};
 
 /// Adds of one request, waiting to be durable.
 pub(super) struct Waiting {
@@ -27,14 +26,6 @@ pub(super) struct Waiting {
     pub(super) adds: Vec<usize>,
     pub(super) token: Vec<u8>,
     pub(super) response_lost: bool,
-}
-
-/// A snapshot that is being written.
-pub(super) struct RunningSnapshot {
-    pub(super) reader: SnapshotReader,
-    pub(super) writer: SnapshotWriter<MemoryFiles>,
-    pub(super) encoder: FrameEncoder,
-    pub(super) bytes: u64,
 }
 
 /// An ingest stream at its node.
@@ -59,8 +50,7 @@ pub(super) struct Process {
     pub(super) standing: Standing,
     pub(super) rounds: CommitRounds,
     pub(super) completed: Round,
-    pub(super) log: Log<MemoryFiles>,
-    pub(super) encoder: FrameEncoder,
+    pub(super) log: NodeLog,
     /// The shards that have a part in the round under way.
     pub(super) collected: Vec<usize>,
     /// Whether a write and a sync are under way.
@@ -133,48 +123,23 @@ impl Node {
     }
 }
 
-/// What a directory holds, read back by the code that `tallyd` runs.
-pub(super) struct ReadBack {
-    pub(super) replica: ReplicaId,
-    pub(super) replicas: Vec<Replica>,
-    pub(super) log: Log<MemoryFiles>,
-}
-
 /// Opens a directory, or creates it, and reads it back.
 pub(super) fn read_back(
     disk: &MemoryDisk,
     shards: usize,
     start: StartId,
 ) -> Result<ReadBack, String> {
-    let shard_count = u32::try_from(shards).expect("a small number");
     let expected = ExpectedIdentity {
         cluster: CLUSTER.to_owned(),
-        shard_count,
+        shard_count: u32::try_from(shards).expect("a small number"),
     };
-    let directory = DataDirectory::open_or_create_in(disk.files(), Path::new(DIRECTORY), &expected)
-        .map_err(|error| error.to_string())?;
-    let replica = ReplicaId::new(directory.identity().replica);
-    let replicas = (0..shards).map(|_| Replica::new(replica, start)).collect();
-    let mut recovery = Recovery::new(replicas);
-    let mut file = None;
-    let log = Log::open(directory, |source: FrameSource, payload| {
-        if file.replace(source) != Some(source) {
-            recovery.begin_file();
-        }
-        recovery.frame(payload)
-    })
-    .map_err(|error| error.to_string())?;
-    Ok(ReadBack {
-        replica,
-        replicas: recovery.finish(),
-        log,
-    })
+    ReadBack::open(disk, &expected, start, |_, _| ())
 }
 
 impl Process {
     /// A process that starts on what was read back.
     pub(super) fn new(read: ReadBack, start: StartId, nodes: usize, now: Time) -> Self {
-        let status = read.log.watcher().status();
+        let status = read.log.status();
         let shard_count = u32::try_from(read.replicas.len()).expect("a small number");
         Self {
             hello: Hello {
@@ -190,7 +155,6 @@ impl Process {
             rounds: CommitRounds::new(COMMIT, status.segment_bytes, status.snapshot_bytes),
             completed: Round::NONE,
             log: read.log,
-            encoder: FrameEncoder::new(shard_count),
             collected: Vec::new(),
             is_syncing: false,
             snapshot: None,

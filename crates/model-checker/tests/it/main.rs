@@ -3,5 +3,6 @@
 mod map;
 mod sim;
 mod tla;
+mod transcripts;
 mod validation;
 mod worlds;
