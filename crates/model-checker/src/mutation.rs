@@ -58,11 +58,13 @@ names! {
     StrangerBelieved = "stranger-believed",
     /// A sender does not tell a receiver how far it holds the receiver's lane.
     ReceiverNotTold = "receiver-not-told",
+    /// A process does not look whether an earlier one has kept a fork of the own lane.
+    ForkForgotten = "fork-forgotten",
 }
 
 impl Mutation {
     /// Those that the simulated driver can have.
-    pub const SIMULATED: [Self; 16] = [
+    pub const SIMULATED: [Self; 17] = [
         Self::SentBeforeDurable,
         Self::AcknowledgedBeforeSync,
         Self::ReplayedNotSynced,
@@ -79,5 +81,6 @@ impl Mutation {
         Self::HiddenAcknowledgement,
         Self::StrangerBelieved,
         Self::ReceiverNotTold,
+        Self::ForkForgotten,
     ];
 }

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use commit_log::memory::{MemoryDisk, MemoryFiles};
 use commit_log::{
-    DataDirectory, ExpectedIdentity, FrameSource, Log, LogStatus, Sequence, SnapshotWriter,
-    WriteError,
+    DataDirectory, ExpectedIdentity, FileError, ForkMark, ForkNote, FrameSource, Log, LogStatus,
+    Sequence, SnapshotWriter, WriteError,
 };
-use crdt_core::{Group, Replica, ReplicaId, StartId};
+use crdt_core::{Fork, Group, Mark, Replica, ReplicaId, StartId, Version};
 use protocol::{ShardIndex, Shards, SnapshotReader};
 use wire::{FrameEncoder, Recovery};
 
@@ -147,10 +147,36 @@ impl NodeLog {
         })
     }
 
-    /// The directory.
+    /// Keeps a fork of the node's own lane, for every later start.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataDirectory::note_fork`].
+    pub fn note_fork(&self, &Fork { lane, held, seen }: &Fork) -> Result<(), FileError> {
+        let mark = |mark: Mark| ForkMark {
+            version: mark.version.get(),
+            start: mark.start.get(),
+        };
+        self.log.directory().note_fork(ForkNote {
+            lane: lane.get(),
+            held: mark(held),
+            seen: mark(seen),
+        })
+    }
+
+    /// The fork that was kept, if there is one.
     #[must_use]
-    pub fn directory(&self) -> &DataDirectory<MemoryFiles> {
-        self.log.directory()
+    pub fn forked(&self) -> Option<Fork> {
+        let mark = |mark: ForkMark| Mark {
+            version: Version::new(mark.version),
+            start: StartId::new(mark.start),
+        };
+        let note = self.log.directory().forked()?;
+        Some(Fork {
+            lane: ReplicaId::new(note.lane),
+            held: mark(note.held),
+            seen: mark(note.seen),
+        })
     }
 
     /// What is on disk.

@@ -43,6 +43,7 @@ const DIRECTIONS: &[(&str, &[&str], &[&str])] = &[
             "lock-core",
             "protocol",
             "wire",
+            "tally-client",
             "tally-server",
         ],
         &[],

@@ -6,6 +6,7 @@
 
 use commit_log::memory::{Contents, FaultEffects, MemoryDisk};
 use crdt_core::{Digest, Replica, ReplicaId, StartId};
+use protocol::Standing;
 
 use super::kinds::{Coverage, FaultKind};
 use super::ledger::Incarnation;
@@ -61,7 +62,17 @@ impl World<'_> {
             incarnation: incarnation.0,
         });
         let now = self.nodes[node].clock(self.now);
-        self.nodes[node].process = Some(Process::new(read, start, self.nodes.len(), now));
+        let mut process = Process::new(read, start, self.nodes.len(), now);
+        if self.breaks(Mutation::ForkForgotten) {
+            process.standing = Standing::new(process.hello.replica, None);
+        }
+        let has_forgotten =
+            self.nodes[node].has_kept_fork && process.standing.ensure_writable().is_ok();
+        self.nodes[node].process = Some(process);
+        if has_forgotten {
+            let says = "it takes adds again, though its disk says that its own lane has forked";
+            return Err(self.violation(Guarantee::IncarnationSafety, Some(node), says));
+        }
         for shard in 0..self.schedule.shards {
             self.judge_shard(node, shard)?;
         }
@@ -215,6 +226,7 @@ impl World<'_> {
     pub(super) fn set_disk(&mut self, node: usize, contents: &Contents) {
         self.nodes[node].disk.restore(contents);
         self.nodes[node].unsynced_recovery = None;
+        self.nodes[node].has_kept_fork = false;
         if contents.is_empty() {
             self.nodes[node].incarnation = Incarnation(usize::MAX);
         }

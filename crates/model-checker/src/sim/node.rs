@@ -76,6 +76,8 @@ pub(super) struct Node {
     pub(super) birth: Contents,
     /// What a power loss leaves of a log that recovery has not synced, which is a bug to find.
     pub(super) unsynced_recovery: Option<Contents>,
+    /// Whether a fork of its own lane was kept on its disk.
+    pub(super) has_kept_fork: bool,
     // The surroundings.
     pub(super) armed: Option<(CrashPoint, bool)>,
     pub(super) paused_until: Option<SimTime>,
@@ -97,6 +99,7 @@ impl Node {
             disk,
             birth: Contents::new(),
             unsynced_recovery: None,
+            has_kept_fork: false,
             armed: None,
             paused_until: None,
             message_slowness: 1,
@@ -151,7 +154,7 @@ impl Process {
             start,
             taken: vec![Vec::new(); read.replicas.len()],
             shards: RefCell::new(read.replicas.into_iter().map(Shard::new).collect()),
-            standing: Standing::new(read.replica, None),
+            standing: Standing::new(read.replica, read.log.forked()),
             rounds: CommitRounds::new(COMMIT, status.segment_bytes, status.snapshot_bytes),
             completed: Round::NONE,
             log: read.log,

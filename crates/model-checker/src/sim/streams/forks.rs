@@ -20,7 +20,7 @@ impl World<'_> {
     ) -> Result<(), Violation> {
         if !self.breaks(Mutation::ForkIgnored) {
             let claim = self.process(node).standing.forked_by_dialled(fork.clone());
-            self.claimed(node, claim);
+            self.claimed(node, claim, fork);
         }
         self.fork_found(node, shard, fork)
     }
@@ -48,18 +48,27 @@ impl World<'_> {
             let standing = &mut process.standing;
             standing.forked_by_reporter(&process.shards, reporter, fork.clone())
         };
-        self.claimed(node, claim);
+        self.claimed(node, claim, fork);
     }
 
-    pub(in crate::sim) fn claimed(&mut self, node: usize, claim: Claim) {
+    pub(in crate::sim) fn claimed(&mut self, node: usize, claim: Claim, fork: &Fork) {
         match claim {
             Claim::Believed => {
+                self.keep_fork(node, fork);
                 self.cover(Coverage::NodeStopped);
                 self.trace(TraceEntry::Stopped { node });
                 self.plan_replacement(node);
             }
             Claim::Disbelieved => self.cover(Coverage::StrangerDisbelieved),
-            Claim::Known | Claim::OfOther => {}
+            // When it could not be kept the last time, it may be now.
+            Claim::Known => self.keep_fork(node, fork),
+            Claim::OfOther => {}
+        }
+    }
+
+    fn keep_fork(&mut self, node: usize, fork: &Fork) {
+        if self.process(node).log.note_fork(fork).is_ok() {
+            self.nodes[node].has_kept_fork = true;
         }
     }
 

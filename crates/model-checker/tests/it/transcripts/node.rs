@@ -13,7 +13,7 @@ use protocol::{
 
 use super::disk::{has_died, segment_bytes};
 use super::output::{Output, PartReader, abridge, fork};
-use super::process::{CLUSTER, Process, note};
+use super::process::{CLUSTER, Process};
 
 /// What all nodes have in common: the deployed limits, but for what the transcript sets.
 #[derive(Clone, Copy, Debug)]
@@ -297,7 +297,7 @@ impl Node {
             Claim::OfOther => return,
         }
         let process = self.process.as_mut().expect("it was told");
-        match process.log.directory().note_fork(note(fork)) {
+        match process.log.note_fork(fork) {
             Ok(()) if claim == Claim::Believed => {
                 self.say("takes no more adds, and notes that on disk");
             }

@@ -4,8 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use commit_log::{ForkMark, ForkNote};
-use crdt_core::{Fork, Mark, ReplicaId, StartId, Version};
+use crdt_core::StartId;
 use model_checker::node_log::{NodeLog, ReadBack, RunningSnapshot};
 use protocol::{
     Budget, ClusterHash, CommitRounds, DialLimits, Dialer, HeldLane, Hello, PROTOCOL_VERSION,
@@ -67,7 +66,7 @@ impl Process {
         now: Time,
     ) -> Self {
         let status = read.log.status();
-        let forked = read.log.directory().forked().map(fork_of);
+        let forked = read.log.forked();
         let dials = peers.iter().map(|peer| (peer.clone(), Dial::new(now)));
         Self {
             hello: Hello {
@@ -103,29 +102,5 @@ impl Process {
             );
         }
         held
-    }
-}
-
-pub(super) fn note(&Fork { lane, held, seen }: &Fork) -> ForkNote {
-    let mark = |mark: Mark| ForkMark {
-        version: mark.version.get(),
-        start: mark.start.get(),
-    };
-    ForkNote {
-        lane: lane.get(),
-        held: mark(held),
-        seen: mark(seen),
-    }
-}
-
-fn fork_of(ForkNote { lane, held, seen }: ForkNote) -> Fork {
-    let mark = |mark: ForkMark| Mark {
-        version: Version::new(mark.version),
-        start: StartId::new(mark.start),
-    };
-    Fork {
-        lane: ReplicaId::new(lane),
-        held: mark(held),
-        seen: mark(seen),
     }
 }
