@@ -1,8 +1,9 @@
 //! What the benchmarks of the hot paths share: replicas of a given size, and how long to measure.
 //!
 //! `cargo bench -p benches` runs all of them in about a minute; `cargo bench -p benches --
-//! commit` runs those of one subject. The subjects are files of `benches/hot_paths`. What a whole
-//! node does over gRPC is not here, but in `cargo xtask loadtest`.
+//! commit` runs those of one subject. The subjects are files of `benches/hot_paths`. What a
+//! node costs those who wait for it is timed by another program, in `benches/tails`; what whole
+//! clusters count, by `cargo xtask loadtest`.
 
 use std::time::Duration;
 

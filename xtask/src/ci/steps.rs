@@ -42,9 +42,16 @@ pub(super) const STEPS: &[Step] = &[
         .full(Action::Xtask(&["loadtest"])),
     Step::new("chaos", "kill -9 under load loses nothing", &[], Action::Xtask(&["chaos", "--rounds", "10"]))
         .full(Action::Xtask(&["chaos", "--rounds", "100"])),
+    Step::new("tails", "the slowest adds, and the stop, are within their bounds", &[], Action::Call("nothing; cargo bench -p benches --bench tails with --full", || Ok(only_full())))
+        .full(Action::Run(&["cargo", "bench", "-p", "benches", "--bench", "tails"])),
     Step::new("mutants", "small changes to the code are found by tests", &[&CARGO_MUTANTS], Action::Call("cargo xtask mutants --in-diff MAIN, where something differs from it", mutants))
         .full(Action::Xtask(&["mutants"])),
 ];
+
+/// What is timed has to be alone on its machine.
+fn only_full() -> Outcome {
+    Outcome::NotRun("it is a measurement, made with --full".to_owned())
+}
 
 /// Changes what differs from the main branch.
 fn mutants() -> Result<Outcome, StepError> {
