@@ -20,7 +20,8 @@ impl Digest {
         self.marks.get(&lane).copied().unwrap_or(Mark::ZERO)
     }
 
-    /// Notes that `lane` is held up to `mark`. An earlier mark than the noted one changes nothing.
+    /// Notes that `lane` is held up to `mark`. A mark that is not later than the noted one changes
+    /// nothing.
     pub fn note(&mut self, lane: ReplicaId, mark: Mark) {
         if mark.version > self.mark(lane).version {
             self.marks.insert(lane, mark);
@@ -80,5 +81,18 @@ mod tests {
             prop_assert!(a.joined(&b).covers(&a));
             prop_assert_eq!(a.covers(&b), b.is_at_most(&a));
         }
+    }
+
+    #[test]
+    fn of_two_marks_with_one_version_the_first_stays() {
+        let mark = |start| Mark {
+            version: Version::new(3),
+            start: StartId::new(start),
+        };
+        let lane = ReplicaId::new(1);
+        let mut digest = Digest::default();
+        digest.note(lane, mark(7));
+        digest.note(lane, mark(8));
+        assert_eq!(digest.mark(lane), mark(7));
     }
 }

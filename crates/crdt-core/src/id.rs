@@ -212,3 +212,51 @@ impl fmt::Debug for CounterName {
         write!(f, "{:?}", &*self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::ToString};
+
+    use super::*;
+
+    #[test]
+    fn identifiers_give_their_bits_back() {
+        assert_eq!(ReplicaId::new(7).get(), 7);
+        assert_eq!(StartId::new(7).get(), 7);
+        assert_eq!(Version::new(7).next().get(), 8);
+        assert_eq!(CounterIndex::new(7).get(), 7);
+    }
+
+    #[test]
+    fn identifiers_are_shown_as_operators_know_them() {
+        let replica = ReplicaId::new(0xc0f_fee0);
+        assert_eq!(replica.to_string(), "0000000000000000000000000c0ffee0");
+        assert_eq!(format!("{replica:?}"), "ReplicaId(c0ffee0)");
+        let mark = Mark {
+            version: Version::new(12),
+            start: StartId::new(0xfee),
+        };
+        assert_eq!(mark.to_string(), "version 12 of start 0000000000000fee");
+        let name: CounterName = "likes".parse().expect("a name");
+        assert_eq!(
+            (name.to_string(), format!("{name:?}")),
+            ("likes".into(), "\"likes\"".into())
+        );
+    }
+
+    #[test]
+    fn a_name_has_bytes_and_not_too_many() {
+        let parse = |bytes| "x".repeat(bytes).parse::<CounterName>();
+        assert_eq!(parse(0), Err(CounterNameError::Empty));
+        for bytes in [1, CounterName::BYTES_MAX] {
+            let name = parse(bytes).expect("within the bound");
+            assert_eq!(name.as_str().len(), bytes);
+        }
+        let too_long = CounterNameError::TooLong {
+            bytes: 513,
+            bytes_max: 512,
+            begins: "x".repeat(32),
+        };
+        assert_eq!(parse(513), Err(too_long));
+    }
+}

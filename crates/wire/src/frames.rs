@@ -128,3 +128,121 @@ fn decoder(replicas: &[Replica]) -> IntervalDecoder {
     let shard_count = u32::try_from(replicas.len()).expect("at most 256 shards");
     IntervalDecoder::new(shard_count, DecodeLimits::FILE)
 }
+
+#[cfg(test)]
+mod tests {
+    use crdt_core::{Interval, IntervalReader, Mark, ReplicaId, StartId, Sum};
+
+    use super::*;
+
+    const SHARDS: u32 = 2;
+    const OWN: ReplicaId = ReplicaId::new(1);
+
+    fn empty(start: u64) -> Vec<Replica> {
+        let replica = |_| Replica::new(OWN, StartId::new(start));
+        (0..SHARDS).map(replica).collect()
+    }
+
+    /// A counter's name in a shard.
+    fn name(shard: u32, number: usize) -> CounterName {
+        let name = |more| format!("counter-{number}-{more}").parse();
+        let mut names = (0..999).map(|more| name(more).expect("a short name"));
+        let name = names.find(|name| crate::shard_of(name, SHARDS) == shard);
+        name.expect("half of all names belong there")
+    }
+
+    /// Commits adds to so many counters of a shard; the frames of the group.
+    fn commit(
+        replicas: &mut [Replica],
+        shard: u32,
+        counters: usize,
+        encoder: &mut FrameEncoder,
+    ) -> Vec<Vec<u8>> {
+        let replica = &mut replicas[shard as usize];
+        for number in 0..counters {
+            let counter = replica.counter(&name(shard, number));
+            replica.add(counter, Sum::of(1)).expect("in range");
+        }
+        let group = replica.commit().expect("adds");
+        replica.synced();
+        let mut frames = Vec::new();
+        let written = encoder.group(
+            shard,
+            &group,
+            |counter| replica.name(counter).clone(),
+            |frame| {
+                frames.push(frame.to_vec());
+                Ok::<(), ()>(())
+            },
+        );
+        written.expect("all is taken");
+        frames
+    }
+
+    fn lanes(replicas: &[Replica]) -> Vec<Option<Interval<CounterName>>> {
+        let lane = |replica: &Replica| {
+            let whole = replica.interval(OWN, Mark::ZERO).expect("no fork");
+            whole.map(|whole| replica.export(&whole))
+        };
+        replicas.iter().map(lane).collect()
+    }
+
+    #[test]
+    fn what_was_committed_is_read_back_from_the_frames_of_several_files() {
+        let mut replicas = empty(1);
+        let mut recovery = Recovery::new(empty(2));
+        for counters in 1..3 {
+            // Each file introduces its names itself.
+            let mut encoder = FrameEncoder::new(SHARDS);
+            recovery.begin_file();
+            for shard in (0..SHARDS).rev().chain([0]) {
+                for frame in commit(&mut replicas, shard, counters, &mut encoder) {
+                    recovery.frame(&frame).expect("it was written so");
+                }
+            }
+        }
+        assert_eq!(lanes(&recovery.finish()), lanes(&replicas));
+    }
+
+    #[test]
+    fn names_of_an_earlier_file_are_forgotten() {
+        let mut replicas = empty(1);
+        let mut encoder = FrameEncoder::new(SHARDS);
+        let mut recovery = Recovery::new(empty(2));
+        for frame in commit(&mut replicas, 0, 1, &mut encoder) {
+            recovery.frame(&frame).expect("it introduces its name");
+        }
+        recovery.begin_file();
+        let frames = commit(&mut replicas, 0, 1, &mut encoder);
+        let refused = recovery.frame(&frames[0]);
+        let expected = DecodeError::NotIntroduced { shard: 0, index: 0 };
+        assert_eq!(refused, Err(FrameError::Decode(expected)));
+    }
+
+    #[test]
+    fn a_snapshot_is_read_back_from_the_frames_of_its_pieces() {
+        let mut replicas = empty(1);
+        commit(&mut replicas, 0, 5, &mut FrameEncoder::new(SHARDS));
+        let mut encoder = FrameEncoder::new(SHARDS);
+        let mut recovery = Recovery::new(empty(2));
+        let replica = &replicas[0];
+        let mut reader = IntervalReader::new(OWN, Mark::ZERO);
+        while let Some(piece) = replica.read(&mut reader, 2).expect("no fork") {
+            let name = |counter| replica.name(counter).clone();
+            let read = encoder.piece(0, &piece, name, |frame| recovery.frame(frame));
+            read.expect("it was written so");
+        }
+        assert_eq!(lanes(&recovery.finish()), lanes(&replicas));
+    }
+
+    #[test]
+    fn an_error_of_the_file_is_passed_on() {
+        let mut replicas = empty(1);
+        commit(&mut replicas, 0, 1, &mut FrameEncoder::new(SHARDS));
+        let whole = replicas[0].interval(OWN, Mark::ZERO).expect("no fork");
+        let group: Group = [whole.expect("an add")].into();
+        let name = |counter| replicas[0].name(counter).clone();
+        let written = FrameEncoder::new(SHARDS).group(0, &group, name, |_| Err("full"));
+        assert_eq!(written, Err("full"));
+    }
+}

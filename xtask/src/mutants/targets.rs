@@ -15,7 +15,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("crdt-core", &["model-checker", "wire"]),
     ("lock-core", &["model-checker"]),
     ("protocol", &["model-checker"]),
-    ("wire", &["commit-log"]),
+    ("wire", &["model-checker"]),
     ("commit-log", &[]),
 ];
 

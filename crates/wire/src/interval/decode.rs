@@ -255,7 +255,7 @@ impl<'a> Totals<'a> {
         if let Some(wide) = self.part.wide.get(self.wide)
             && wide.record as usize == record
         {
-            let join = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
+            let join = |high: u64, low: u64| (u128::from(high) << 64) + u128::from(low);
             self.wide += 1;
             return Ok(Total {
                 incremented: join(wide.incremented_high, wide.incremented_low),

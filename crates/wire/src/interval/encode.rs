@@ -7,16 +7,16 @@ use crdt_core::{
     CounterIndex, CounterName, Interval, IntervalPiece, Mark, ReplicaId, StartId, SumRecord, Sums,
     Version,
 };
+use prost::{Message, length_delimiter_len};
 
 use super::PART_BYTES_TARGET;
 use crate::v1;
 
-/// A record's columns, at their longest: an index, a version, two numbers.
-const RECORD_BYTES_MAX: usize = 5 + 10 + 10 + 10;
+/// Two columns of every record at their longest: an index, a version.
+const KEY_BYTES_MAX: usize = 5 + 10;
 
-/// What a wide total takes beside them, at its longest: a length, an index, four numbers, and their
-/// tags.
-const WIDE_BYTES_MAX: usize = 2 + 6 + 4 * 11;
+/// The two columns of a total that is not wide, at their longest.
+const TOTAL_BYTES_MAX: usize = 10 + 10;
 
 /// The writing end of a stream of intervals.
 #[derive(Debug)]
@@ -142,10 +142,11 @@ impl<'a> PartsOf<'a> {
                 return Some(part);
             }
             if encoder.introduce(self.shard, *record.counter) {
-                let name = name(*record.counter).as_str().to_owned();
-                part_bytes += name.len() + RECORD_BYTES_MAX;
                 let index = record.counter.get();
-                part.introduced.push(v1::IntroducedCounter { index, name });
+                let name = name(*record.counter).as_str().to_owned();
+                let introduced = v1::IntroducedCounter { index, name };
+                part_bytes += field_bytes(&introduced);
+                part.introduced.push(introduced);
             }
             part_bytes += push_record(&mut part, self.after.version, &record);
             self.given += 1;
@@ -187,14 +188,16 @@ fn push_record(
     let (incremented, decremented) = (record.total.incremented, record.total.decremented);
     let (Ok(incremented), Ok(decremented)) = (incremented.try_into(), decremented.try_into())
     else {
-        part.wide.push(v1::WideTotal {
+        let wide = v1::WideTotal {
             record: u32::try_from(entry).expect("far fewer records a part"),
             incremented_low: low(incremented),
             incremented_high: low(incremented >> 64),
             decremented_low: low(decremented),
             decremented_high: low(decremented >> 64),
-        });
-        return RECORD_BYTES_MAX + WIDE_BYTES_MAX;
+        };
+        let bytes = field_bytes(&wide);
+        part.wide.push(wide);
+        return KEY_BYTES_MAX + bytes;
     };
     // The column of decrements is written from its first entry that is not 0 on, zeros before it.
     if decremented != 0 || !part.decremented.is_empty() {
@@ -202,11 +205,85 @@ fn push_record(
         part.decremented.push(decremented);
     }
     part.incremented.push(incremented);
-    RECORD_BYTES_MAX
+    KEY_BYTES_MAX + TOTAL_BYTES_MAX
+}
+
+/// What a message takes within another one: a tag of one byte, its length, and itself.
+fn field_bytes(message: &impl Message) -> usize {
+    let bytes = message.encoded_len();
+    1 + length_delimiter_len(bytes) + bytes
 }
 
 /// The lower 64 bits.
 #[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
 fn low(part: u128) -> u64 {
     part as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use crdt_core::{StartId, Total};
+
+    use super::*;
+
+    /// The longest index and version, with this in both parts of the total.
+    fn grows_by(part: &mut v1::IntervalPart, total: u128) -> (usize, usize) {
+        let before = part.encoded_len();
+        let record = SumRecord {
+            counter: &CounterIndex::new(u32::MAX),
+            version: Version::new(u64::MAX),
+            total: Total {
+                incremented: total,
+                decremented: total,
+            },
+        };
+        let said = push_record(part, Version::ZERO, &record);
+        (part.encoded_len() - before, said)
+    }
+
+    /// So parts are closed neither early nor late.
+    #[test]
+    fn a_part_grows_by_what_its_longest_records_are_said_to_take() {
+        for total in [u128::from(u64::MAX), u128::MAX] {
+            let mut part = v1::IntervalPart::default();
+            for _ in 0..2 {
+                // The columns begin.
+                grows_by(&mut part, total);
+            }
+            let (bytes, said) = grows_by(&mut part, total);
+            assert_eq!(bytes, said, "{total:x}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_closed_once_it_has_the_bytes_that_it_is_to_have() {
+        let start = StartId::new(1);
+        let to = Mark {
+            version: Version::new(1),
+            start,
+        };
+        let record = |counter| SumRecord {
+            counter: CounterIndex::new(counter),
+            version: to.version,
+            total: Total::default(),
+        };
+        let interval = Interval {
+            lane: ReplicaId::new(1),
+            after: Mark::ZERO,
+            to,
+            starts: vec![(to.version, start)],
+            sums: (0..5_000).map(record).collect(),
+        };
+        let name = "x".repeat(CounterName::BYTES_MAX);
+        let name = |_| name.parse().expect("a long name");
+        let parts = IntervalEncoder::new(1).encode(0, &interval, name);
+        let (_, full) = parts.split_last().expect("an interval has a part");
+        assert_eq!(full.len(), 2);
+        for part in full {
+            let bytes = part.encoded_len();
+            let short = PART_BYTES_TARGET - bytes;
+            // A record's numbers are shorter here than they can be.
+            assert!(short < PART_BYTES_TARGET / 10, "{bytes}");
+        }
+    }
 }

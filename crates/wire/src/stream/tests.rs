@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 
-use crdt_core::{CounterName, Replica, ReplicaId, StartId, Sum};
+use crdt_core::{CounterName, Mark, Replica, ReplicaId, StartId, Sum, Version};
+use prost::Message as _;
 use protocol::{
-    Adds, Hello, HelloError, PROTOCOL_VERSION, ReplicationLimits, Round, Shard, Shards as _, Time,
+    Adds, HeldLane, Hello, HelloError, PROTOCOL_VERSION, ReplicationLimits, Round, Shard,
+    Shards as _, Time,
 };
 
 use super::*;
-use crate::{shard_of, v1};
+use crate::{PART_BYTES_TARGET, shard_of, v1};
 
 const SHARDS: u32 = 3;
 
@@ -20,8 +22,12 @@ struct Node {
 
 impl Node {
     fn new(number: u128) -> Self {
+        Self::started(number, 1)
+    }
+
+    fn started(number: u128, start: u64) -> Self {
         let replica = ReplicaId::new(number);
-        let shard = |_| Shard::new(Replica::new(replica, StartId::new(1)));
+        let shard = |_| Shard::new(Replica::new(replica, StartId::new(start)));
         Self {
             hello: Hello {
                 cluster: "likes".into(),
@@ -110,7 +116,15 @@ fn play(
 }
 
 fn open(from: &Node, to: &Node, now: Time) -> (SendingEnd, ReceivingEnd) {
-    let limits = ReplicationLimits::default();
+    open_with(ReplicationLimits::default(), from, to, now)
+}
+
+fn open_with(
+    limits: ReplicationLimits,
+    from: &Node,
+    to: &Node,
+    now: Time,
+) -> (SendingEnd, ReceivingEnd) {
     let mut receiving = ReceivingEnd::new(limits, to.hello.clone(), now);
     let Receiving::Request(first) = receiving.poll(now, &to.shards, true) else {
         panic!("a stream begins with a request")
@@ -137,6 +151,114 @@ fn what_one_node_holds_arrives_at_the_other() {
         (sending.peer(), receiving.peer()),
         (b.hello.replica, Some(a.hello.replica))
     );
+}
+
+#[test]
+fn a_stream_that_is_opened_again_brings_nothing_that_is_held() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    a.add(0..9);
+    let now = Time::from_us(0);
+    let (mut sending, mut receiving) = open(&a, &b, now);
+    play((&mut sending, &a), (&mut receiving, &mut b), now);
+    let (mut sending, _) = open(&a, &b, now);
+    let Sending::Message(hello) = sending.poll(now, &a.shards) else {
+        panic!("a stream begins with a hello")
+    };
+    assert_eq!(hello.parts, []);
+    assert!(matches!(sending.poll(now, &a.shards), Sending::Wait(_)));
+}
+
+#[test]
+fn a_receiver_that_was_rolled_back_is_told_how_far_its_lane_is_held() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    b.add(0..9);
+    let now = Time::from_us(0);
+    let (mut sending, mut receiving) = open(&b, &a, now);
+    play((&mut sending, &b), (&mut receiving, &mut a), now);
+    let rolled_back = Node::started(2, 5);
+    let (mut sending, mut receiving) = open(&a, &rolled_back, now);
+    let Sending::Message(first) = sending.poll(now, &a.shards) else {
+        panic!("it is told at once")
+    };
+    let received = receiving.response(now, &rolled_back.shards, &travel(&first));
+    let received = received.expect("sound");
+    let forked: Vec<_> = received.forks.iter().map(|(shard, _)| *shard).collect();
+    assert_eq!(forked, (0..SHARDS).collect::<Vec<_>>());
+    assert!(!received.is_news());
+}
+
+#[test]
+fn news_are_for_the_next_round() {
+    let (mut a, b) = (Node::new(1), Node::new(2));
+    a.add(0..1);
+    let now = Time::from_us(0);
+    let (mut sending, mut receiving) = open(&a, &b, now);
+    let Sending::Message(mut first) = sending.poll(now, &a.shards) else {
+        panic!("an add is sent")
+    };
+    for is_news in [true, false] {
+        let received = receiving.response(now, &b.shards, &first);
+        assert_eq!(received.expect("sound").is_news(), is_news);
+        first.hello.take();
+    }
+}
+
+#[test]
+fn a_message_has_about_the_bytes_that_it_is_to_have() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    a.add(0..60_000);
+    let limits = ReplicationLimits {
+        piece_records_max: 2_000,
+        ..ReplicationLimits::default()
+    };
+    let now = Time::from_us(0);
+    let (mut sending, mut receiving) = open_with(limits, &a, &b, now);
+    let mut bytes = Vec::new();
+    while let Sending::Message(message) = sending.poll(now, &a.shards) {
+        bytes.push(message.encoded_len());
+        let received = receiving.response(now, &b.shards, &message);
+        received.expect("sound");
+        b.commit();
+        receiving.completed(now, b.round);
+    }
+    assert_eq!(b.values(), a.values());
+    bytes.pop();
+    assert!(!bytes.is_empty(), "one message");
+    for bytes in bytes {
+        let over = bytes.checked_sub(PART_BYTES_TARGET);
+        assert!(over.is_some_and(|over| over < 100_000), "{bytes}");
+    }
+}
+
+/// So that no server refuses what a machine may say.
+#[test]
+fn the_largest_messages_fit() {
+    let limits = ReplicationLimits::default();
+    let last = Mark {
+        version: Version::new(u64::MAX),
+        start: StartId::new(u64::MAX),
+    };
+    let lane = HeldLane {
+        shard: u32::MAX,
+        lane: ReplicaId::new(u128::MAX),
+        mark: last,
+    };
+    let report = v1::PullRequest {
+        hello: Some(hello_to_wire(&Node::new(1).hello)),
+        held: held_to_wire(&vec![lane; limits.report_lanes_max]),
+    };
+    assert!(report.encoded_len() <= REPORT_BYTES_MAX);
+    let introduced = v1::IntroducedCounter {
+        index: u32::MAX,
+        name: "x".repeat(CounterName::BYTES_MAX),
+    };
+    let longest = v1::IntervalPart {
+        introduced: vec![introduced; limits.piece_records_max],
+        ..v1::IntervalPart::default()
+    };
+    // And a record's numbers, at most 67 bytes.
+    let piece = longest.encoded_len() + 67 * limits.piece_records_max;
+    assert!(PART_BYTES_TARGET + piece <= RESPONSE_BYTES_MAX, "{piece}");
 }
 
 #[test]
