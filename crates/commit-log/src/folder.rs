@@ -22,6 +22,9 @@ pub(crate) const FORK_NOTE_NAME: &str = "forked";
 /// Ends the name of a file that is being written. Leftovers are removed when the log is opened.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
+/// Bytes that are given back to the file system at once while the log is written.
+const REMOVED_BYTES_MAX: u64 = 4 << 20;
+
 /// Digits of a sequence number in a file name: `u64::MAX` has 20, so names sort like numbers.
 const SEQUENCE_DIGITS: usize = 20;
 
@@ -97,6 +100,22 @@ pub(crate) struct Listing {
     pub(crate) snapshots: Vec<Sequence>,
     /// Names of files that a crash left half-written.
     pub(crate) temporary: Vec<String>,
+}
+
+impl Listing {
+    /// The names of what the snapshot `below` stands for, oldest first.
+    pub(crate) fn covered(&self, below: Sequence) -> impl Iterator<Item = String> {
+        let segments = self.segments.iter().copied().map(LogFile::Segment);
+        let snapshots = self.snapshots.iter().copied().map(LogFile::Snapshot);
+        let is_covered = move |file: &LogFile| {
+            let (LogFile::Segment(sequence) | LogFile::Snapshot(sequence)) = *file;
+            sequence < below
+        };
+        segments
+            .chain(snapshots)
+            .filter(is_covered)
+            .map(LogFile::name)
+    }
 }
 
 /// A directory, and the operations that a log does in it.
@@ -227,21 +246,23 @@ impl<F: FileSystem> Folder<F> {
         self.files.remove(&path).on("remove", &path)
     }
 
-    /// Removes what the snapshot `below` stands for, oldest first.
-    pub(crate) fn remove_covered(
-        &self,
-        listing: &Listing,
-        below: Sequence,
-    ) -> Result<(), FileError> {
-        let segments = listing.segments.iter().copied().map(LogFile::Segment);
-        let snapshots = listing.snapshots.iter().copied().map(LogFile::Snapshot);
-        for file in segments.chain(snapshots) {
-            let (LogFile::Segment(sequence) | LogFile::Snapshot(sequence)) = file;
-            if sequence < below {
-                self.remove(&file.name())?;
-            }
+    /// Removes a file so that a sync of another one never waits for long: the space of a large file
+    /// is given back in pieces. It has its temporary name meanwhile, since its end is gone.
+    pub(crate) fn remove_in_pieces(&self, name: &str) -> Result<(), FileError> {
+        let temporary = self.temporary_path(name);
+        let renamed = self.files.rename(&self.path_of(name), &temporary);
+        renamed.on("rename to its temporary name", &self.path_of(name))?;
+        let file = self
+            .files
+            .open_to_write(&temporary)
+            .on("open", &temporary)?;
+        let mut length = file.length().on("examine", &temporary)?;
+        while length > REMOVED_BYTES_MAX {
+            length -= REMOVED_BYTES_MAX;
+            let cut = file.set_length(length).and_then(|()| file.sync_all());
+            cut.on("cut", &temporary)?;
         }
-        Ok(())
+        self.files.remove(&temporary).on("remove", &temporary)
     }
 
     /// Makes the names in the directory durable.

@@ -67,7 +67,9 @@ pub(crate) fn recover<F: FileSystem, E>(
     for temporary in &listing.temporary {
         folder.remove(temporary)?;
     }
-    folder.remove_covered(&listing, start)?;
+    for name in listing.covered(start) {
+        folder.remove(&name)?;
+    }
     let active = if next == last_first && last.version == FORMAT_VERSION {
         Segment::open_empty(folder, next, last.seed)?
     } else {

@@ -22,9 +22,8 @@ pub(crate) const FOOTER_BYTES: usize = 20;
 
 const FOOTER_MAGIC: [u8; 8] = *b"TALLYEND";
 
-/// Bytes of a snapshot that wait in memory before they are written: what one system call moves
-/// well.
-const PENDING_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a snapshot that wait in memory before they are written, and synced.
+const PENDING_BYTES_MAX: usize = 256 * 1024;
 
 /// The end of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,17 +137,21 @@ impl<F: FileSystem> SnapshotWriter<F> {
         }
         let folder = self.directory.folder();
         // What a power loss brings back is removed again when the log is next opened.
-        folder.remove_covered(&folder.listing()?, self.below)?;
+        for name in folder.listing()?.covered(self.below) {
+            folder.remove_in_pieces(&name)?;
+        }
         Ok(())
     }
 
     fn write_pending(&mut self) -> Result<(), FileError> {
-        let written = self.file.write_all_at(&self.pending, self.bytes);
         let path = || self.directory.folder().temporary_path(&self.name);
+        let written = self.file.write_all_at(&self.pending, self.bytes);
         written.or_else(|source| Err(source).on("write", &path()))?;
         self.bytes += self.pending.len() as u64;
         self.pending.clear();
-        Ok(())
+        // In pieces: a group of the log that is synced at the same time waits for one of them, and not
+        // for all that was written.
+        self.file.sync_data().on("sync", &path())
     }
 
     fn publish(&mut self) -> Result<(), FileError> {
