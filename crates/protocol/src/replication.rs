@@ -71,7 +71,7 @@ impl Default for ReplicationLimits {
             relay_interval: Duration::from_millis(500),
             heartbeat_interval: Duration::from_secs(1),
             silence_max: Duration::from_secs(8),
-            piece_records_max: 8_192,
+            piece_records_max: 1_024,
             report_lanes_max: 8_192,
             stream_lanes_max: 65_536,
         }

@@ -20,9 +20,9 @@ pub use decode::{DecodeLimits, IntervalDecoder};
 pub use encode::{IntervalEncoder, PartsOf};
 pub use error::DecodeError;
 
-/// A part is closed once it has about this many bytes: well below the 4 MiB that a gRPC message
-/// may have, well above what a part costs by itself.
-pub const PART_BYTES_TARGET: usize = 1 << 20;
+/// A part is closed once it has about this many bytes: well above what a part costs by itself, and
+/// made or read in about two milliseconds, which others on the same thread wait for.
+pub const PART_BYTES_TARGET: usize = 128 << 10;
 
 impl From<Mark> for v1::Mark {
     fn from(mark: Mark) -> Self {

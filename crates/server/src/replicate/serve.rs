@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crdt_core::{Fork, ReplicaId};
 use protocol::{Budget, Claim, Lease, SenderError, ShardIndex};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -115,6 +116,8 @@ async fn run(
                     Sending::Message(message) => {
                         sent.message(node.trace(), end.peer(), &message);
                         room.send(Ok(message));
+                        // There may be many more, and others wait for this thread.
+                        yield_now().await;
                     }
                     Sending::Wait(until) => idle_until = Some(until),
                     Sending::LaneForked(shard, fork) => note_fork(node, end.peer(), shard, &fork)?,
