@@ -62,6 +62,7 @@ async fn measure() -> Result<bool, Failure> {
     fill(&node.client).await?;
     let mut are_kept = true;
 
+    node.wait_for_snapshot().await?;
     eprintln!("timing adds beside nothing");
     let adds = Adds::begin(&node.client, COUNTERS);
     adds.timed(true);
@@ -126,9 +127,7 @@ async fn beside_a_snapshot(node: &Node, adds: &Adds) -> Result<(), Failure> {
         first += 2_000;
     }
     adds.timed(true);
-    while node.writes_a_snapshot()? {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    node.wait_for_snapshot().await?;
     adds.timed(false);
     stream.finish().await?;
     Ok(())

@@ -20,6 +20,8 @@ pub(crate) const ROLE: &str = "node";
 
 /// A node serves within this time, whatever it has to recover.
 const SERVES_WITHIN: Duration = Duration::from_mins(1);
+/// After one temporary file is gone, the next one is there within this time.
+const BETWEEN_FILES: Duration = Duration::from_millis(100);
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -88,16 +90,28 @@ impl Node {
         Ok(status?)
     }
 
-    /// Whether a snapshot is being written: its file has another name until it is complete.
+    /// Whether a snapshot is being written, or what it stands for is being removed: meanwhile there
+    /// are files with temporary names.
     pub(crate) fn writes_a_snapshot(&self) -> Result<bool, Failure> {
         for entry in std::fs::read_dir(&self.data)? {
             let path = PathBuf::from(entry?.file_name());
-            let is_incomplete = path.extension().is_some_and(|it| it == "tmp");
-            if is_incomplete && path.to_string_lossy().starts_with("snapshot-") {
+            if path.extension().is_some_and(|it| it == "tmp") {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Waits until no snapshot is written any more.
+    pub(crate) async fn wait_for_snapshot(&self) -> Result<(), Failure> {
+        let mut last = Instant::now();
+        while last.elapsed() < BETWEEN_FILES {
+            if self.writes_a_snapshot()? {
+                last = Instant::now();
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
     }
 
     /// Sends SIGTERM; how long it takes until the process has ended.
