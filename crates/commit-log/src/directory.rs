@@ -258,7 +258,7 @@ fn create<F: FileSystem>(
     expected: &ExpectedIdentity,
 ) -> Result<Identity, FileError> {
     let half = || folder.random("mint a replica id for");
-    let replica = u128::from(half()?) << 64 | u128::from(half()?);
+    let replica = (u128::from(half()?) << 64) + u128::from(half()?);
     let ExpectedIdentity {
         cluster,
         shard_count,

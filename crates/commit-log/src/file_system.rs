@@ -158,22 +158,13 @@ impl FileSystem for OsFiles {
     type Lock = fs::File;
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        let missing: Vec<&Path> = path
-            .ancestors()
-            .take_while(|ancestor| !ancestor.exists())
-            .collect();
-        fs::create_dir_all(path)?;
-        for created in missing {
-            // A relative path of one component has the empty path as its parent.
-            match created.parent() {
-                Some(parent) if parent.as_os_str().is_empty() => {
-                    self.sync_directory(Path::new("."))?;
-                }
-                Some(parent) => self.sync_directory(parent)?,
-                None => {}
-            }
-        }
-        Ok(())
+        // A relative path of one component has no parent that could be opened.
+        let path = std::path::absolute(path)?;
+        let is_missing = |ancestor: &&Path| !ancestor.exists();
+        let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+        fs::create_dir_all(&path)?;
+        let mut parents = missing.into_iter().filter_map(Path::parent);
+        parents.try_for_each(|parent| self.sync_directory(parent))
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
@@ -257,5 +248,40 @@ impl File for fs::File {
 
     fn sync_all(&self) -> io::Result<()> {
         fs::File::sync_all(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operating_system_does_what_it_is_asked() -> io::Result<()> {
+        let parent = tempfile::tempdir()?;
+        let directory = parent.path().join("missing/too");
+        OsFiles.create_directory(&directory)?;
+        OsFiles.create_directory(&directory)?;
+        let path = |name: &str| directory.join(name);
+        let file = OsFiles.create(&path("a"))?;
+        File::write_all_at(&file, b"12345", 1)?;
+        assert_eq!(OsFiles.read(&path("a"))?, b"\x0012345");
+        file.set_length(4)?;
+        assert_eq!(OsFiles.open_to_write(&path("a"))?.length()?, 4);
+        let mut bytes = [0; 2];
+        File::read_exact_at(&OsFiles.open(&path("a"))?, &mut bytes, 2)?;
+        assert_eq!(&bytes, b"23");
+        file.sync_all()?;
+        OsFiles.rename(&path("a"), &path("b"))?;
+        OsFiles.sync_directory(&directory)?;
+        assert_eq!(OsFiles.list(&directory)?, ["b"]);
+        OsFiles.remove(&path("b"))?;
+        assert_eq!(OsFiles.list(&directory)?, [""; 0]);
+        let absent = OsFiles.open(&path("b")).expect_err("removed");
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+        let lock = OsFiles.lock(&path("lock"))?;
+        let held = OsFiles.lock(&path("lock")).expect_err("locked already");
+        assert_eq!(held.kind(), io::ErrorKind::WouldBlock);
+        drop(lock);
+        OsFiles.lock(&path("lock")).map(drop)
     }
 }

@@ -159,6 +159,15 @@ mod tests {
         assert_eq!(header.encode().as_slice(), fields.concat());
     }
 
+    /// So what came in one message of gRPC fits in one frame, whatever is written around it.
+    #[test]
+    fn a_frame_may_be_four_times_as_large_as_a_message() {
+        const MESSAGE_BYTES_MAX: usize = 4 << 20;
+        let payload = vec![7; 4 * MESSAGE_BYTES_MAX];
+        let header = FrameHeader::new(Seed(0), Sequence::FIRST, Sequence::FIRST, &payload);
+        assert_eq!(header.payload_bytes(), Some(payload.len()));
+    }
+
     #[test]
     fn a_frame_of_another_file_has_another_checksum() {
         let header = FrameHeader::new(Seed(1), Sequence::FIRST, Sequence::FIRST, b"likes");

@@ -2,7 +2,7 @@
 //!
 //! Whether a crash explains bytes that are no frame is judged in `read_back`.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Take};
 use std::path::Path;
 
 use crate::file_system::File;
@@ -37,7 +37,7 @@ pub(crate) struct FrameError {
 
 /// Reads the frames of one file, from after its header to a given end.
 pub(crate) struct FrameReader<'a, File> {
-    file: BufReader<Bytes<'a, File>>,
+    file: BufReader<Take<Bytes<'a, File>>>,
     path: &'a Path,
     seed: Seed,
     offset: u64,
@@ -48,11 +48,12 @@ pub(crate) struct FrameReader<'a, File> {
 impl<'a, F: File> FrameReader<'a, F> {
     /// Reads the bytes `offset..end` of the file.
     pub(crate) fn new(file: &'a F, path: &'a Path, seed: Seed, offset: u64, end: u64) -> Self {
+        let left = end - offset;
         // A small file needs no large buffer.
-        let capacity = usize::try_from(end - offset)
-            .map_or(READ_BUFFER_BYTES, |left| left.min(READ_BUFFER_BYTES));
+        let capacity =
+            usize::try_from(left).map_or(READ_BUFFER_BYTES, |left| left.min(READ_BUFFER_BYTES));
         Self {
-            file: BufReader::with_capacity(capacity, Bytes { file, offset, end }),
+            file: BufReader::with_capacity(capacity, Bytes { file, offset }.take(left)),
             path,
             seed,
             offset,
@@ -113,19 +114,16 @@ impl<'a, F: File> FrameReader<'a, F> {
     }
 }
 
-/// The bytes `offset..end` of a file, as a stream.
+/// The bytes of a file from an offset on, as a stream: as many as are asked for must be there.
 struct Bytes<'a, F> {
     file: &'a F,
     offset: u64,
-    end: u64,
 }
 
 impl<F: File> Read for Bytes<'_, F> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
-        let count = bytes.len().min(left);
-        self.file.read_exact_at(&mut bytes[..count], self.offset)?;
-        self.offset += count as u64;
-        Ok(count)
+        self.file.read_exact_at(bytes, self.offset)?;
+        self.offset += bytes.len() as u64;
+        Ok(bytes.len())
     }
 }

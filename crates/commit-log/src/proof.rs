@@ -45,7 +45,7 @@ pub(crate) fn proof_of_sync(
     let mut window = Vec::new();
     for range in chunks(within.clone()) {
         // Each window reaches into the next one, so that no header is cut in two.
-        let window_end = (range.end + FRAME_HEADER_BYTES as u64 - 1).min(within.end);
+        let window_end = (range.end + FRAME_HEADER_BYTES as u64).min(within.end);
         read(file, path, range.start..window_end, &mut window)?;
         for (at, bytes) in window.windows(FRAME_HEADER_BYTES).enumerate() {
             let bytes = bytes.try_into().expect("a window is as long as a header");
@@ -198,9 +198,9 @@ mod tests {
             Self { bytes, read }
         }
 
-        fn proof(&self, bad: u64) -> Option<u64> {
+        fn proof(&self, from: usize, bad: u64) -> Option<u64> {
             let (seed, bad) = (Seed(1), Sequence::new(bad));
-            let within = 0..self.bytes.len() as u64;
+            let within = from as u64..self.bytes.len() as u64;
             proof_of_sync(self, Path::new("x"), seed, within, bad).expect("readable")
         }
     }
@@ -241,7 +241,7 @@ mod tests {
         let hostile = value.to_le_bytes().repeat(8 * 1024);
         let length = hostile.len() as u64;
         let file = Counted::new(hostile);
-        assert_eq!(file.proof(value - 1), None);
+        assert_eq!(file.proof(0, value - 1), None);
         let headers = length / 8;
         let read = file.read.into_inner();
         assert!(
@@ -254,23 +254,56 @@ mod tests {
         );
     }
 
+    #[test]
+    fn bytes_without_headers_are_read_once() {
+        let file = Counted::new(vec![0; 3 * CHUNK_BYTES]);
+        assert_eq!(file.proof(0, 7), None);
+        let (read, length) = (file.read.into_inner(), file.bytes.len() as u64);
+        assert!((length..length + length / 100).contains(&read), "{read}");
+    }
+
+    #[test]
+    fn a_proof_fits_where_it_is_and_what_it_says_is_possible() {
+        // Between byte 1000, where frame 7 should be, and byte 1048 there is room for two frames.
+        let (offset, within, bad) = (1_048, 1_000..2_000, Sequence::new(7));
+        let payload = |length, sequence, durable_below| {
+            let header = FrameHeader {
+                length,
+                checksum: 0,
+                sequence: Sequence::new(sequence),
+                durable_below: Sequence::new(durable_below),
+            };
+            plausible_payload(&header, offset, &within, bad)
+        };
+        assert_eq!(payload(10, 9, 8), Some(1_072..1_082));
+        assert_eq!(payload(928, 9, 9), Some(1_072..2_000));
+        assert_eq!(payload(929, 9, 9), None, "it is cut off");
+        assert_eq!(payload(10, 10, 8), None, "too many frames before it");
+        assert_eq!(payload(10, 9, 7), None, "it says nothing of frame 7");
+        assert_eq!(payload(10, 8, 9), None, "it says that it is synced itself");
+        assert_eq!(payload(u32::MAX, 9, 8), None, "no frame is that long");
+    }
+
     proptest! {
         #[test]
         fn a_proof_is_found_wherever_it_is(
+            skipped in prop::collection::vec(any::<u8>(), 0..6_000),
             before in prop::collection::vec(any::<u8>(), 24..6_000),
             payload in prop::collection::vec(any::<u8>(), 0..6_000),
             after in prop::collection::vec(any::<u8>(), 0..3_000),
         ) {
             let (bad, next) = (Sequence::new(7), Sequence::new(8));
             let header = FrameHeader::new(Seed(1), next, next, &payload);
-            let mut bytes = [&before, header.encode().as_slice(), &payload, &after].concat();
-            let offset = before.len();
+            let header_bytes = header.encode();
+            let mut bytes = [&skipped, &before, &header_bytes[..], &payload, &after].concat();
+            let from = skipped.len();
+            let offset = from + before.len();
             let file = Counted::new(bytes.clone());
-            prop_assert_eq!(file.proof(bad.get()), Some(offset as u64));
+            prop_assert_eq!(file.proof(from, bad.get()), Some(offset as u64));
             // Any change to it, and it proves nothing.
             let at = offset + after.len() % (FRAME_HEADER_BYTES + payload.len());
             bytes[at] ^= 0x40;
-            prop_assert_eq!(Counted::new(bytes).proof(bad.get()), None);
+            prop_assert_eq!(Counted::new(bytes).proof(from, bad.get()), None);
         }
 
         #[test]

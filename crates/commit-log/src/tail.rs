@@ -20,7 +20,7 @@ pub(crate) fn make_durable<F: FileSystem>(
 ) -> Result<(), FileError> {
     let path = &folder.path_of(&name.name());
     let file = folder.open_to_write(&name.name())?;
-    if last.end < last.bytes {
+    if last.end != last.bytes {
         tracing::warn!(
             path = %path.display(),
             offset = last.end,

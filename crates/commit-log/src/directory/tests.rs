@@ -35,6 +35,19 @@ fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
+fn a_replica_id_is_128_bits_of_the_random_source() {
+    let disk = MemoryDisk::new(64, 9);
+    let opened = DataDirectory::open_or_create_in(disk.files(), "/data".as_ref(), &expected());
+    let replica = opened.expect("created").identity().replica;
+    let mut source = crate::memory::random::SplitMix::new(9);
+    let halves = [source.next(), source.next()];
+    assert_eq!(
+        [replica >> 64, replica & u128::from(u64::MAX)],
+        halves.map(u128::from)
+    );
+}
+
+#[test]
 fn a_second_opener_is_refused_until_the_first_is_gone() {
     let (directory, _) = created();
     let first = DataDirectory::open_or_create(directory.path(), &expected()).expect("opened");

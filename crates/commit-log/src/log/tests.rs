@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::LogError;
 use crate::memory::{Contents, MemoryDisk, MemoryFiles};
-use crate::{DirectoryError, ExpectedIdentity, FRAME_BYTES_MAX, header};
+use crate::{DirectoryError, ExpectedIdentity, FRAME_BYTES_MAX, LogStatus, header};
 
 mod crash;
 mod damage;
@@ -250,6 +250,56 @@ fn restarts_that_write_nothing_create_no_segments() {
 }
 
 #[test]
+fn a_segment_longer_than_the_read_buffer_is_read_back() {
+    let mut written = Written::new(1);
+    let group: Vec<Payload> = (0..=u8::MAX).map(|fill| vec![fill; 3_000]).collect();
+    written.group(&group);
+    assert_eq!(recover(&written.image()).expect("opened"), group);
+}
+
+/// A group is one write, unless it is too large to wait in memory.
+#[test]
+fn what_is_appended_waits_in_memory_up_to_a_bound() {
+    let frame = vec![7; 1 << 16];
+    let size = |written: &Written, file: &Path| written.image()[file].len();
+    let mut written = Written::new(1);
+    let (active, empty) = (written.active(), written.active_bytes());
+    for _ in 0..15 {
+        written.append(std::slice::from_ref(&frame));
+        assert_eq!(size(&written, &active), empty);
+    }
+    written.append(std::slice::from_ref(&frame));
+    assert!(size(&written, &active) > 1 << 20);
+
+    let below = written.rotate();
+    let mut snapshot = written.log.snapshot(below).expect("created");
+    let temporary = path(&format!("snapshot-{:020}.snap.tmp", below.get()));
+    let empty = size(&written, &temporary);
+    for _ in 0..15 {
+        snapshot.append(&frame).expect("buffered");
+        assert_eq!(size(&written, &temporary), empty);
+    }
+    snapshot.append(&frame).expect("written");
+    assert!(size(&written, &temporary) > 1 << 20);
+}
+
+#[test]
+fn a_log_can_be_opened_where_nothing_more_fits() {
+    let mut written = three_segments();
+    written.log.sync().expect("synced");
+    written.rotate();
+    let Written {
+        disk,
+        log,
+        payloads,
+        ..
+    } = written;
+    drop(log);
+    disk.limit_bytes(Some(0));
+    assert_eq!(try_open(&disk).expect("nothing is written").1, payloads);
+}
+
+#[test]
 fn a_failed_write_poisons_the_log() {
     let mut written = Written::new(1);
     written.group(&payloads(&["a"]));
@@ -302,6 +352,16 @@ fn the_status_counts_what_is_on_disk() {
     assert_eq!(status.segment_count, 1);
     assert_eq!(status.segment_bytes, on_disk(&written, "segment-"));
     assert_eq!(status.snapshot_bytes, on_disk(&written, "snapshot-"));
+
+    let Written { disk, log, .. } = written;
+    drop(log);
+    let (log, _) = open(&disk).expect("opened");
+    let opened = LogStatus {
+        sync_count: 0,
+        last_sync: Duration::ZERO,
+        ..status
+    };
+    assert_eq!(log.watcher().status(), opened);
 }
 
 #[test]

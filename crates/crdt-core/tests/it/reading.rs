@@ -314,6 +314,7 @@ proptest! {
         let mut is_more = source.held(SOURCE) != after;
         while is_more {
             is_more = reading.read(&source);
+            prop_assert!(reading.pieces < 1_000, "the reading does not end");
             let records = reading.interval.sums.len() - given;
             prop_assert!(records <= records_max, "{records} records");
             given += records;
