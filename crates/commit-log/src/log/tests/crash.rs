@@ -155,6 +155,48 @@ proptest! {
     }
 }
 
+#[test]
+fn a_death_within_the_removal_of_a_long_file_loses_nothing() {
+    let mut written = Written::new(1);
+    let group: Vec<Payload> = (0..9).map(|fill| vec![fill; 1 << 20]).collect();
+    written.group(&group);
+    let (image, payloads) = (written.image(), written.payloads);
+    let mut cut = 0;
+    for operations in 0.. {
+        let disk = restore(&image);
+        let is_within = dies_after(operations, &disk, || {
+            let removed = || -> Result<(), Box<dyn std::error::Error>> {
+                let (mut log, _) = try_open(&disk)?;
+                let below = log.rotate()?;
+                let mut snapshot = log.snapshot(below)?;
+                for payload in &payloads {
+                    snapshot.append(payload)?;
+                }
+                Ok(snapshot.finish()?)
+            };
+            drop(removed());
+        });
+        let is_cut = |(path, bytes): (PathBuf, Vec<u8>)| {
+            path.extension().is_some_and(|it| it == "tmp")
+                && begins(&path, "segment-")
+                && bytes.len() > 1 << 20
+        };
+        cut += disk
+            .cached()
+            .into_iter()
+            .filter_map(|it| is_cut(it).then_some(()))
+            .count();
+        let mut random = SplitMix::new(operations);
+        disk.lose_power(&mut || random.next());
+        let (_, found) = open(&disk).expect("nobody damaged it");
+        assert_eq!(found, payloads);
+        if !is_within {
+            break;
+        }
+    }
+    assert!(cut > 2, "it is removed in pieces: {cut}");
+}
+
 /// Runs a process that dies within the file operation after so many, if there is one.
 fn dies_after(operations: u64, disk: &MemoryDisk, process: impl FnOnce()) -> bool {
     let deaths = disk.effects().deaths_within;
