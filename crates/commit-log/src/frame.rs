@@ -159,6 +159,11 @@ mod tests {
         assert_eq!(header.encode().as_slice(), fields.concat());
     }
 
+    #[test]
+    fn a_sequence_is_shown_as_its_number() {
+        assert_eq!(Sequence::FIRST.next().to_string(), "2");
+    }
+
     /// So what came in one message of gRPC fits in one frame, whatever is written around it.
     #[test]
     fn a_frame_may_be_four_times_as_large_as_a_message() {

@@ -220,9 +220,11 @@ mod tests {
     #[test]
     fn a_fork_is_the_reason_even_while_stopping() {
         let mut standing = Standing::new(OWN, Some(fork()));
+        assert_eq!(standing.forked(), Some(&fork()));
         standing.stop();
         assert_eq!(standing.ensure_writable(), Err(NotWritable::Forked(fork())));
         let mut standing = Standing::new(OWN, None);
+        assert_eq!(standing.forked(), None);
         standing.stop();
         assert_eq!(standing.ensure_writable(), Err(NotWritable::Stopping));
     }

@@ -17,7 +17,7 @@ use crate::node::Node;
 use crate::service::{NodeCell, status};
 use crate::traced::Sent;
 
-/// Messages that wait for the transport. With each at about a mebibyte, a slow peer costs a few;
+/// Messages that wait for the transport. With each at about 128 KiB, a slow peer costs half a mebibyte;
 /// while they wait, later changes gather into one interval.
 const MESSAGES_QUEUED_MAX: usize = 4;
 
