@@ -30,7 +30,7 @@ use crate::tools::{CARGO_MUTANTS, ToolError, install_missing};
 use engine::{Engine, EngineError, Fate, Tried, containing};
 use scratch::ScratchError;
 use survivors::{Judgement, LIST, ListError};
-use targets::{CORE, Target, existing};
+use targets::{CORE, EXCLUDED, Target, existing};
 
 /// The memory of each process, in bytes: a changed loop may allocate without end. The compiler
 /// takes up to 3 GiB.
@@ -200,9 +200,8 @@ fn selection(args: &Args, targets: &[Target], work: &Path) -> Result<Vec<OsStrin
 
 fn packages(targets: &[Target]) -> Vec<OsString> {
     let names = targets.iter().map(|target| target.package);
-    names
-        .map(|name| format!("--package={name}").into())
-        .collect()
+    let names = names.map(|name| format!("--package={name}").into());
+    names.chain(EXCLUDED.iter().map(OsString::from)).collect()
 }
 
 /// Says what was found; fails where it is not what the list says.
