@@ -174,8 +174,8 @@ fn send_before_sync(lines: &[Line]) -> Option<Altered> {
     Some((altered, synced))
 }
 
-/// The second process finds its own lane one version earlier, exactly as it was there, although the
-/// first had synced the later one. (What it had only appended may be lost.)
+/// The second process finds its own lane as it was before what the first has last synced of it. (What
+/// it had only appended may be lost.)
 fn recovery_without_synced(lines: &[Line]) -> Option<Altered> {
     let own = own(lines)?;
     let (first, second) = lines.split_at(second_start(lines));
@@ -192,12 +192,11 @@ fn recovery_without_synced(lines: &[Line]) -> Option<Altered> {
         });
         groups.flatten().filter(|it| it.lane == own)
     };
-    let is_synced = |line: &Line| {
+    let was_synced_twice = |line: &Line| {
         matches!(&line.step, Step::Recovered(it)
-            if it.lane == own && written(it.shard).next().is_some_and(|last| last.to == it.mark)
-                && written(it.shard).nth(1).is_some())
+            if it.lane == own && written(it.shard).nth(1).is_some())
     };
-    let at = first.len() + second.iter().position(is_synced)?;
+    let at = first.len() + second.iter().position(was_synced_twice)?;
     let mut altered = lines.to_vec();
     let Step::Recovered(found) = &mut altered[at].step else {
         return None;
