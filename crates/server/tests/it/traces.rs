@@ -112,15 +112,10 @@ const ALTERATIONS: [(&str, Alter); 9] = [
         "a recovery that lost a synced group",
         recovery_without_synced,
     ),
-    ("somebody goes on before the round is complete", |lines| {
-        change(lines, |step| {
-            let Step::Awaited { round } = step else {
-                return false;
-            };
-            *round += 1;
-            true
-        })
-    }),
+    (
+        "somebody goes on before the round is complete",
+        awaited_too_early,
+    ),
 ];
 
 /// Changes the last line of the first process that `alter` changes; it is refused there.
@@ -130,24 +125,42 @@ fn change(lines: &[Line], alter: impl Fn(&mut Step) -> bool) -> Option<Altered> 
     alter(&mut altered[at].step).then_some((altered, at))
 }
 
-/// Refused at the commit that has the take.
+/// Refused at the commit that has the take. (What was taken and not appended is lost with its
+/// process, and nothing follows from it.)
 fn take_of_other_content(lines: &[Line]) -> Option<Altered> {
+    let first = &lines[..second_start(lines)];
+    let commit_of = |take: usize| {
+        let Step::Take { shard: taken, .. } = first[take].step else {
+            return None;
+        };
+        let commits =
+            |line: &Line| matches!(line.step, Step::Commit { shard, .. } if shard == taken);
+        Some(take + first[take..].iter().position(commits)?)
+    };
+    let with_commit = |take| Some((take, commit_of(take)?));
+    let (take, commit) = (0..first.len()).rev().find_map(with_commit)?;
     let mut altered = lines.to_vec();
-    let take = position(lines, |step| matches!(step, Step::Take { .. }))?;
-    let Step::Take {
-        shard: of_shard,
-        content,
-        ..
-    } = &mut altered[take].step
-    else {
+    let Step::Take { content, .. } = &mut altered[take].step else {
         return None;
     };
     *content += Content::new(1);
-    let of_shard = *of_shard;
-    let commits =
-        |line: &Line| matches!(line.step, Step::Commit { shard, .. } if shard == of_shard);
-    let commit = take + lines[take..].iter().position(commits)?;
     Some((altered, commit))
+}
+
+/// A wait ends with a round of which nothing has said yet that it is complete.
+fn awaited_too_early(lines: &[Line]) -> Option<Altered> {
+    let at = position(lines, |step| matches!(step, Step::Awaited { .. }))?;
+    let completed = lines[..at].iter().rev().find_map(|line| {
+        let Step::Complete { round } = line.step else {
+            return None;
+        };
+        Some(round)
+    })?;
+    let mut altered = lines.to_vec();
+    altered[at].step = Step::Awaited {
+        round: completed + 1,
+    };
+    Some((altered, at))
 }
 
 /// A send of the own lane is moved to before the sync of what it sends.
