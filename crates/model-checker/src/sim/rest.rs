@@ -13,6 +13,15 @@ use super::schedule::COUNTERS;
 use super::world::World;
 use crate::guarantee::Guarantee;
 
+/// What a peer holds of the lane of a node that hears it.
+pub(super) struct Heard {
+    /// By number.
+    connection: u64,
+    peer: usize,
+    shard: usize,
+    mark: Mark,
+}
+
 impl World<'_> {
     /// What every node holds, for telling whether anything still changes.
     pub(super) fn digests(&self) -> Vec<Vec<Digest>> {
@@ -32,31 +41,51 @@ impl World<'_> {
         process.map_or(Mark::ZERO, |process| process.held(shard, lane))
     }
 
-    /// Incarnation safety, while nobody can dial some nodes: a node that hears peers who hold what
-    /// its own lane never was takes no adds.
-    pub(super) fn judge_told(&self) -> Result<(), Violation> {
-        for (number, node) in self.nodes.iter().enumerate() {
-            let Some(process) = &node.process else {
+    /// What peers hold of the lanes of those nodes that hear them.
+    pub(super) fn heard(&self) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        for (&number, connection) in self.connections.iter().filter(|it| it.1.is_heard()) {
+            let (node, peer) = (connection.dialler.node, connection.acceptor.node);
+            let Some(process) = &self.nodes[node].process else {
                 continue;
             };
-            if process.standing.ensure_writable().is_err() {
+            let lane = process.hello.replica;
+            heard.extend((0..self.schedule.shards).map(|shard| Heard {
+                connection: number,
+                peer,
+                shard,
+                mark: self.held(peer, shard, lane),
+            }));
+        }
+        heard
+    }
+
+    /// Incarnation safety, while nobody can dial some nodes: a node that has heard for a while a peer
+    /// that holds what its own lane never was takes no adds.
+    pub(super) fn judge_told(&self, heard: &[Heard]) -> Result<(), Violation> {
+        for &Heard {
+            connection,
+            peer,
+            shard,
+            mark,
+        } in heard
+        {
+            let connection = self.connections.get(&connection);
+            let Some(connection) = connection.filter(|it| it.is_heard()) else {
                 continue;
-            }
-            let own = process.hello.replica;
-            let peers = (0..self.nodes.len()).filter(|&peer| peer != number);
-            for peer in peers.filter(|&peer| self.hears(number, peer)) {
-                for shard in 0..self.schedule.shards {
-                    let mark = self.held(peer, shard, own);
-                    let shards = process.shards.borrow();
-                    if shards[shard].replica().admits(own, mark).is_err() {
-                        let says = format!(
-                            "node {peer} holds its lane of shard {shard} at {mark}, which it does \
-                             not know, and it takes adds all the same"
-                        );
-                        let violated = Guarantee::IncarnationSafety;
-                        return Err(self.violation(violated, Some(number), says));
-                    }
-                }
+            };
+            let node = connection.dialler.node;
+            let Some(process) = &self.nodes[node].process else {
+                continue;
+            };
+            let shards = process.shards.borrow();
+            let admitted = shards[shard].replica().admits(process.hello.replica, mark);
+            if admitted.is_err() && process.standing.ensure_writable().is_ok() {
+                let says = format!(
+                    "node {peer} holds its lane of shard {shard} at {mark}, which it does not \
+                     know, and it takes adds all the same"
+                );
+                return Err(self.violation(Guarantee::IncarnationSafety, Some(node), says));
             }
         }
         Ok(())

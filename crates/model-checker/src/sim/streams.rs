@@ -267,7 +267,7 @@ impl World<'_> {
     pub(super) fn hears(&self, node: usize, peer: usize) -> bool {
         self.connections.values().any(|connection| {
             let ends = (connection.dialler.node, connection.acceptor.node);
-            ends == (node, peer) && !connection.is_broken && connection.sending.is_some()
+            ends == (node, peer) && connection.is_heard()
         })
     }
 }

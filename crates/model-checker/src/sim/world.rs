@@ -34,6 +34,8 @@ use crate::mutation::Mutation;
 const PAGE_BYTES: [usize; 3] = [32, 128, 4_096];
 /// After the faults everybody has heard from those it dials within this time.
 const SETTLE_US: u64 = 600_000;
+/// Who holds something of a peer's lane tells that peer within this time, on a stream that stays.
+const TOLD_US: u64 = 400_000;
 /// At rest is who has not changed for so long: relays, which wait 120 ms, have had their turn twice.
 const REST_US: u64 = 390_000;
 /// Nodes that reach each other are at rest by then.
@@ -182,7 +184,9 @@ impl<'a> World<'a> {
 
         self.settle();
         self.go_on(self.now.after_us(SETTLE_US))?;
-        self.judge_told()?;
+        let heard = self.heard();
+        self.go_on(self.now.after_us(TOLD_US))?;
+        self.judge_told(&heard)?;
 
         self.replace_copies();
         self.isolate();

@@ -32,5 +32,12 @@ pub(in crate::sim) struct Connection {
     pub(super) sending_wakes_at: Option<SimTime>,
 }
 
+impl Connection {
+    /// Whether the dialler gets what the acceptor sends.
+    pub(in crate::sim) fn is_heard(&self) -> bool {
+        !self.is_broken && self.sending.is_some()
+    }
+}
+
 /// Connections by number; those with an end that lives.
 pub(in crate::sim) type Connections = BTreeMap<u64, Connection>;
