@@ -116,7 +116,7 @@ fn a_run_in_which_everything_happens_is_valid() {
     } = summary;
     assert_eq!((starts, takes), (9, 20));
     assert!(rounds > 20 && sent > 20 && received == sent, "{summary:?}");
-    assert!(snapshots > 2, "{summary:?}");
+    assert_eq!(snapshots, 3, "{summary:?}");
 }
 
 #[test]
