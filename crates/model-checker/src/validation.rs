@@ -44,7 +44,29 @@ pub use error::{Mismatch, ValidationError};
 use ledger::{Ledger, Shipment};
 use node::NodeReplay;
 use reader::TraceFile;
-use trace::Step;
+use trace::{Line, Step};
+
+/// The text of a trace with these lines, numbered anew, so that only what they say can be wrong:
+/// for tests that alter one.
+///
+/// # Panics
+///
+/// Never: lines are plain values.
+#[must_use]
+pub fn numbered(lines: &[Line]) -> String {
+    let mut text = String::new();
+    let mut n = 0;
+    for line in lines {
+        if matches!(line.step, Step::Start { .. }) {
+            n = 0;
+        }
+        let step = line.step.clone();
+        text += &serde_json::to_string(&Line { n, step }).expect("plain values");
+        text.push('\n');
+        n += 1;
+    }
+    text
+}
 
 /// What was replayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

@@ -8,7 +8,7 @@ mod cluster;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model_checker::validation::{Summary, ValidationError, validate};
+use model_checker::validation::{Summary, ValidationError, numbered, validate};
 use proptest::{collection::vec, prelude::*};
 use trace::{Content, Line, Outcome, Step};
 
@@ -43,22 +43,6 @@ fn read(path: &Path) -> Vec<Line> {
     let text = fs::read_to_string(path).expect("a trace");
     let parse = |line| serde_json::from_str(line).expect("a line");
     text.lines().map(parse).collect()
-}
-
-/// Writes lines with their numbers put in order, so that only what they say is wrong.
-fn write(path: &Path, lines: &[Line]) {
-    let mut text = String::new();
-    let mut n = 0;
-    for line in lines {
-        if matches!(line.step, Step::Start { .. }) {
-            n = 0;
-        }
-        let step = line.step.clone();
-        text += &serde_json::to_string(&Line { n, step }).expect("a line");
-        text.push('\n');
-        n += 1;
-    }
-    fs::write(path, text).expect("a file");
 }
 
 /// A run in which everything happens.
@@ -162,7 +146,7 @@ fn what_arrives_was_sent_by_somebody() {
         .iter()
         .position(|line| matches!(line.step, Step::Send { .. }));
     lines.remove(sent.expect("it has sent something"));
-    write(&traces[0], &lines);
+    fs::write(&traces[0], numbered(&lines)).expect("a file");
     let error = validate(&traces).expect_err("it was received");
     let ValidationError::Refused { path, line, .. } = &error else {
         panic!("{error}")
@@ -305,7 +289,7 @@ proptest! {
         let step = chosen.as_ref().and_then(|(lines, at)| altered(&lines[*at].step, pick));
         if let (Some((mut lines, at)), Some(step)) = (chosen, step) {
             lines[at].step = step;
-            write(&traces[file], &lines);
+            fs::write(&traces[file], numbered(&lines)).expect("a file");
             prop_assert!(validate(&traces).is_err(), "{:?}", lines[at]);
         }
     }
@@ -319,7 +303,7 @@ proptest! {
             && !is_idle(&lines[at].step)
         {
             let left_out = lines.remove(at);
-            write(&traces[file], &lines);
+            fs::write(&traces[file], numbered(&lines)).expect("a file");
             prop_assert!(validate(&traces).is_err(), "{left_out:?}");
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crdt_core::ReplicaId;
-use model_checker::validation::{Summary, ValidationError, validate};
+use model_checker::validation::{Summary, ValidationError, numbered, validate};
 use tokio::time::sleep;
 use trace::{Content, Line, Outcome, Step};
 
@@ -42,7 +42,7 @@ async fn a_trace_of_real_processes_is_valid_and_an_altered_one_is_refused_at_its
     let lines = read(&traces[0]);
     for (what, alter) in ALTERATIONS {
         let (altered, at) = alter(&lines).unwrap_or_else(|| panic!("no line for: {what}"));
-        write(&traces[0], &altered);
+        fs::write(&traces[0], numbered(&altered)).expect("a file");
         let error = validate(&traces).expect_err(what);
         let ValidationError::Refused { line, ref path, .. } = error else {
             panic!("{what}: {error}");
@@ -50,7 +50,7 @@ async fn a_trace_of_real_processes_is_valid_and_an_altered_one_is_refused_at_its
         assert_eq!((path, line), (&traces[0], at as u64 + 1), "{what}: {error}");
         println!("{what}: {error}");
     }
-    write(&traces[0], &lines);
+    fs::write(&traces[0], numbered(&lines)).expect("a file");
     validate(&traces).expect("it is the trace again");
 }
 
@@ -133,9 +133,8 @@ fn take_of_other_content(lines: &[Line]) -> Option<Altered> {
         let Step::Take { shard: taken, .. } = first[take].step else {
             return None;
         };
-        let commits =
-            |line: &Line| matches!(line.step, Step::Commit { shard, .. } if shard == taken);
-        Some(take + first[take..].iter().position(commits)?)
+        let commit = first[take..].iter().position(|line| commits(line, taken));
+        Some(take + commit?)
     };
     let with_commit = |take| Some((take, commit_of(take)?));
     let (take, commit) = (0..first.len()).rev().find_map(with_commit)?;
@@ -195,8 +194,8 @@ fn recovery_without_synced(lines: &[Line]) -> Option<Altered> {
     let synced = |line: &Line| matches!(line.step, Step::Synced { .. });
     let synced = &first[..first.iter().rposition(synced)?];
     let written = |of_shard: u32| {
-        let group = move |line: &&Line| matches!(&line.step, Step::Commit { shard, .. } if *shard == of_shard);
-        let lines = synced.iter().rev().filter(group);
+        let lines = synced.iter().rev();
+        let lines = lines.filter(move |line| commits(line, of_shard));
         let groups = lines.filter_map(|line| {
             let Step::Commit { group, .. } = &line.step else {
                 return None;
@@ -220,6 +219,11 @@ fn recovery_without_synced(lines: &[Line]) -> Option<Altered> {
 }
 
 // Lines.
+
+/// Whether a line is the commit of this shard.
+fn commits(line: &Line, of_shard: u32) -> bool {
+    matches!(line.step, Step::Commit { shard, .. } if shard == of_shard)
+}
 
 fn own(lines: &[Line]) -> Option<ReplicaId> {
     let Step::Start { replica, .. } = lines.first()?.step else {
@@ -250,20 +254,4 @@ fn read(path: &PathBuf) -> Vec<Line> {
     text.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
-}
-
-/// Writes lines with their numbers put in order, so that only what they say is wrong.
-fn write(path: &PathBuf, lines: &[Line]) {
-    let mut text = String::new();
-    let mut n = 0;
-    for line in lines {
-        if matches!(line.step, Step::Start { .. }) {
-            n = 0;
-        }
-        let step = line.step.clone();
-        text += &serde_json::to_string(&Line { n, step }).expect("a line");
-        text.push('\n');
-        n += 1;
-    }
-    fs::write(path, text).expect("a file");
 }
