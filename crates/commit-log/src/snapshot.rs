@@ -127,7 +127,8 @@ impl<F: FileSystem> SnapshotWriter<F> {
     ///
     /// # Errors
     ///
-    /// If either fails. Nothing is lost: what was not removed is removed after the next snapshot.
+    /// If either fails. Nothing is lost: what was not removed is removed after the next snapshot, or,
+    /// where its removal had begun, when the log is next opened.
     pub fn finish(mut self) -> Result<(), WriteError> {
         self.publish()?;
         {

@@ -17,8 +17,8 @@ use crate::node::Node;
 use crate::service::{NodeCell, status};
 use crate::traced::Sent;
 
-/// Messages that wait for the transport. With each at about 128 KiB, a slow peer costs half a mebibyte;
-/// while they wait, later changes gather into one interval.
+/// Messages that wait for the transport. With each at about 128 KiB, a slow peer costs half a
+/// mebibyte; while they wait, later changes gather into one interval.
 const MESSAGES_QUEUED_MAX: usize = 4;
 
 /// Streams served at a time: several times as many as a cluster has members, and a bound on what
