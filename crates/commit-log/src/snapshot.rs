@@ -127,8 +127,8 @@ impl<F: FileSystem> SnapshotWriter<F> {
     ///
     /// # Errors
     ///
-    /// If either fails. Nothing is lost: what was not removed is removed after the next snapshot, or,
-    /// where its removal had begun, when the log is next opened.
+    /// If either fails. Nothing is lost: what was not removed is removed after the next snapshot,
+    /// or, where its removal had begun, when the log is next opened.
     pub fn finish(mut self) -> Result<(), WriteError> {
         self.publish()?;
         {
@@ -150,8 +150,8 @@ impl<F: FileSystem> SnapshotWriter<F> {
         written.or_else(|source| Err(source).on("write", &path()))?;
         self.bytes += self.pending.len() as u64;
         self.pending.clear();
-        // In pieces: a group of the log that is synced at the same time waits for one of them, and not
-        // for all that was written.
+        // In pieces: a group of the log that is synced at the same time waits for one of them, and
+        // not for all that was written.
         self.file.sync_data().on("sync", &path())
     }
 

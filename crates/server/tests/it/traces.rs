@@ -186,8 +186,8 @@ fn send_before_sync(lines: &[Line]) -> Option<Altered> {
     Some((altered, synced))
 }
 
-/// The second process finds its own lane as it was before what the first has last synced of it. (What
-/// it had only appended may be lost.)
+/// The second process finds its own lane as it was before what the first has last synced of it.
+/// (What it had only appended may be lost.)
 fn recovery_without_synced(lines: &[Line]) -> Option<Altered> {
     let own = own(lines)?;
     let (first, second) = lines.split_at(second_start(lines));
