@@ -83,8 +83,11 @@ impl World<'_> {
 
     /// The time has come that the machine asked for.
     pub(super) fn commit_is_due(&mut self, node: usize) -> Result<(), Violation> {
-        if let Some(process) = &mut self.nodes[node].process {
-            process.commit_wakes_at = None;
+        let now = self.now;
+        let wakes_at = &mut self.process(node).commit_wakes_at;
+        // One that was planned for later than what has happened since is void.
+        if wakes_at.take_if(|at| *at <= now).is_none() {
+            return Ok(());
         }
         self.drive_commits(node)
     }

@@ -235,11 +235,18 @@ impl World<'_> {
         let Some(connection) = self.connections.get_mut(&number) else {
             return Ok(());
         };
+        let wakes_at = if is_receiving {
+            &mut connection.receiving_wakes_at
+        } else {
+            &mut connection.sending_wakes_at
+        };
+        // One that was planned for later than what has happened since is void.
+        if wakes_at.take_if(|at| *at <= self.now).is_none() {
+            return Ok(());
+        }
         if is_receiving {
-            connection.receiving_wakes_at = None;
             self.drive_receiving(number)
         } else {
-            connection.sending_wakes_at = None;
             self.drive_sending(number)
         }
     }
