@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use inode::Inode;
-use names::Names;
+use names::{Directory, Names};
 use random::SplitMix;
 
 pub use files::{MemoryFile, MemoryFiles, MemoryLock};
@@ -217,7 +217,7 @@ impl MemoryDisk {
         let bytes = |inode| state.inodes[inode].durable().to_vec();
         let files = state.names.durable().iter();
         files
-            .map(|(path, inode)| (path.clone(), bytes(inode)))
+            .map(|(path, inode)| (path.into(), bytes(inode)))
             .collect()
     }
 
@@ -228,7 +228,7 @@ impl MemoryDisk {
         let bytes = |inode| state.inodes[inode].cached().to_vec();
         let files = state.names.current().iter();
         files
-            .map(|(path, inode)| (path.clone(), bytes(inode)))
+            .map(|(path, inode)| (path.into(), bytes(inode)))
             .collect()
     }
 
@@ -236,10 +236,10 @@ impl MemoryDisk {
     pub fn restore(&self, contents: &Contents) {
         let mut state = self.state();
         state.inodes.clear();
-        let mut files = BTreeMap::new();
+        let mut files = Directory::new();
         for (path, bytes) in contents {
             let inode = state.add_inode(Inode::durably(bytes.clone()));
-            files.insert(path.clone(), inode);
+            files.insert(path.into(), inode);
         }
         state.names = Names::durably(files);
         state.kill();

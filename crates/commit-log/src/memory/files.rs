@@ -61,9 +61,9 @@ impl FileSystem for MemoryFiles {
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
         let state = self.to_read()?;
-        let paths = state.names.current().keys();
+        let paths = state.names.current().keys().map(Path::new);
         let inside = paths.filter(|path| path.parent() == Some(directory));
-        let name = |path: &PathBuf| Some(path.file_name()?.to_str()?.to_owned());
+        let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
         Ok(inside.filter_map(name).collect())
     }
 

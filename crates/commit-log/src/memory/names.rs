@@ -1,13 +1,15 @@
 //! The names of files: on the medium, and as processes see them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::inode::below;
 use super::{FaultEffects, InodeId};
 
-type Directory = BTreeMap<PathBuf, InodeId>;
+/// By path. Not as paths, which are compared name by name: a sixteenth of a simulation.
+pub(super) type Directory = BTreeMap<OsString, InodeId>;
 
 /// All names.
 #[derive(Debug, Default)]
@@ -62,7 +64,7 @@ impl Names {
     }
 
     pub(super) fn find(&self, path: &Path) -> io::Result<InodeId> {
-        let found = self.current.get(path).copied();
+        let found = self.current.get(path.as_os_str()).copied();
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
@@ -148,15 +150,16 @@ impl Change {
     /// Changes a directory, in which an earlier change may be missing.
     fn apply(&self, directory: &mut Directory) {
         let mut unlink = |path: &PathBuf, inode: &InodeId| {
+            let path = path.as_os_str();
             if directory.get(path) == Some(inode) {
                 directory.remove(path);
             }
         };
         match self {
-            Self::Create { path, inode } => drop(directory.insert(path.clone(), *inode)),
+            Self::Create { path, inode } => drop(directory.insert(path.into(), *inode)),
             Self::Rename { from, to, inode } => {
                 unlink(from, inode);
-                directory.insert(to.clone(), *inode);
+                directory.insert(to.into(), *inode);
             }
             Self::Remove { path, inode } => unlink(path, inode),
         }
