@@ -12,6 +12,7 @@
 
 mod engine;
 mod scratch;
+mod shard;
 mod survivors;
 mod targets;
 
@@ -29,12 +30,17 @@ use crate::processes::{ProcessError, results_dir};
 use crate::tools::{CARGO_MUTANTS, ToolError, install_missing};
 use engine::{Engine, EngineError, Fate, Tried, containing};
 use scratch::ScratchError;
+use shard::Shard;
 use survivors::{Judgement, LIST, ListError};
 use targets::{CORE, EXCLUDED, Target, existing};
 
 /// The memory of each process, in bytes: a changed loop may allocate without end. The compiler
 /// takes up to 3 GiB.
 const MEMORY_MAX_BYTES: u64 = 8 << 30;
+
+/// How many changes are tried at a time. Most of the time of one is the compiler's for one crate,
+/// which uses little more than one core. Each has its own copy of the tree, and builds it.
+const PARALLEL: u32 = 2;
 
 /// Which changes are tried.
 #[derive(clap::Args)]
@@ -49,14 +55,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Only the Kth of N equal parts, counted from 0.
-    #[arg(long, value_name = "K/N")]
-    shard: Option<String>,
+    #[arg(long, value_name = "K/N", default_value_t)]
+    shard: Shard,
 }
 
 impl Args {
     /// Whether some changes are not tried.
     fn is_partial(&self) -> bool {
-        self.in_diff.is_some() || self.core || self.only.is_some()
+        let Self {
+            in_diff,
+            core,
+            only,
+            shard,
+        } = self;
+        in_diff.is_some() || *core || only.is_some() || *shard != Shard::default()
     }
 }
 
@@ -124,18 +136,23 @@ pub(crate) fn run(args: &Args) -> Result<(), MutantsError> {
     setrlimit(Resource::As, limit).map_err(|errno| io("limiting memory")(errno.into()))?;
     let listed = survivors::read()?;
     let work = target_dir().join("mutants");
-    let tree = work.join("tree");
-    scratch::update(&tree)?;
-    let engine = Engine::new(tree, work.clone());
+    let mut engines = Vec::new();
+    for number in 0..PARALLEL {
+        let work = work.join(number.to_string());
+        let tree = work.join("tree");
+        scratch::update(&tree)?;
+        engines.push(Engine::new(tree, work));
+    }
+    let engine = &engines[0];
     let targets = existing();
 
     let all = engine.list(&packages(&targets))?;
     let selection = selection(args, &targets, &work)?;
-    let mut tried = engine.run(&selection)?;
+    let mut tried = Engine::run(&engines, &selection, args.shard)?;
     // What is on the list survived the drivers too when it got there; a run of all sees that again.
     let known: &[String] = if args.is_partial() { &listed } else { &[] };
     for target in &targets {
-        try_again(&engine, target, known, &mut tried)?;
+        try_again(engine, target, known, &mut tried)?;
     }
 
     let judgement = Judgement::of(&all, &tried, &listed);
@@ -192,9 +209,6 @@ fn selection(args: &Args, targets: &[Target], work: &Path) -> Result<Vec<OsStrin
         selection.extend(["--in-diff".into(), path.into()]);
     }
     selection.extend(args.only.as_deref().map(containing));
-    if let Some(shard) = &args.shard {
-        selection.extend(["--shard".into(), shard.into()]);
-    }
     Ok(selection)
 }
 

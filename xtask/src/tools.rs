@@ -30,6 +30,8 @@ pub(crate) const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     probe: &["cargo", "deny", "--version"],
     install: &[&[
+        "env",
+        "CARGO_PROFILE_DEV_DEBUG=false",
         "cargo",
         "install",
         "--locked",
@@ -50,6 +52,8 @@ pub(crate) const CARGO_MUTANTS: Tool = Tool {
         "cargo mutants --version | grep -Fx 'cargo-mutants 27.1.0'",
     ],
     install: &[&[
+        "env",
+        "CARGO_PROFILE_DEV_DEBUG=false",
         "cargo",
         "install",
         "--locked",

@@ -1,16 +1,18 @@
 //! cargo-mutants: how it is run, and what it says.
 //!
-//! It shows its progress by itself. Its output directory holds for each change the difference and
+//! It prints a line for each change. Its output directory holds for each change the difference and
 //! the log of the tests.
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
 
 use serde::Deserialize;
 
+use super::shard::Shard;
 use crate::launch;
 use crate::tools::search_path;
 
@@ -141,6 +143,37 @@ enum Summary {
     Timeout,
 }
 
+/// cargo-mutants, while it runs.
+struct Run {
+    child: Child,
+    /// Passes on what it says.
+    printing: JoinHandle<()>,
+    outcomes: PathBuf,
+}
+
+impl Run {
+    /// Waits for the end, and reads what was found.
+    fn end(self) -> Result<Vec<Tried>, EngineError> {
+        let Self {
+            mut child,
+            printing,
+            outcomes,
+        } = self;
+        let status = child.wait().map_err(io("waiting for cargo mutants"))?;
+        printing.join().expect("printing does not fail");
+        // 2: some survived; 3: some tests did not end.
+        if !matches!(status.code(), Some(0 | 2 | 3)) {
+            return Err(EngineError::Ended(status));
+        }
+        // Where a selection is empty, there is no file.
+        if !outcomes.exists() {
+            return Ok(Vec::new());
+        }
+        let text = fs::read_to_string(&outcomes).map_err(io(outcomes.to_string_lossy()))?;
+        parse(&text)
+    }
+}
+
 /// cargo-mutants, on a copy of the tree.
 pub(super) struct Engine {
     tree: PathBuf,
@@ -168,13 +201,28 @@ impl Engine {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Tries each change of a selection with the tests of its own crate. They pass without a change.
-    pub(super) fn run(&self, selection: &[OsString]) -> Result<Vec<Tried>, EngineError> {
-        let mut command = self.mutants();
-        command
-            .args(selection)
-            .arg(format!("--timeout={OWN_TESTS_MAX_S}"));
-        self.try_all(command)
+    /// Tries each change of a part of a selection with the tests of its own crate. They pass without
+    /// a change. Each engine does its share.
+    pub(super) fn run(
+        engines: &[Self],
+        selection: &[OsString],
+        shard: Shard,
+    ) -> Result<Vec<Tried>, EngineError> {
+        let count = u32::try_from(engines.len()).expect("a few");
+        let mut runs = Vec::new();
+        for (number, engine) in (0..).zip(engines) {
+            let mut command = engine.mutants();
+            command
+                .args(selection)
+                .arg(format!("--shard={}", shard.part(number, count)))
+                .arg(format!("--timeout={OWN_TESTS_MAX_S}"));
+            runs.push(engine.begin(command)?);
+        }
+        let mut tried = Vec::new();
+        for run in runs {
+            tried.extend(run.end()?);
+        }
+        Ok(tried)
     }
 
     /// Tries each change of a selection with the tests of these crates. They pass without a change.
@@ -207,36 +255,36 @@ impl Engine {
             .arg(format!("--timeout={DRIVER_TESTS_MAX_S}"))
             .arg("--")
             .args(of_tests);
-        self.try_all(command)
+        self.begin(command)?.end()
     }
 
-    fn try_all(&self, mut command: Command) -> Result<Vec<Tried>, EngineError> {
+    /// Starts to try changes.
+    fn begin(&self, mut command: Command) -> Result<Run, EngineError> {
         let outcomes = self.work.join("mutants.out/outcomes.json");
         if outcomes.exists() {
             fs::remove_file(&outcomes).map_err(io(outcomes.to_string_lossy()))?;
         }
-        let status = command.status().map_err(io("starting cargo mutants"))?;
-        // 2: some survived; 3: some tests did not end.
-        if !matches!(status.code(), Some(0 | 2 | 3)) {
-            return Err(EngineError::Ended(status));
-        }
-        // Where a selection is empty, there is no file.
-        if !outcomes.exists() {
-            return Ok(Vec::new());
-        }
-        let text = fs::read_to_string(&outcomes).map_err(io(outcomes.to_string_lossy()))?;
-        parse(&text)
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(io("starting cargo mutants"))?;
+        let lines = BufReader::new(child.stdout.take().expect("it was piped")).lines();
+        // Two write at a time; each line stays one.
+        let printing =
+            thread::spawn(|| lines.map_while(Result::ok).for_each(|it| println!("{it}")));
+        Ok(Run {
+            child,
+            printing,
+            outcomes,
+        })
     }
 
     fn mutants(&self) -> Command {
         let mut command = self.cargo("mutants");
         command
-            .args(["--no-config", "--in-place", "--output"])
+            .args(["--no-config", "--in-place", "--caught", "--unviable"])
+            .arg("--output")
             .arg(&self.work);
-        // Where no bar can be drawn, a line for each change is the progress.
-        if !io::stdout().is_terminal() {
-            command.args(["--caught", "--unviable"]);
-        }
         command
     }
 
