@@ -147,6 +147,16 @@ fn a_large_request_finds_no_room_twice() {
 }
 
 #[test]
+fn amounts_for_one_counter_are_taken_as_their_sum_whether_it_is_known_or_not() {
+    let shards = shards(1);
+    for taken in [4, 8] {
+        let amounts = [(0, 5), (3, 1), (0, -1)];
+        request(&amounts).take(&shards, 9).expect("it fits");
+        assert_eq!(values(&shards)[&(0, name(0))], taken);
+    }
+}
+
+#[test]
 fn amounts_for_one_counter_that_overflow_are_refused_whether_it_is_known_or_not() {
     let shards = shards(1);
     let too_much = [(0, i64::MAX), (0, i64::MAX), (3, 1), (0, i64::MAX)];
