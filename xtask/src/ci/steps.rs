@@ -14,7 +14,7 @@ use crate::tools::{BUF, CARGO_DENY, CARGO_MUTANTS, GRPCIO, Z3};
 /// network the answer can take minutes to not arrive.
 const ADVISORY_FETCH_MAX: Duration = Duration::from_mins(1);
 
-/// All changes of the replica take a quarter of an hour, which is too long for every commit.
+/// All changes of the replica take 8 to 11 minutes, which is too long for every commit.
 const CORE_SHARDS: u32 = 3;
 
 const TIDY: Action = Action::Xtask(&["tidy"]);
