@@ -12,7 +12,6 @@
 
 mod engine;
 mod scratch;
-mod shard;
 mod survivors;
 mod targets;
 
@@ -30,7 +29,6 @@ use crate::processes::{ProcessError, results_dir};
 use crate::tools::{CARGO_MUTANTS, ToolError, install_missing};
 use engine::{Engine, EngineError, Fate, Tried, containing};
 use scratch::ScratchError;
-use shard::Shard;
 use survivors::{Judgement, LIST, ListError};
 use targets::{CORE, EXCLUDED, Target, existing};
 
@@ -54,9 +52,6 @@ pub(crate) struct Args {
     /// Only changes whose name contains this, such as a function.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Only the Kth of N equal parts, counted from 0.
-    #[arg(long, value_name = "K/N", default_value_t)]
-    shard: Shard,
 }
 
 impl Args {
@@ -66,9 +61,8 @@ impl Args {
             in_diff,
             core,
             only,
-            shard,
         } = self;
-        in_diff.is_some() || *core || only.is_some() || *shard != Shard::default()
+        in_diff.is_some() || *core || only.is_some()
     }
 }
 
@@ -148,7 +142,7 @@ pub(crate) fn run(args: &Args) -> Result<(), MutantsError> {
 
     let all = engine.list(&packages(&targets))?;
     let selection = selection(args, &targets, &work)?;
-    let mut tried = Engine::run(&engines, &selection, args.shard)?;
+    let mut tried = Engine::run(&engines, &selection)?;
     // What is on the list survived the drivers too when it got there; a run of all sees that again.
     let known: &[String] = if args.is_partial() { &listed } else { &[] };
     for target in &targets {

@@ -14,9 +14,6 @@ use crate::tools::{BUF, CARGO_DENY, CARGO_MUTANTS, GRPCIO, Z3};
 /// network the answer can take minutes to not arrive.
 const ADVISORY_FETCH_MAX: Duration = Duration::from_mins(1);
 
-/// All changes of the replica take 8 to 11 minutes, which is too long for every commit.
-const CORE_SHARDS: u32 = 3;
-
 const TIDY: Action = Action::Xtask(&["tidy"]);
 const FMT: Action = Action::Run(&["cargo", "fmt", "--all", "--check"]);
 #[rustfmt::skip] // As it is typed.
@@ -47,7 +44,7 @@ pub(super) const STEPS: &[Step] = &[
         .full(Action::Xtask(&["chaos", "--rounds", "100"])),
     Step::new("tails", "the slowest adds, and the stop, are within their bounds", &[], Action::Call("nothing; cargo bench -p benches --bench tails with --full", || Ok(only_full())))
         .full(Action::Run(&["cargo", "bench", "-p", "benches", "--bench", "tails"])),
-    Step::new("mutants", "small changes to the code are found by tests", &[&CARGO_MUTANTS], Action::Call("cargo xtask mutants --in-diff MAIN, or --core --shard where nothing differs", mutants))
+    Step::new("mutants", "small changes to the code are found by tests", &[&CARGO_MUTANTS], Action::Call("cargo xtask mutants --in-diff MAIN, or --core where nothing differs", mutants))
         .full(Action::Xtask(&["mutants"])),
 ];
 
@@ -56,7 +53,7 @@ fn only_full() -> Outcome {
     Outcome::NotRun("it is a measurement, made with --full".to_owned())
 }
 
-/// Changes what differs from the main branch; where nothing does, a part of the replica.
+/// Changes what differs from the main branch; where nothing does, the replica.
 fn mutants() -> Result<Outcome, StepError> {
     let mains = ["origin/main", "main"];
     let fork = mains
@@ -65,15 +62,8 @@ fn mutants() -> Result<Outcome, StepError> {
     let differs = |fork: &str| git(&["diff", "--quiet", fork]).is_err();
     match fork.as_deref().map(str::trim) {
         Some(fork) if differs(fork) => xtask(&["mutants", "--in-diff", fork]),
-        Some(_) | None => xtask(&["mutants", "--core", "--shard", &core_shard()]),
+        Some(_) | None => xtask(&["mutants", "--core"]),
     }
-}
-
-/// Another part of the replica after each merge into the main branch.
-fn core_shard() -> String {
-    let count = git(&["rev-list", "--count", "--first-parent", "HEAD"]);
-    let count = count.ok().and_then(|count| count.trim().parse().ok());
-    format!("{}/{CORE_SHARDS}", count.unwrap_or(0) % CORE_SHARDS)
 }
 
 /// Looks up the dependencies in the database of advisories, where it can be reached.

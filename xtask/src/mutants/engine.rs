@@ -12,7 +12,6 @@ use std::thread::{self, JoinHandle};
 
 use serde::Deserialize;
 
-use super::shard::Shard;
 use crate::launch;
 use crate::tools::search_path;
 
@@ -30,6 +29,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("PROPTEST_MAX_SHRINK_ITERS", "0"),
     ("RUST_BACKTRACE", "0"),
     ("CARGO_PROFILE_DEV_DEBUG", "false"),
+    // One crate is built again and again, with one function changed.
+    ("CARGO_INCREMENTAL", "1"),
 ];
 
 /// cargo-mutants did not do what it was asked.
@@ -201,20 +202,15 @@ impl Engine {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Tries each change of a part of a selection with the tests of its own crate. They pass without
+    /// Tries each change of a selection with the tests of its own crate. They pass without
     /// a change. Each engine does its share.
-    pub(super) fn run(
-        engines: &[Self],
-        selection: &[OsString],
-        shard: Shard,
-    ) -> Result<Vec<Tried>, EngineError> {
-        let count = u32::try_from(engines.len()).expect("a few");
+    pub(super) fn run(engines: &[Self], selection: &[OsString]) -> Result<Vec<Tried>, EngineError> {
         let mut runs = Vec::new();
-        for (number, engine) in (0..).zip(engines) {
+        for (number, engine) in engines.iter().enumerate() {
             let mut command = engine.mutants();
             command
                 .args(selection)
-                .arg(format!("--shard={}", shard.part(number, count)))
+                .arg(format!("--shard={number}/{}", engines.len()))
                 .arg(format!("--timeout={OWN_TESTS_MAX_S}"));
             runs.push(engine.begin(command)?);
         }
