@@ -139,10 +139,7 @@ fn rates(results: &Results) -> String {
     format!(
         "<section>\n<h2>Likes a second, and whether they all count</h2>\n{}\n{}</section>",
         text::RATES,
-        bar_chart(
-            &bars,
-            "likes a second, all servers together (each grid line is ten times more)"
-        )
+        bar_chart(&bars, "likes a second, all servers together (logarithmic)")
     )
 }
 
@@ -168,7 +165,7 @@ fn sweep_chart(rows: &[Row], x_label: &str, place: impl Fn(&Row) -> u64) -> Stri
         .collect();
     line_chart(&LineChart {
         x_label,
-        y_label: "likes a second (each grid line is ten times more)",
+        y_label: "likes a second (logarithmic)",
         x_ticks: &ticks,
         scale: Scale::Logarithmic,
         series: &[

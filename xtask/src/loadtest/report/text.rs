@@ -21,7 +21,7 @@ and a total that arrives twice or late does no harm.</li>
 
 /// Before the bar chart.
 pub(super) const RATES: &str = "\
-<p>The scale is logarithmic: each grid line is ten times the one before it. <em>Exact</em> means that
+<p>The scale is logarithmic: look at the numbers below its grid lines. <em>Exact</em> means that
 afterwards every counter on every server showed just what had been acknowledged to the
 clients.</p>";
 
