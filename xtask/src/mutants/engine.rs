@@ -202,8 +202,8 @@ impl Engine {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Tries each change of a selection with the tests of its own crate. They pass without
-    /// a change. Each engine does its share.
+    /// Tries each change of a selection with the tests of its own crate. They pass without a change.
+    /// Each engine does its share.
     pub(super) fn run(engines: &[Self], selection: &[OsString]) -> Result<Vec<Tried>, EngineError> {
         let mut runs = Vec::new();
         for (number, engine) in engines.iter().enumerate() {
