@@ -4,7 +4,7 @@
 //! touches no text. Indices are given in the order of arrival and differ between replicas.
 
 use alloc::{collections::BTreeMap, vec::Vec};
-use core::ops::Bound;
+use core::ops::{Bound, Range};
 
 use crate::{CounterIndex, CounterName};
 
@@ -36,6 +36,19 @@ impl Catalogue {
     /// The name of an index that this catalogue gave.
     pub(crate) fn name(&self, index: CounterIndex) -> &CounterName {
         &self.names[index.as_usize()]
+    }
+
+    /// Indices in this range, as far as they are given, with their names.
+    pub(crate) fn range(
+        &self,
+        range: Range<usize>,
+    ) -> impl Iterator<Item = (CounterIndex, &CounterName)> {
+        let count = range.end.saturating_sub(range.start);
+        let names = self.names.iter().enumerate().skip(range.start).take(count);
+        names.map(|(place, name)| {
+            let number = u32::try_from(place).expect("fewer than 2^32 counters a shard");
+            (CounterIndex::new(number), name)
+        })
     }
 
     /// How many names there are.

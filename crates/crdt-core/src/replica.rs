@@ -12,12 +12,13 @@
 //! sent before it would survive a crash, and no rule has to say so.
 
 mod equality;
+mod following;
 mod heads;
 mod invariants;
 mod names;
 mod reading;
 
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 
 use crate::{
     AddError, CounterIndex, CounterName, Digest, Fork, Interval, Mark, ReceiveError, ReplicaId,
@@ -26,6 +27,8 @@ use crate::{
     history::{History, UNWRITTEN},
     lane::Lane,
 };
+use following::Following;
+pub use following::{LanePrint, PAST_MARKS_MAX};
 use heads::Heads;
 pub use reading::IntervalReader;
 
@@ -57,6 +60,8 @@ pub struct Replica {
     writing: Option<Group>,
     /// Where each lane will be once all that was received is held; only lanes with any of it.
     pending: BTreeMap<ReplicaId, History>,
+    /// While somebody asks for fingerprints.
+    following: Option<Box<Following>>,
 }
 
 impl Replica {
@@ -81,6 +86,7 @@ impl Replica {
             received: Vec::new(),
             writing: None,
             pending: BTreeMap::new(),
+            following: None,
         }
     }
 
@@ -344,7 +350,10 @@ impl Replica {
     /// Applies an interval that is durable and continues its lane.
     fn hold(&mut self, interval: &Interval) {
         let lane = self.lanes.entry(interval.lane).or_insert_with(Lane::empty);
-        lane.apply(interval);
+        match &mut self.following {
+            None => lane.apply(interval),
+            Some(following) => following.apply(self.id, lane, interval, &self.catalogue),
+        }
     }
 }
 

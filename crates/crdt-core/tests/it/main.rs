@@ -1,5 +1,6 @@
 //! What holds of whole replicas, from outside: one binary, one module a subject.
 
+mod following;
 mod identity;
 mod malformed;
 mod range;
