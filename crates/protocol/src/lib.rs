@@ -17,6 +17,8 @@
 //! | [`Standing`] | stop, a fork of the own lane is shown | whether adds are taken |
 //! | [`Adds`] | placed and named adds | all taken, or none |
 //! | [`SnapshotReader`] | | the next piece of a snapshot |
+//! | [`Audited`] | time, questions | rest, tell what is held, the answers |
+//! | [`ShardAudit`], [`RecordComparison`] | what nodes hold, answers, pages | questions, what differs |
 //!
 //! All of them reach the node's replicas through [`Shards`]. What is *held* by a shard is durable,
 //! by the shape of [`Replica`](crdt_core::Replica); so what a machine reads there it may send,
@@ -79,6 +81,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod audit;
 mod budget;
 mod commit;
 mod hello;
@@ -93,6 +96,11 @@ mod take;
 mod time;
 mod token;
 
+pub use audit::{
+    Audited, AuditedEffect, AuditedError, AuditedLimits, Compared, NodeHolds, PastAnswer,
+    PastQuestion, RecordComparison, RecordDifference, RecordEffect, RecordPage, RecordState,
+    RecordSummary, ShardAudit, Side, Verdict,
+};
 pub use budget::{Budget, Lease};
 pub use commit::{CommitEffect, CommitLimits, CommitRounds};
 pub use hello::{Hello, HelloError, PROTOCOL_VERSION};
