@@ -83,22 +83,6 @@ impl Lane {
         self.history.advance(interval);
     }
 
-    /// The same, in more time: each record is shown, as it was and as it is now.
-    pub(crate) fn apply_shown(
-        &mut self,
-        interval: &Interval,
-        mut show: impl FnMut(CounterIndex, Option<(Version, Total)>, Option<(Version, Total)>),
-    ) {
-        let held = self.history.mark().version;
-        let is_held = |&(_, version, _): &(_, Version, _)| version <= held;
-        for (&counter, version, total) in interval.sums.packed().skip_while(is_held) {
-            let old = self.record(counter);
-            self.put(counter, version, total);
-            show(counter, old, self.record(counter));
-        }
-        self.history.advance(interval);
-    }
-
     /// Panics when the lane contradicts itself.
     pub(crate) fn assert_invariants(&self) {
         self.history.assert_invariants();
@@ -125,7 +109,6 @@ impl Lane {
     }
 
     /// Replaces a counter's record by a newer one, at the list's end.
-    #[inline]
     fn put(&mut self, counter: CounterIndex, version: Version, total: (&Aside, usize, Packed)) {
         let index = counter.as_usize();
         if index >= self.slots.len() {

@@ -21,8 +21,8 @@ use alloc::{
 
 use super::Replica;
 use crate::{
-    CounterName, Fingerprint, Fork, Interval, Mark, RecordHash, ReplicaId, Total, Version,
-    catalogue::Catalogue, fingerprint::NameHash, lane::Lane,
+    CounterIndex, CounterName, Fingerprint, Fork, Interval, Mark, RecordHash, ReplicaId, Total,
+    Version, catalogue::Catalogue, fingerprint::NameHash, lane::Lane,
 };
 
 /// What is remembered of the own lane: a second of very fast commits, which is more than others are
@@ -63,16 +63,25 @@ impl Following {
         interval: &Interval,
         catalogue: &Catalogue,
     ) {
-        let walked = self.walked;
-        let sum = self.lanes.entry(interval.lane).or_default();
-        lane.apply_shown(interval, |counter, old, new| {
-            if counter.as_usize() < walked {
-                let name = NameHash::of(catalogue.name(counter));
-                let hash = |(version, total)| RecordHash::of_named_sum(name, version, total);
-                old.map(hash).into_iter().for_each(|hash| sum.remove(hash));
-                new.map(hash).into_iter().for_each(|hash| sum.add(hash));
-            }
-        });
+        let mut counters: Vec<CounterIndex> = interval.sums.iter().map(|it| *it.counter).collect();
+        counters.sort_unstable();
+        counters.dedup();
+        counters.retain(|counter| counter.as_usize() < self.walked);
+        let mut sum = self.sum(interval.lane);
+        let hash = |counter, (version, total)| {
+            let name = NameHash::of(catalogue.name(counter));
+            RecordHash::of_named_sum(name, version, total)
+        };
+        for &counter in &counters {
+            let old = lane.record(counter);
+            old.into_iter().for_each(|it| sum.remove(hash(counter, it)));
+        }
+        lane.apply(interval);
+        for &counter in &counters {
+            let new = lane.record(counter);
+            new.into_iter().for_each(|it| sum.add(hash(counter, it)));
+        }
+        self.lanes.insert(interval.lane, sum);
         if interval.lane == own {
             self.note_own(own, interval.to);
         }
