@@ -17,6 +17,7 @@
 //! | [`Standing`] | stop, a fork of the own lane is shown | whether adds are taken |
 //! | [`Adds`] | placed and named adds | all taken, or none |
 //! | [`SnapshotReader`] | | the next piece of a snapshot |
+//! | [`ShardExport`] | time | the next piece of a shard's values |
 //! | [`Audited`] | time, questions | rest, tell what is held, the answers |
 //! | [`ShardAudit`], [`RecordComparison`] | what nodes hold, answers, pages | questions, what differs |
 //!
@@ -81,9 +82,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod ages;
 mod audit;
 mod budget;
 mod commit;
+mod export;
 mod hello;
 mod ingest;
 mod observer;
@@ -96,6 +99,7 @@ mod take;
 mod time;
 mod token;
 
+pub use ages::LaneAges;
 pub use audit::{
     Audited, AuditedEffect, AuditedError, AuditedLimits, Compared, NodeHolds, PastAnswer,
     PastQuestion, RecordComparison, RecordDifference, RecordEffect, RecordPage, RecordState,
@@ -103,6 +107,7 @@ pub use audit::{
 };
 pub use budget::{Budget, Lease};
 pub use commit::{CommitEffect, CommitLimits, CommitRounds};
+pub use export::{ExportPiece, KnownLane, ShardExport};
 pub use hello::{Hello, HelloError, PROTOCOL_VERSION};
 pub use ingest::{
     ENTRY_BYTES, IngestEffect, IngestEnd, IngestError, IngestLimits, IngestMessage, IngestStream,

@@ -1,11 +1,13 @@
 //! The gRPC services: requests are parsed into valid values or refused, and nothing else happens
 //! here. What a node does with them is in [`node`](crate::node).
 
+mod audit;
 /// Who the node is and how it fares.
 pub mod cluster;
 /// Adds and reads.
 pub mod counter;
 mod deadline;
+mod export;
 mod ingest;
 mod limits;
 /// Errors as gRPC statuses.

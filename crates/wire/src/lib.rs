@@ -25,6 +25,7 @@ pub mod baseline_v1 {
     tonic::include_proto!("tally.baseline.v1");
 }
 
+pub mod audit;
 mod frames;
 mod id;
 mod interval;

@@ -113,7 +113,9 @@ impl CommitLoop {
                 }
                 CommitEffect::Complete { round } => {
                     for shard in self.written.drain(..) {
-                        locked(&self.node.shards[shard]).synced();
+                        let mut shard = locked(&self.node.shards[shard]);
+                        shard.synced();
+                        shard.note_ages(now);
                     }
                     self.node
                         .trace

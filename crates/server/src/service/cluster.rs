@@ -5,13 +5,20 @@ use std::sync::{Arc, OnceLock};
 
 use commit_log::LogWatcher;
 use crdt_core::{Mark, Replica, ReplicaId};
-use tonic::{Request, Response, Status};
+use protocol::AuditedError;
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
 use wire::replica_id_to_bytes;
 use wire::v1::cluster_service_server::ClusterService;
-use wire::v1::{GetStatusRequest, GetStatusResponse, LaneStatus, LogStatus, PeerStatus};
+use wire::v1::{
+    AuditShardRequest, AuditShardResponse, ExportShardRequest, ExportShardResponse,
+    GetStatusRequest, GetStatusResponse, LaneStatus, ListLaneRecordsRequest,
+    ListLaneRecordsResponse, LogStatus, PeerStatus,
+};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::NodeCell;
+use super::{NodeCell, audit, export, status};
 use crate::node::Node;
 use crate::replicate::pull::{PeerState, SharedPeerState};
 
@@ -29,18 +36,59 @@ pub struct Surroundings {
 pub struct ClusterServer {
     node: NodeCell,
     surroundings: Arc<OnceLock<Surroundings>>,
+    /// The audits that may be under way.
+    audits: Arc<Semaphore>,
 }
+
+/// One: an audit follows the changes of its shard, and each shard can be followed once.
+const AUDITS_MAX: usize = 1;
 
 impl ClusterServer {
     /// The service of a node; its surroundings are known once it has recovered.
     #[must_use]
     pub fn new(node: NodeCell, surroundings: Arc<OnceLock<Surroundings>>) -> Self {
-        Self { node, surroundings }
+        Self {
+            node,
+            surroundings,
+            audits: Arc::new(Semaphore::new(AUDITS_MAX)),
+        }
     }
 }
 
 #[tonic::async_trait]
 impl ClusterService for ClusterServer {
+    type AuditShardStream = ReceiverStream<Result<AuditShardResponse, Status>>;
+    type ExportShardStream = ReceiverStream<Result<ExportShardResponse, Status>>;
+
+    async fn audit_shard(
+        &self,
+        request: Request<Streaming<AuditShardRequest>>,
+    ) -> Result<Response<Self::AuditShardStream>, Status> {
+        let node = Arc::clone(self.node.get()?);
+        let permit = Arc::clone(&self.audits).try_acquire_owned();
+        let permit = permit.map_err(|_| status::audit_under_way(AUDITS_MAX))?;
+        let requests = request.into_inner();
+        Ok(Response::new(audit::spawn(node, requests, permit)))
+    }
+
+    async fn list_lane_records(
+        &self,
+        request: Request<ListLaneRecordsRequest>,
+    ) -> Result<Response<ListLaneRecordsResponse>, Status> {
+        let node = self.node.get()?;
+        audit::list_records(node, &request.into_inner()).map(Response::new)
+    }
+
+    async fn export_shard(
+        &self,
+        request: Request<ExportShardRequest>,
+    ) -> Result<Response<Self::ExportShardStream>, Status> {
+        let node = Arc::clone(self.node.get()?);
+        let shard = request.into_inner().shard;
+        check_shard(&node, shard).map_err(|error| status::audit(&error))?;
+        Ok(Response::new(export::spawn(node, shard)))
+    }
+
     async fn get_status(
         &self,
         _request: Request<GetStatusRequest>,
@@ -61,6 +109,16 @@ impl ClusterService for ClusterServer {
             log: surroundings.map(|surroundings| log(&surroundings.log)),
             refusal: refusal.unwrap_or_default(),
         }))
+    }
+}
+
+/// Refuses a shard that does not exist.
+pub(super) fn check_shard(node: &Node, found: u32) -> Result<(), AuditedError> {
+    let shard_count = node.identity().shard_count;
+    if found < shard_count {
+        Ok(())
+    } else {
+        Err(AuditedError::NoSuchShard { found, shard_count })
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::fmt::Display;
 
 use crdt_core::{AddError, CounterName, CounterNameError, Fork};
-use protocol::{IngestError, NotWritable, ReadError, TakeError, TokenError};
+use protocol::{AuditedError, IngestError, NotWritable, ReadError, TakeError, TokenError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use wire::DecodeError;
 use wire::v1::ErrorReason;
 
 use super::limits::{BATCH_ITEMS_MAX, RETRY_AFTER};
@@ -179,6 +180,47 @@ pub(crate) fn watch_interval(found_ms: u32, (fastest, slowest): (u32, u32)) -> S
 /// Bytes that are no token of this cluster.
 pub(crate) fn token(error: &TokenError) -> Status {
     invalid(ErrorReason::TokenInvalid, error).at(&Field::new("token"))
+}
+
+/// An audit or export that cannot be, or was given up.
+pub(crate) fn audit(error: &AuditedError) -> Status {
+    let reason = ErrorReason::AuditInvalid;
+    match error {
+        AuditedError::NoSuchShard { found, shard_count } => invalid(reason, error)
+            .with("value", found)
+            .with("bound", shard_count)
+            .at(&Field::new("shard")),
+        AuditedError::TooManyQuestions {
+            found,
+            questions_max,
+        } => invalid(reason, error)
+            .with("value", found)
+            .with("bound", questions_max)
+            .at(&Field::new("at")),
+        AuditedError::Silent { silence_max } => Refusal::new(Code::DeadlineExceeded, reason, error)
+            .with("bound", format!("{silence_max:?}"))
+            .status(),
+    }
+}
+
+/// A replica id that is none.
+pub(crate) fn replica_id(field: &'static str, error: &DecodeError) -> Status {
+    invalid(ErrorReason::AuditInvalid, error).at(&Field::new(field))
+}
+
+/// The node is being audited.
+pub(crate) fn audit_under_way(audits_max: usize) -> Status {
+    let message = format!(
+        "this node is being audited, and serves {audits_max} audit at a time; try again when it is \
+         over, or let one auditor watch all nodes"
+    );
+    Refusal::new(
+        Code::ResourceExhausted,
+        ErrorReason::AuditUnderWay,
+        &message,
+    )
+    .with("bound", audits_max)
+    .status()
 }
 
 /// The node has not read its log yet.
