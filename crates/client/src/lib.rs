@@ -31,9 +31,11 @@
 
 mod arguments;
 mod attempt;
+mod audit;
 mod call;
 mod client;
 mod error;
+mod export;
 mod ingest;
 mod list;
 mod nodes;
@@ -42,8 +44,12 @@ mod token;
 mod value;
 mod watch;
 
+pub use audit::{
+    AuditDifference, AuditReport, CounterDifference, EXPLAINED_MAX, Explanation, NotCompared,
+};
 pub use client::{AddItem, Client};
 pub use error::Error;
+pub use export::{ExportedLane, ExportedShard};
 pub use ingest::{CounterIndex, Ingest, Outcome};
 pub use list::List;
 pub use options::{

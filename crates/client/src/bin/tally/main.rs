@@ -6,6 +6,8 @@
 //! (see [`CommandError`]).
 
 mod add;
+mod audit;
+mod export;
 mod get;
 mod list;
 mod load;
@@ -67,6 +69,10 @@ enum Command {
     Watch(watch::Arguments),
     /// What each node says of itself.
     Status,
+    /// Compare what all nodes hold, counter by counter, while they go on counting.
+    Audit(audit::Arguments),
+    /// Write all counters of a node, with what it knew, to a file or standard output.
+    Export(export::Arguments),
     /// Make load and measure it.
     Load(load::Arguments),
 }
@@ -92,6 +98,8 @@ async fn main() -> ExitCode {
         Command::List(arguments) => list::run(&common, output, arguments).await,
         Command::Watch(arguments) => watch::run(&common, output, arguments).await,
         Command::Status => status::run(&common, output).await,
+        Command::Audit(arguments) => audit::run(&common, output, arguments).await,
+        Command::Export(arguments) => export::run(&common, arguments).await,
         Command::Load(arguments) => load::run(&common, arguments).await,
     };
     match done {

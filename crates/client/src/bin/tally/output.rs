@@ -15,7 +15,8 @@ Exit codes:
   1  failed: no node could answer, or one refused
   2  the command or an argument is wrong
   3  indeterminate: the add counted once or not at all; read the counter before you repeat it
-  4  refused: the counter would leave the range of 64 bits";
+  4  refused: the counter would leave the range of 64 bits
+  5  the nodes hold different things (`tally audit`)";
 
 /// Why a command ends without success.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) enum CommandError {
     Io { what: String, error: io::Error },
     /// Some answers are missing; each was reported.
     Partial(String),
+    /// The nodes differ; how was printed.
+    Differs(String),
 }
 
 impl From<Error> for CommandError {
@@ -45,7 +48,9 @@ impl CommandError {
                 return ExitCode::SUCCESS;
             }
             Self::Call(error) => eprintln!("tally: {error}"),
-            Self::Argument(text) | Self::Partial(text) => eprintln!("tally: {text}"),
+            Self::Argument(text) | Self::Partial(text) | Self::Differs(text) => {
+                eprintln!("tally: {text}")
+            }
             Self::Io { what, error } => eprintln!("tally: {what}: {error}"),
         }
         ExitCode::from(match self {
@@ -53,6 +58,7 @@ impl CommandError {
             Self::Call(error) if error.is_out_of_range() => 4,
             Self::Call(error) if error.is_invalid() => 2,
             Self::Argument(_) => 2,
+            Self::Differs(_) => 5,
             Self::Call(_) | Self::Io { .. } | Self::Partial(_) => 1,
         })
     }
