@@ -159,7 +159,7 @@ impl Client {
         for (node, error) in streams.iter().filter_map(NodeStream::failure) {
             report.not_compared(&self.node(node).address, error.to_string());
         }
-        drop(streams);
+        stream::close(streams).await;
         for it in found {
             match it.verdict {
                 Verdict::Equal => report.equal += 1,

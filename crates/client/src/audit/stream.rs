@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use crdt_core::{LanePrint, Mark, ReplicaId};
 use protocol::{NodeHolds, PastAnswer, PastQuestion};
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use wire::v1::{
     AuditShardRequest, AuditShardResponse, cluster_service_client::ClusterServiceClient,
 };
 
-use super::Cluster;
+use super::{Cluster, TRIES_MAX, TRY_PAUSE};
 use crate::{Client, Error, error::Effect, error::Unexpected, options::ANSWER_BYTES_MAX};
 
 /// How long a node may take to read a shard: a paced walk over ten million counters takes less. A
@@ -20,6 +24,9 @@ const WALK_PATIENCE: Duration = Duration::from_mins(10);
 
 /// Questions that wait for the transport: one at a time is asked.
 const REQUESTS_QUEUED_MAX: usize = 1;
+
+/// The reason that a node gives that is being audited.
+const UNDER_WAY: &str = "AUDIT_UNDER_WAY";
 
 /// What the calls are named in errors.
 const CALL: &str = "audit";
@@ -47,7 +54,7 @@ impl Client {
         for &(node, replica) in &cluster.nodes {
             let client = self.clone();
             opening.spawn(async move {
-                let opened = client.open_stream(node, replica, shard).await;
+                let opened = client.open_stream_when_free(node, replica, shard).await;
                 opened.map_err(|error| (node, error))
             });
         }
@@ -57,6 +64,27 @@ impl Client {
             Err((node, _)) => *node,
         });
         opened
+    }
+
+    /// Waits a little for another auditor, who may be between two shards.
+    async fn open_stream_when_free(
+        &self,
+        node: usize,
+        replica: ReplicaId,
+        shard: u32,
+    ) -> Result<NodeStream, Error> {
+        let mut tries = 1;
+        loop {
+            let opened = self.open_stream(node, replica, shard).await;
+            let is_taken = |error: &Error| error.reason().as_deref() == Some(UNDER_WAY);
+            match opened {
+                Err(error) if is_taken(&error) && tries < TRIES_MAX => {
+                    tries += 1;
+                    sleep(TRY_PAUSE).await;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     async fn open_stream(
@@ -92,6 +120,15 @@ impl Client {
         };
         let first = stream.answer(WALK_PATIENCE, 0).await;
         first.map(|_| stream)
+    }
+}
+
+/// Ends the streams, and waits until the nodes follow no longer.
+pub(super) async fn close(streams: Vec<NodeStream>) {
+    for mut stream in streams {
+        drop(stream.questions);
+        // However it ends, nothing more is asked.
+        let _ = timeout(stream.patience, stream.answers.message()).await;
     }
 }
 

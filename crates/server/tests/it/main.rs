@@ -4,12 +4,14 @@
 //! client sees, what survives a kill, and what an operator reads when something is wrong. Every
 //! wait is bounded, and every process ends with the value that stands for it.
 
+mod audit;
 mod availability;
 mod cluster;
 mod connections;
 mod counting;
 mod crash;
 mod disk;
+mod export;
 mod incarnation;
 mod ingest_refusals;
 mod load;

@@ -1,0 +1,70 @@
+//! Exports of real processes: the values of one digest, with the age of each lane.
+
+use tally_client::{Client, Options};
+use wire::v1::ExportShardRequest;
+use wire::v1::cluster_service_client::ClusterServiceClient;
+
+use super::cluster::Cluster;
+use super::load::Load;
+use super::node::{Node, Values};
+use super::refusals::check;
+
+async fn export(node: &Node) -> Vec<tally_client::ExportedShard> {
+    let client = Client::connect([&node.address], Options::default()).expect("a client");
+    let mut shards = Vec::new();
+    for shard in 0..node.status().await.shard_count {
+        shards.push(client.export_shard(shard).await.expect("an export"));
+    }
+    shards
+}
+
+#[tokio::test]
+async fn equal_digests_are_exported_with_equal_values_and_the_age_of_each_lane() {
+    let mut cluster = Cluster::start().await;
+    let load = Load::start(&cluster.nodes);
+    for node in &cluster.nodes {
+        assert!(!export(node).await.is_empty(), "under load too");
+    }
+    load.finish().await;
+    let values = cluster.converged().await;
+    cluster.nodes[2].kill();
+    cluster.nodes[2].serve().await;
+    let mut exports = Vec::new();
+    for node in &cluster.nodes {
+        exports.push(export(node).await);
+    }
+    let counters = exports[0].iter().flat_map(|it| &it.counters);
+    let exported: Values = counters.map(|it| (it.counter.clone(), it.value)).collect();
+    assert_eq!(exported, values);
+    let mut lanes = 0;
+    for (one, other) in exports[0].iter().zip(&exports[1]) {
+        assert_eq!(one.counters, other.counters);
+        for (one, other) in one.lanes.iter().zip(&other.lanes) {
+            assert_eq!(
+                (&one.lane, one.version, one.start),
+                (&other.lane, other.version, other.start)
+            );
+            assert!(one.age_ms.is_some(), "heard of since the start: {one:?}");
+            lanes += 1;
+        }
+    }
+    assert!(lanes >= 3, "every node has counted");
+    let restarted = exports[2].iter().flat_map(|it| &it.lanes);
+    assert!(restarted.clone().count() == lanes);
+    assert!(
+        restarted.into_iter().all(|it| it.age_ms.is_none()),
+        "older than the process"
+    );
+}
+
+#[tokio::test]
+async fn a_shard_that_does_not_exist_is_not_exported() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let mut node = Node::new(place.path(), "a").with(&["--shards", "4"]);
+    node.serve().await;
+    let mut client = ClusterServiceClient::new(node.channel());
+    let refused = client.export_shard(ExportShardRequest { shard: 4 }).await;
+    let refused = refused.expect_err("there is none");
+    let (code, reason) = (tonic::Code::InvalidArgument, "AUDIT_INVALID");
+    check("a shard", &refused, code, reason, &["shard 4", "has 4"]);
+}
