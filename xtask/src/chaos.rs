@@ -4,12 +4,14 @@
 //! and started again; after every third round one is cut off from the others for a while; and at
 //! the end all three are killed at once, twice. Afterwards every counter on every node must show
 //! what was acknowledged, or more by at most the likes that got no answer (*durability* and
-//! *conservation* of `specs/guarantees.md`), and the traces of all nodes must be what the machines
+//! *conservation* of `specs/guarantees.md`); an audit must find all nodes to hold the same, lane by
+//! lane, and so must those that ran beside the load (*convergence*); and the traces of all nodes must be what the machines
 //! would have done ([`traces`]). `kill -9` spares the page cache: what a power cut does
 //! to a disk is the simulator's subject, not this one's.
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::client::{LoadPlan, Mode};
+use crate::client::{Audits, Client, LoadPlan, Mode};
 use crate::deployment::{Deployment, DeploymentError, Geography};
 use crate::processes::{ProcessError, RunDir, build, results_dir};
 use crate::traces::{self, Replayed};
@@ -34,6 +36,8 @@ const PACE: Duration = Duration::from_secs(2);
 const AWAY: Duration = Duration::from_millis(700);
 /// How long the load goes on after the last round, so that the last recovery happens under load.
 const LOAD_AFTER: Duration = Duration::from_secs(2);
+/// Between two audits under load: a few in each round, and hardly any time of the nodes.
+const AUDIT_PAUSE: Duration = Duration::from_millis(500);
 /// How long the nodes may take to agree once the load has ended: they reconnect with back-off.
 const REST_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -101,6 +105,10 @@ struct Results {
     extra: u64,
     convergence_ms: Option<f64>,
     violations: Vec<String>,
+    /// What the audits found that ran beside the load and the faults ...
+    audit_under_load: Audits,
+    /// ... and the one at the end, at rest.
+    audit: Audits,
     traces_valid: bool,
     /// What was replayed of the traces, if they are valid.
     traces: Option<Replayed>,
@@ -136,6 +144,12 @@ pub(crate) async fn run(args: Args) -> Result<(), ChaosError> {
         results.extra,
         path.display()
     );
+    for (when, audits) in [
+        ("under load", &results.audit_under_load),
+        ("at rest", &results.audit),
+    ] {
+        println!("Audits {when}: {audits}");
+    }
     if let Some(replayed) = &results.traces {
         println!("{replayed}");
     }
@@ -160,10 +174,17 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
         counts: place.run_dir.fresh("load")?.join("counts.json"),
     };
     let (client, addresses) = (deployment.client().clone(), deployment.addresses());
-    let (outcome, faults) = tokio::join!(
-        client.load(&addresses, &plan, |_sample| {}),
-        all_faults(&mut deployment, &schedule),
-    );
+    let mut audit_under_load = Audits::default();
+    let loaded = async {
+        tokio::join!(
+            client.load(&addresses, &plan, |_sample| {}),
+            all_faults(&mut deployment, &schedule),
+        )
+    };
+    let (outcome, faults) = tokio::select! {
+        loaded = loaded => loaded,
+        failed = audit_on(&client, &addresses, &mut audit_under_load) => return Err(failed),
+    };
     let (outcome, (faults, faults_ended)) = (outcome.map_err(DeploymentError::from)?, faults?);
     if outcome.ended < faults_ended {
         return Err(ChaosError::TooSlow);
@@ -187,6 +208,14 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
             "convergence: the nodes differ after {REST_PATIENCE:?}"
         ));
     }
+    let mut audit = Audits::default();
+    audit.add(
+        client
+            .audit(&addresses)
+            .await
+            .map_err(DeploymentError::from)?,
+    );
+    violations.extend(judge_audits(&audit_under_load, &audit));
     let replayed = traces::validate(&deployment.stop().await?).await?;
     if let Err(refused) = &replayed {
         violations.push(format!("a trace is not what the machines do: {refused}"));
@@ -201,9 +230,46 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
         extra: rest.verdict.extra,
         convergence_ms: rest.convergence.map(|waited| waited.as_secs_f64() * 1e3),
         violations,
+        audit_under_load,
+        audit,
         traces_valid: replayed.is_ok(),
         traces: replayed.ok(),
     })
+}
+
+/// Audits the nodes again and again; only a failure ends it.
+async fn audit_on(client: &Client, nodes: &[SocketAddr], audits: &mut Audits) -> ChaosError {
+    loop {
+        match client.audit(nodes).await {
+            Ok(audited) => audits.add(audited),
+            Err(error) => return DeploymentError::from(error).into(),
+        }
+        sleep(AUDIT_PAUSE).await;
+    }
+}
+
+/// What is wrong by the audits. Nodes that are dead cannot be compared; at rest, all can.
+fn judge_audits(under_load: &Audits, at_rest: &Audits) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (when, audits) in [("under load", under_load), ("at rest", at_rest)] {
+        for difference in &audits.differences {
+            violations.push(format!(
+                "convergence: an audit {when} finds two nodes that hold different things of a \
+                 lane at one mark: {difference}"
+            ));
+        }
+        if audits.equal == 0 {
+            violations.push(format!("the audits {when} compared nothing"));
+        }
+    }
+    if at_rest.not_compared > 0 {
+        violations.push(format!(
+            "the audit at rest could not compare {} lanes: {}",
+            at_rest.not_compared,
+            at_rest.reasons.join("; ")
+        ));
+    }
+    violations
 }
 
 /// How long the load must last: over all faults, and some time more.
@@ -276,6 +342,25 @@ fn schedule(rounds: u32) -> Vec<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_and_what_was_never_compared_are_violations() {
+        let audits = |equal, not_compared, differences: &[&str]| Audits {
+            audits: 1,
+            equal,
+            not_compared,
+            reasons: vec!["away".into()],
+            differences: differences.iter().map(ToString::to_string).collect(),
+        };
+        let good = audits(3, 0, &[]);
+        let found =
+            |under_load: &Audits, at_rest: &Audits| judge_audits(under_load, at_rest).join("\n");
+        assert_eq!(found(&audits(3, 2, &[]), &good), "");
+        assert!(found(&audits(3, 0, &["lane 7"]), &good).contains("under load"));
+        assert!(found(&good, &audits(3, 0, &["lane 7"])).contains("lane 7"));
+        assert!(found(&audits(0, 2, &[]), &good).contains("compared nothing"));
+        assert!(found(&good, &audits(3, 2, &[])).contains("2 lanes: away"));
+    }
 
     #[test]
     fn ten_rounds_kill_ten_times_cut_every_node_off_and_end_with_killing_all() {

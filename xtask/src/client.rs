@@ -4,6 +4,7 @@
 //! `command` is the program, this file asks questions, `load` runs the load generator. Both know the
 //! command's arguments and its JSON output, and nothing about what is counted or why.
 
+mod audit;
 mod command;
 mod load;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+pub(crate) use audit::Audits;
 pub(crate) use command::{Client, ClientError, url};
 use command::{PATIENCE, parse};
 pub(crate) use load::{Counts, LoadOutcome, LoadPlan, Mode, Sample, Tried};

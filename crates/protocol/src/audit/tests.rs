@@ -213,10 +213,11 @@ proptest! {
             interval.sums = records.into_iter().collect::<Sums<_>>();
         });
         let damaged = damaged.expect("it was sent");
-        let told = holds(&nodes);
+        // The owner moves on, and is asked for what it held then.
         for &counter in &later {
             add(&mut nodes[0], counter);
         }
+        let told = holds(&nodes);
         let found = audit(told, |question| ask(&nodes, question));
         prop_assert_eq!(found.len(), 1);
         prop_assert_eq!((found[0].lane, found[0].node), (id(0), 1));
