@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 
 use crdt_core::{Fingerprint, LanePrint, Mark, ReplicaId};
 
-pub use pace::{Audited, AuditedEffect, AuditedError, AuditedLimits};
+pub use pace::{Audited, AuditedEffect, AuditedError, AuditedLimits, check_shard};
 pub use records::{
     RecordComparison, RecordDifference, RecordEffect, RecordPage, RecordState, RecordSummary, Side,
 };
@@ -181,8 +181,9 @@ impl ShardAudit {
             let verdict = match (it.print, owner.print) {
                 (None, _) => Verdict::NotHeld,
                 (Some(print), Some(own)) => beside(print, own),
-                // The others know more of a lane than its owner, who holds nothing of it.
-                (Some(_), None) => Verdict::Forked,
+                // The owner has told before it had anything of the lane, or has forgotten it: what
+                // it says of that mark now decides.
+                (Some(_), None) => Verdict::NotKept,
             };
             self.note(lane, it, Some(owner.node), verdict);
         }

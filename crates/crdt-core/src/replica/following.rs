@@ -73,13 +73,15 @@ impl Following {
             RecordHash::of_named_sum(name, version, total)
         };
         for &counter in &counters {
-            let old = lane.record(counter);
-            old.into_iter().for_each(|it| sum.remove(hash(counter, it)));
+            if let Some(old) = lane.record(counter) {
+                sum.remove(hash(counter, old));
+            }
         }
         lane.apply(interval);
         for &counter in &counters {
-            let new = lane.record(counter);
-            new.into_iter().for_each(|it| sum.add(hash(counter, it)));
+            if let Some(new) = lane.record(counter) {
+                sum.add(hash(counter, new));
+            }
         }
         self.lanes.insert(interval.lane, sum);
         if interval.lane == own {
@@ -102,9 +104,9 @@ impl Following {
         for (counter, name) in catalogue.range(self.walked..end) {
             let name = NameHash::of(name);
             for (lane, sum) in &mut sums {
-                let hash = |(version, total)| RecordHash::of_named_sum(name, version, total);
-                let hash = lane.record(counter).map(hash);
-                hash.into_iter().for_each(|hash| sum.add(hash));
+                if let Some((version, total)) = lane.record(counter) {
+                    sum.add(RecordHash::of_named_sum(name, version, total));
+                }
             }
         }
         let sums = lanes.keys().copied().zip(sums.iter().map(|&(_, sum)| sum));
@@ -210,11 +212,9 @@ impl Replica {
     ///
     /// # Errors
     ///
-    /// When the mark is not on the lane's history: the lane has forked.
+    /// When the mark is not on the lane's history, or lies beyond the own lane: the lane has forked.
     pub fn fingerprint_at(&self, lane: ReplicaId, mark: Mark) -> Result<Option<Fingerprint>, Fork> {
-        if let Some(held) = self.lanes.get(&lane) {
-            held.history.admits(lane, mark)?;
-        }
+        self.admits(lane, mark)?;
         let Some(following) = self.following.as_ref() else {
             return Ok(None);
         };

@@ -84,6 +84,20 @@ pub enum AuditedError {
     },
 }
 
+/// Whether there is such a shard.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn check_shard(shards: &impl Shards, found: u32) -> Result<(), AuditedError> {
+    let shard_count = shards.shard_count();
+    if found < shard_count {
+        Ok(())
+    } else {
+        Err(AuditedError::NoSuchShard { found, shard_count })
+    }
+}
+
 /// An audit of one shard, on the node. The driver calls [`end`](Self::end) when it is over, however
 /// that came.
 #[derive(Clone, Copy, Debug)]
@@ -103,11 +117,7 @@ impl Audited {
         shard: u32,
         limits: AuditedLimits,
     ) -> Result<Self, AuditedError> {
-        let shard_count = shards.shard_count();
-        if shard >= shard_count {
-            let found = shard;
-            return Err(AuditedError::NoSuchShard { found, shard_count });
-        }
+        check_shard(shards, shard)?;
         shards.with(shard, |it| it.replica_mut().follow());
         Ok(Self { shard, limits })
     }

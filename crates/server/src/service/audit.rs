@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crdt_core::{CounterName, LanePrint};
 use protocol::{
     Audited, AuditedEffect, AuditedLimits, NotWritable, PastAnswer, RecordPage, RecordState,
-    Shards as _, Time,
+    Shards as _, Time, check_shard,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep_until;
@@ -16,7 +16,6 @@ use wire::v1::{
     AuditShardRequest, AuditShardResponse, ListLaneRecordsRequest, ListLaneRecordsResponse,
 };
 
-use super::cluster::check_shard;
 use super::status;
 use crate::node::Node;
 

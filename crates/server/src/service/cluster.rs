@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use commit_log::LogWatcher;
 use crdt_core::{Mark, Replica, ReplicaId};
-use protocol::AuditedError;
+use protocol::check_shard;
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -85,7 +85,7 @@ impl ClusterService for ClusterServer {
     ) -> Result<Response<Self::ExportShardStream>, Status> {
         let node = Arc::clone(self.node.get()?);
         let shard = request.into_inner().shard;
-        check_shard(&node, shard).map_err(|error| status::audit(&error))?;
+        check_shard(&*node, shard).map_err(|error| status::audit(&error))?;
         Ok(Response::new(export::spawn(node, shard)))
     }
 
@@ -109,16 +109,6 @@ impl ClusterService for ClusterServer {
             log: surroundings.map(|surroundings| log(&surroundings.log)),
             refusal: refusal.unwrap_or_default(),
         }))
-    }
-}
-
-/// Refuses a shard that does not exist.
-pub(super) fn check_shard(node: &Node, found: u32) -> Result<(), AuditedError> {
-    let shard_count = node.identity().shard_count;
-    if found < shard_count {
-        Ok(())
-    } else {
-        Err(AuditedError::NoSuchShard { found, shard_count })
     }
 }
 
