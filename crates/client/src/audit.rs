@@ -211,8 +211,8 @@ fn reason(verdict: Verdict) -> &'static str {
 
 /// Asks everybody, and the owners for what others hold.
 async fn compare(streams: &mut [NodeStream]) -> Vec<Compared> {
-    let holds = streams.iter().filter_map(NodeStream::holds);
-    let mut audit = ShardAudit::new(holds.collect::<Vec<NodeHolds>>());
+    let holds: Vec<NodeHolds> = streams.iter().filter_map(NodeStream::holds).collect();
+    let mut audit = ShardAudit::new(&holds);
     let questions = audit.questions();
     for stream in streams {
         let mine = |it: &&PastQuestion| it.node == stream.node();

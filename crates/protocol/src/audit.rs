@@ -126,7 +126,7 @@ pub struct NodeHolds {
 ///     }],
 /// };
 /// // The second node is a version behind the owner.
-/// let mut audit = ShardAudit::new(vec![holds(0, 1, 5, 0xabc), holds(1, 2, 4, 0xdef)]);
+/// let mut audit = ShardAudit::new(&[holds(0, 1, 5, 0xabc), holds(1, 2, 4, 0xdef)]);
 /// let question = audit.questions()[0];
 /// assert_eq!((question.node, question.mark.version), (0, Version::new(4)));
 /// audit.answer(&question, PastAnswer::Known(Fingerprint::new(0xdef)));
@@ -142,7 +142,7 @@ pub struct ShardAudit {
 impl ShardAudit {
     /// Compares what can be compared at once.
     #[must_use]
-    pub fn new(nodes: Vec<NodeHolds>) -> Self {
+    pub fn new(nodes: &[NodeHolds]) -> Self {
         let mut lanes: Vec<ReplicaId> = nodes
             .iter()
             .flat_map(|node| node.lanes.iter().map(|print| print.lane))

@@ -103,7 +103,7 @@ pub use ages::LaneAges;
 pub use audit::{
     Audited, AuditedEffect, AuditedError, AuditedLimits, Compared, NodeHolds, PastAnswer,
     PastQuestion, RecordComparison, RecordDifference, RecordEffect, RecordPage, RecordState,
-    RecordSummary, ShardAudit, Side, Verdict,
+    RecordSummary, ShardAudit, Side, Verdict, check_shard,
 };
 pub use budget::{Budget, Lease};
 pub use commit::{CommitEffect, CommitLimits, CommitRounds};

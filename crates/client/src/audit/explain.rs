@@ -44,7 +44,7 @@ pub struct CounterDifference {
 }
 
 impl CounterDifference {
-    fn of(difference: RecordDifference) -> Self {
+    fn of(difference: &RecordDifference) -> Self {
         let total = |state: RecordState| (state.total.incremented, state.total.decremented);
         Self {
             counter: difference.counter.as_str().to_owned(),
@@ -74,7 +74,7 @@ impl Client {
                     comparison.page(side, page);
                 }
                 RecordEffect::Differs(it) if explanation.counters.len() < EXPLAINED_MAX => {
-                    explanation.counters.push(CounterDifference::of(it));
+                    explanation.counters.push(CounterDifference::of(&it));
                 }
                 RecordEffect::Differs(_) => explanation.counters_more += 1,
                 RecordEffect::End(summary) => {

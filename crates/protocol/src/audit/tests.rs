@@ -80,7 +80,7 @@ fn holds(nodes: &[Replica]) -> Vec<NodeHolds> {
 
 /// The audit of nodes that `answer` their questions.
 fn audit(
-    nodes: Vec<NodeHolds>,
+    nodes: &[NodeHolds],
     answer: impl Fn(&PastQuestion) -> Option<Fingerprint>,
 ) -> Vec<Compared> {
     let mut audit = ShardAudit::new(nodes);
@@ -180,7 +180,7 @@ proptest! {
             told.push(holds(&nodes).swap_remove(node));
             run(&mut nodes, &later);
         }
-        for it in audit(told, |question| ask(&nodes, question)) {
+        for it in audit(&told, |question| ask(&nodes, question)) {
             let owner_is_there = it.lane != id(away);
             prop_assert!(!it.verdict.is_difference(), "{it:?}");
             let is_held = it.verdict != Verdict::NotHeld;
@@ -221,7 +221,7 @@ proptest! {
             add(&mut nodes[0], counter);
         }
         let told = holds(&nodes);
-        let found = audit(told, |question| ask(&nodes, question));
+        let found = audit(&told, |question| ask(&nodes, question));
         prop_assert_eq!(found.len(), 1);
         prop_assert_eq!((found[0].lane, found[0].node), (id(0), 1));
         prop_assert_eq!(found[0].verdict, Verdict::Differs);
@@ -263,7 +263,7 @@ fn node(node: usize, lanes: Vec<LanePrint>) -> NodeHolds {
 }
 
 /// The verdicts on lane 0, by node.
-fn verdicts(nodes: Vec<NodeHolds>) -> BTreeMap<usize, (Option<usize>, Verdict)> {
+fn verdicts(nodes: &[NodeHolds]) -> BTreeMap<usize, (Option<usize>, Verdict)> {
     let compared = audit(nodes, |_| None);
     compared
         .iter()
@@ -274,7 +274,7 @@ fn verdicts(nodes: Vec<NodeHolds>) -> BTreeMap<usize, (Option<usize>, Verdict)> 
 #[test]
 fn nodes_without_the_owner_are_compared_where_they_stand_at_one_mark() {
     let lane = id(0);
-    let found = verdicts(vec![
+    let found = verdicts(&[
         node(1, vec![print(lane, (5, 7), 1)]),
         node(2, vec![print(lane, (4, 7), 9)]),
         node(3, vec![print(lane, (5, 7), 2)]),
@@ -293,14 +293,14 @@ fn nodes_without_the_owner_are_compared_where_they_stand_at_one_mark() {
 #[test]
 fn a_lane_with_two_histories_is_named() {
     let lane = id(0);
-    let found = verdicts(vec![
+    let found = verdicts(&[
         node(0, vec![print(lane, (5, 7), 1)]),
         node(1, vec![print(lane, (5, 8), 1)]),
     ]);
     assert_eq!(found[&1], (Some(0), Verdict::Forked));
-    let forgotten = verdicts(vec![node(0, vec![]), node(1, vec![print(lane, (5, 8), 1)])]);
+    let forgotten = verdicts(&[node(0, vec![]), node(1, vec![print(lane, (5, 8), 1)])]);
     assert_eq!(forgotten[&1], (Some(0), Verdict::NotKept), "it is asked");
-    let mut audit = ShardAudit::new(vec![
+    let mut audit = ShardAudit::new(&[
         node(0, vec![print(lane, (6, 7), 1)]),
         node(1, vec![print(lane, (5, 8), 1)]),
     ]);
