@@ -23,7 +23,7 @@ use crate::client::{Audits, Client, LoadPlan, Mode};
 use crate::deployment::{Deployment, DeploymentError, Geography};
 use crate::processes::{ProcessError, RunDir, build, results_dir};
 use crate::traces::{self, Replayed};
-use crate::verify::wait_for_rest;
+use crate::verify::{AtRest, wait_for_rest};
 use crate::wan::RoundTrip;
 
 const SITES: usize = 3;
@@ -190,24 +190,7 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
         return Err(ChaosError::TooSlow);
     }
     let rest = wait_for_rest(&deployment, &outcome.counts, outcome.ended, REST_PATIENCE).await?;
-    let mut violations = Vec::new();
-    if rest.verdict.lost > 0 {
-        violations.push(format!(
-            "durability: {} acknowledged likes are lost",
-            rest.verdict.lost
-        ));
-    }
-    if rest.verdict.extra > 0 {
-        violations.push(format!(
-            "no_phantom: {} likes that nobody sent",
-            rest.verdict.extra
-        ));
-    }
-    if rest.verdict.is_exact() && rest.convergence.is_none() {
-        violations.push(format!(
-            "convergence: the nodes differ after {REST_PATIENCE:?}"
-        ));
-    }
+    let mut violations = judge_rest(&rest);
     let mut audit = Audits::default();
     audit.add(
         client
@@ -235,6 +218,29 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
         traces_valid: replayed.is_ok(),
         traces: replayed.ok(),
     })
+}
+
+/// What is wrong with what the nodes show at rest.
+fn judge_rest(rest: &AtRest) -> Vec<String> {
+    let mut violations = Vec::new();
+    if rest.verdict.lost > 0 {
+        violations.push(format!(
+            "durability: {} acknowledged likes are lost",
+            rest.verdict.lost
+        ));
+    }
+    if rest.verdict.extra > 0 {
+        violations.push(format!(
+            "no_phantom: {} likes that nobody sent",
+            rest.verdict.extra
+        ));
+    }
+    if rest.verdict.is_exact() && rest.convergence.is_none() {
+        violations.push(format!(
+            "convergence: the nodes differ after {REST_PATIENCE:?}"
+        ));
+    }
+    violations
 }
 
 /// Audits the nodes again and again; only a failure ends it.
@@ -346,7 +352,7 @@ mod tests {
     #[test]
     fn a_difference_and_what_was_never_compared_are_violations() {
         let audits = |equal, not_compared, differences: &[&str]| Audits {
-            audits: 1,
+            runs: 1,
             equal,
             not_compared,
             reasons: vec!["away".into()],

@@ -33,7 +33,7 @@ struct NotCompared {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Audits {
     /// How many they were.
-    pub(crate) audits: u64,
+    pub(crate) runs: u64,
     /// Comparisons of a lane on two nodes that found the same.
     pub(crate) equal: u64,
     /// Comparisons that could not be made.
@@ -47,7 +47,7 @@ pub(crate) struct Audits {
 impl Audits {
     /// One audit more.
     pub(crate) fn add(&mut self, audited: Audited) {
-        self.audits += 1;
+        self.runs += 1;
         self.equal += audited.equal;
         for NotCompared { reason, count } in audited.not_compared {
             self.not_compared += count;
@@ -63,7 +63,7 @@ impl Audits {
 impl fmt::Display for Audits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            audits,
+            runs,
             equal,
             not_compared,
             differences,
@@ -72,7 +72,7 @@ impl fmt::Display for Audits {
         let different = differences.len();
         write!(
             f,
-            "{audits} audits, {equal} lanes equal, {different} different, {not_compared} not compared"
+            "{runs} audits, {equal} lanes equal, {different} different, {not_compared} not compared"
         )
     }
 }

@@ -92,3 +92,33 @@ async fn a_node_without_an_answer_has_its_line_in_the_status() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("no answer"), "{}", stdout(&output));
 }
+
+#[tokio::test]
+async fn an_export_that_fails_leaves_the_file_as_it_was() {
+    let fake = Fake::start().await; // has no ClusterService
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = place.path().join("likes.csv");
+    std::fs::write(&file, "before").expect("a file");
+    let path = file.to_str().expect("a path of ours");
+    let export = tally(&fake, &["export", "--out", path]).await;
+    assert_eq!(export.status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), "before");
+    let left = std::fs::read_dir(place.path()).expect("a directory");
+    assert_eq!(left.count(), 1, "no temporary file is left");
+    let nothing = tally(&fake, &["export"]).await;
+    assert_eq!((nothing.status.code(), stdout(&nothing)), (Some(1), ""));
+}
+
+#[tokio::test]
+async fn an_audit_that_compares_nothing_says_why_and_fails() {
+    let fake = Fake::start().await; // has no ClusterService
+    let audit = tally(&fake, &["audit"]).await;
+    assert_eq!(audit.status.code(), Some(1));
+    let text = stdout(&audit);
+    assert!(
+        text.contains("NOT COMPARED") && text.contains(&fake.node()),
+        "{text}"
+    );
+    let every = tally(&fake, &["audit", "--every", "25h"]).await;
+    assert_eq!(every.status.code(), Some(2));
+}

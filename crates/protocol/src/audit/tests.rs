@@ -124,7 +124,7 @@ fn compare(
     nodes: &mut [Replica],
     (one, other): (usize, usize),
     lane: ReplicaId,
-    size: usize,
+    records_max: usize,
     mut meanwhile: impl FnMut(&mut [Replica]),
 ) -> (Vec<RecordDifference>, RecordSummary) {
     let mut comparison = RecordComparison::default();
@@ -133,7 +133,7 @@ fn compare(
         match comparison.poll() {
             RecordEffect::Read(side, after) => {
                 let node = [one, other][side as usize];
-                let page = page(&nodes[node], lane, after.as_ref(), size);
+                let page = page(&nodes[node], lane, after.as_ref(), records_max);
                 comparison.page(side, page);
                 meanwhile(nodes);
             }

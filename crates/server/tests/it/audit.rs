@@ -97,7 +97,9 @@ async fn an_altered_record_is_named_with_its_lane_its_counter_and_both_totals() 
     let [difference] = &report.differences[..] else {
         panic!("one lane is another one: {report:?}");
     };
-    let lane: String = owner.iter().map(|byte| format!("{byte:02x}")).collect();
+    let lane = wire::replica_id_from_bytes(&owner)
+        .expect("an id")
+        .to_string();
     assert_eq!((&difference.lane, difference.shard), (&lane, 0));
     assert_eq!(difference.node, nodes[1].address);
     assert_eq!(difference.with, nodes[0].address);
@@ -184,11 +186,8 @@ async fn one_audit_at_a_time_is_served_and_each_bound_is_told() {
     let at = vec![AuditedMark::default(); 4_097];
     let question = AuditShardRequest { shard: 3, at };
     asked.questions.send(question).await.expect("it is served");
-    let invalid = |what: &str, status: &tonic::Status, says: &[&str]| {
-        check(what, status, Code::InvalidArgument, "AUDIT_INVALID", says);
-    };
-    let none = asked.answers.message().await.expect_err("ids of no bytes");
-    invalid("ids of no bytes", &none, &["16"]);
+    let no_ids = asked.answers.message().await.expect_err("ids of no bytes");
+    invalid("ids of no bytes", &no_ids, &["16"]);
 
     let again = async |request: AuditShardRequest| {
         let mut refused = None;
@@ -218,7 +217,17 @@ async fn one_audit_at_a_time_is_served_and_each_bound_is_told() {
     ];
     let many = again(AuditShardRequest { shard: 3, at }).await;
     invalid("many marks", &many, &["4097 marks", "at most 4096"]);
+}
 
+fn invalid(what: &str, status: &tonic::Status, says: &[&str]) {
+    check(what, status, Code::InvalidArgument, "AUDIT_INVALID", says);
+}
+
+#[tokio::test]
+async fn records_of_no_shard_or_no_lane_are_refused() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let mut node = Node::new(place.path(), "a").with(&["--shards", "4"]);
+    node.serve().await;
     let mut client = ClusterServiceClient::new(node.channel());
     let request = ListLaneRecordsRequest {
         shard: 4,
@@ -258,8 +267,5 @@ async fn nodes_of_two_clusters_are_not_compared() {
     let error = client([a, b]).audit().await.expect_err("two clusters");
     assert!(error.is_invalid(), "{error}");
     let text = error.to_string();
-    assert!(
-        text.contains("4") && text.contains("with 5 shards"),
-        "{text}"
-    );
+    assert!(text.contains("with 5 shards"), "{text}");
 }

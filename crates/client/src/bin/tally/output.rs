@@ -49,7 +49,7 @@ impl CommandError {
             }
             Self::Call(error) => eprintln!("tally: {error}"),
             Self::Argument(text) | Self::Partial(text) | Self::Differs(text) => {
-                eprintln!("tally: {text}")
+                eprintln!("tally: {text}");
             }
             Self::Io { what, error } => eprintln!("tally: {what}: {error}"),
         }
