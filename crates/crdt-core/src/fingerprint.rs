@@ -187,7 +187,9 @@ mod tests {
         ) {
             let of = |records: &[u64]| {
                 let mut sum = Fingerprint::default();
-                records.iter().for_each(|&record| sum.add(RecordHash(record)));
+                for &record in records {
+                    sum.add(RecordHash(record));
+                }
                 sum
             };
             let expected = of(&records);
