@@ -2,6 +2,7 @@
 //! file. They show where time goes and what a change costs; they promise nothing.
 
 mod add;
+mod audit;
 mod commit;
 mod interval;
 mod log;
@@ -11,6 +12,7 @@ mod wire;
 fn main() {
     let mut criterion = benches::criterion();
     add::all(&mut criterion);
+    audit::all(&mut criterion);
     commit::all(&mut criterion);
     interval::all(&mut criterion);
     value::all(&mut criterion);
