@@ -14,6 +14,7 @@
 //! | [`Dialer`] | dialled, ended | when to dial again |
 //! | [`IngestStream`] | message, round complete, end | acknowledge, read, await a round, end so |
 //! | [`ReadWait`] | round complete, time | answer, wait, fail |
+//! | [`Reading`] | a shard as it is read | the token of what was read |
 //! | [`Standing`] | stop, a fork of the own lane is shown | whether adds are taken |
 //! | [`Adds`] | placed and named adds | all taken, or none |
 //! | [`SnapshotReader`] | | the next piece of a snapshot |
@@ -85,6 +86,7 @@ mod hello;
 mod ingest;
 mod observer;
 mod read;
+mod reading;
 mod replication;
 mod shard;
 mod snapshot;
@@ -101,6 +103,7 @@ pub use ingest::{
 };
 pub use observer::{Observer, Span};
 pub use read::{ReadEffect, ReadError, ReadWait};
+pub use reading::Reading;
 pub use replication::{
     DialLimits, Dialer, HeldLane, Outcome, Receiver, ReceiverEffect, ReceiverError,
     ReplicationLimits, Sender, SenderEffect, SenderError,
@@ -110,4 +113,4 @@ pub use snapshot::SnapshotReader;
 pub use standing::{Claim, NotWritable, Standing};
 pub use take::{Adds, Receipt, TAKEN_AT_ONCE_MAX, TakeError};
 pub use time::Time;
-pub use token::{ClusterHash, Coverage, Token, TokenError};
+pub use token::{ClusterHash, Coverage, TOKEN_BYTES_MAX, Token, TokenError};
