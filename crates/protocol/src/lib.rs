@@ -15,6 +15,7 @@
 //! | [`IngestStream`] | message, round complete, end | acknowledge, read, await a round, end so |
 //! | [`ReadWait`] | round complete, time | answer, wait, fail |
 //! | [`Reading`] | a shard as it is read | the token of what was read |
+//! | [`Freshness`] | a group is held, an owner has sent all | how old each lane may be |
 //! | [`Standing`] | stop, a fork of the own lane is shown | whether adds are taken |
 //! | [`Adds`] | placed and named adds | all taken, or none |
 //! | [`SnapshotReader`] | | the next piece of a snapshot |
@@ -82,6 +83,7 @@ extern crate std;
 
 mod budget;
 mod commit;
+mod freshness;
 mod hello;
 mod ingest;
 mod observer;
@@ -97,6 +99,7 @@ mod token;
 
 pub use budget::{Budget, Lease};
 pub use commit::{CommitEffect, CommitLimits, CommitRounds};
+pub use freshness::{Age, Freshness, LaneAge};
 pub use hello::{Hello, HelloError, PROTOCOL_VERSION};
 pub use ingest::{
     ENTRY_BYTES, IngestEffect, IngestEnd, IngestError, IngestLimits, IngestMessage, IngestStream,
