@@ -16,6 +16,7 @@
 //! | [`ReadWait`] | round complete, time | answer, wait, fail |
 //! | [`Reading`] | a shard as it is read | the token of what was read |
 //! | [`Freshness`] | a group is held, an owner has sent all | how old each lane may be |
+//! | [`Watch`] | round complete, time | tell these values, await a round, wait, fail |
 //! | [`Standing`] | stop, a fork of the own lane is shown | whether adds are taken |
 //! | [`Adds`] | placed and named adds | all taken, or none |
 //! | [`SnapshotReader`] | | the next piece of a snapshot |
@@ -96,6 +97,7 @@ mod standing;
 mod take;
 mod time;
 mod token;
+mod watch;
 
 pub use budget::{Budget, Lease};
 pub use commit::{CommitEffect, CommitLimits, CommitRounds};
@@ -117,3 +119,4 @@ pub use standing::{Claim, NotWritable, Standing};
 pub use take::{Adds, Receipt, TAKEN_AT_ONCE_MAX, TakeError};
 pub use time::Time;
 pub use token::{ClusterHash, Coverage, TOKEN_BYTES_MAX, Token, TokenError};
+pub use watch::{Watch, WatchBudgets, WatchEffect, WatchError, WatchLimits, Watched};
