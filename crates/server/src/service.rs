@@ -8,8 +8,10 @@ pub mod counter;
 mod deadline;
 mod ingest;
 mod limits;
+mod list;
 /// Errors as gRPC statuses.
 pub(crate) mod status;
+mod token;
 mod value;
 mod watch;
 

@@ -18,7 +18,11 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// Reads "likes" with a token that is not covered: why it failed, and after how long.
 async fn fail(node: &Node, token: &[u8], timeout: Option<Duration>) -> (Status, Duration) {
     let (counter, token) = ("likes".to_owned(), token.to_vec());
-    let mut request = Request::new(GetRequest { counter, token });
+    let mut request = Request::new(GetRequest {
+        counter,
+        token,
+        ..Default::default()
+    });
     if let Some(timeout) = timeout {
         request.set_timeout(timeout);
     }
@@ -31,7 +35,7 @@ async fn fail(node: &Node, token: &[u8], timeout: Option<Duration>) -> (Status, 
 /// A token of a lane that nobody has.
 fn of_nobody(good: &[u8]) -> Vec<u8> {
     let mut token = good.to_vec();
-    token[9..25].copy_from_slice(&[7; 16]);
+    token[10..26].copy_from_slice(&[7; 16]);
     token
 }
 
