@@ -16,8 +16,8 @@ use tonic::{Code, Request, Response, Status, Streaming, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use wire::v1::{
     AddRequest, AddResponse, BatchAddRequest, BatchAddResponse, BatchGetRequest, BatchGetResponse,
-    CounterValue, GetRequest, GetResponse, IngestRequest, IngestResponse, ListCountersRequest,
-    ListCountersResponse, WatchRequest, WatchResponse,
+    CounterValue, GetRequest, GetResponse, IngestRequest, IngestResponse, LaneAge,
+    ListCountersRequest, ListCountersResponse, WatchRequest, WatchResponse,
     counter_service_server::{CounterService, CounterServiceServer},
 };
 
@@ -59,6 +59,8 @@ pub enum Flaw {
     TokenBytes(usize),
     /// Ingest messages are acknowledged that were not sent.
     AcknowledgesTooMuch,
+    /// An add is answered without the value that was asked for, as by a node of an older version.
+    NoValue,
 }
 
 /// What the server has taken and will do.
@@ -68,6 +70,8 @@ pub struct State {
     pub values: BTreeMap<String, i64>,
     /// Calls that arrived, streams excluded.
     pub calls: u64,
+    /// The tokens that reads have carried, in order; empty for none.
+    pub tokens: Vec<Vec<u8>>,
     /// Ingest messages that arrived.
     pub messages: u64,
     /// What happens to the next calls.
@@ -181,12 +185,45 @@ impl State {
         *self.values.entry(counter).or_default() += amount;
     }
 
+    /// Notes the token of a read; the token of its answer, which no other answer has, and the ages
+    /// that it tells where they are asked for.
+    fn reads(&mut self, token: Vec<u8>, is_asked: bool) -> (Vec<u8>, Vec<LaneAge>) {
+        self.tokens.push(token);
+        let age = LaneAge {
+            replica_id: vec![0xab; 16],
+            newest_age_ms: Some(7_000),
+            newest_age_is_least: false,
+            complete_age_ms: Some(20),
+        };
+        let number = u8::try_from(self.tokens.len()).expect("few reads");
+        (vec![4, number], vec![age; usize::from(is_asked)])
+    }
+
     fn read(&self, counter: String) -> CounterValue {
         let value = self.values.get(&counter).copied().unwrap_or(0);
         CounterValue {
             counter,
             value,
             clamped: false,
+        }
+    }
+
+    /// What a watch tells.
+    fn watched(&mut self, request: WatchRequest) -> WatchResponse {
+        let (token, lane_ages) = self.reads(request.token, request.return_lane_ages);
+        let mut counters = request.counters;
+        if let Some(prefix) = request.prefix {
+            let names = self.values.keys();
+            counters.extend(names.filter(|it| it.starts_with(&prefix)).cloned());
+        }
+        let is_flawed = self.flaw == Some(Flaw::ChangeWithoutValue);
+        let counter = (!is_flawed && counters.is_empty()).then(|| self.read(request.counter));
+        let told = counters.into_iter().filter(|_| !is_flawed);
+        WatchResponse {
+            counter,
+            counters: told.map(|name| self.read(name)).collect(),
+            token,
+            lane_ages,
         }
     }
 
@@ -206,14 +243,24 @@ impl CounterService for Service {
     type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
 
     async fn add(&self, request: Request<AddRequest>) -> Result<Response<AddResponse>, Status> {
-        let AddRequest { counter, amount } = request.into_inner();
+        let AddRequest {
+            counter,
+            amount,
+            return_value,
+            ..
+        } = request.into_inner();
         self.run(|state| {
-            state.add(counter, amount);
+            state.add(counter.clone(), amount);
             let token = match state.flaw {
                 Some(Flaw::TokenBytes(bytes)) => vec![0; bytes],
                 _ => vec![1, 2],
             };
-            AddResponse { token }
+            let has_value = return_value && state.flaw != Some(Flaw::NoValue);
+            AddResponse {
+                token,
+                counter: has_value.then(|| state.read(counter)),
+                ..Default::default()
+            }
         })
         .await
     }
@@ -227,7 +274,10 @@ impl CounterService for Service {
             for item in items {
                 state.add(item.counter, item.amount);
             }
-            BatchAddResponse { token: vec![3] }
+            BatchAddResponse {
+                token: vec![3],
+                ..Default::default()
+            }
         })
         .await
     }
@@ -246,9 +296,14 @@ impl CounterService for Service {
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
-        let GetRequest { counter, .. } = request.into_inner();
-        self.run(|state| GetResponse {
-            counter: state.answers(vec![counter]).pop(),
+        let request = request.into_inner();
+        self.run(|state| {
+            let (token, lane_ages) = state.reads(request.token, request.return_lane_ages);
+            GetResponse {
+                counter: state.answers(vec![request.counter]).pop(),
+                token,
+                lane_ages,
+            }
         })
         .await
     }
@@ -257,9 +312,14 @@ impl CounterService for Service {
         &self,
         request: Request<BatchGetRequest>,
     ) -> Result<Response<BatchGetResponse>, Status> {
-        let asked = request.into_inner().counters;
-        self.run(|state| BatchGetResponse {
-            counters: state.answers(asked),
+        let request = request.into_inner();
+        self.run(|state| {
+            let (token, lane_ages) = state.reads(request.token, request.return_lane_ages);
+            BatchGetResponse {
+                counters: state.answers(request.counters),
+                token,
+                lane_ages,
+            }
         })
         .await
     }
@@ -270,9 +330,14 @@ impl CounterService for Service {
         request: Request<ListCountersRequest>,
     ) -> Result<Response<ListCountersResponse>, Status> {
         let ListCountersRequest {
-            prefix, page_token, ..
+            prefix,
+            page_token,
+            token,
+            return_lane_ages,
+            ..
         } = request.into_inner();
         self.run(|state| {
+            let (token, lane_ages) = state.reads(token, return_lane_ages);
             let names = state.values.keys().filter(|name| name.starts_with(&prefix));
             let mut page: Vec<String> = names
                 .filter(|name| **name > page_token)
@@ -290,31 +355,26 @@ impl CounterService for Service {
             ListCountersResponse {
                 counters,
                 next_page_token,
+                token,
+                lane_ages,
             }
         })
         .await
     }
 
-    /// Tells the value three times and ends, as a node that stops.
+    /// Tells the values three times and ends, as a node that stops.
     async fn watch(
         &self,
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let WatchRequest { counter, .. } = request.into_inner();
-        let (values, receiver) = mpsc::channel(3);
-        let read = |state: &mut State| match state.flaw {
-            Some(Flaw::ChangeWithoutValue) => None,
-            _ => Some(state.read(counter)),
-        };
-        let value = self.run(read).await?.into_inner();
-        for _ in 0..3 {
-            let response = WatchResponse {
-                counter: value.clone(),
-            };
-            values
-                .send(Ok(response))
-                .await
-                .expect("there is space for three");
+        let request = request.into_inner();
+        let (messages, receiver) = mpsc::channel(3);
+        let response = self.run(|state| state.watched(request)).await?.into_inner();
+        for number in 1..=3 {
+            let mut response = response.clone();
+            response.token.push(number);
+            let sent = messages.send(Ok(response)).await;
+            sent.expect("there is space for three");
         }
         Ok(Response::new(ReceiverStream::new(receiver)))
     }

@@ -10,3 +10,4 @@ mod health;
 mod ingest;
 mod load;
 mod network;
+mod reads;
