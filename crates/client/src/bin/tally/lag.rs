@@ -27,8 +27,17 @@ pub(crate) struct Arguments {
     prefix: String,
 }
 
-/// What a wait is measured to: three digits, up to the longest deadline.
+/// Waits are told to three digits ...
 const DIGITS: u8 = 3;
+/// ... up to an hour, the longest deadline.
+const WAIT_US_MAX: u64 = 3_600_000_000;
+
+/// How long reads have waited, in milliseconds.
+struct Figures {
+    p50_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+}
 
 pub(crate) async fn run(
     common: &Common,
@@ -48,29 +57,29 @@ pub(crate) async fn run(
         }
     }
     let pair_count = pairs.len();
-    let mut waits_us = Histogram::<u64>::new(DIGITS).expect("three digits are possible");
-    for waits in pairs.join_all().await {
-        for wait in waits? {
-            let us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
-            waits_us.saturating_record(us);
-        }
+    let mut waits = Vec::new();
+    for of_pair in pairs.join_all().await {
+        waits.extend(of_pair?);
     }
-    let at = |share| milliseconds(waits_us.value_at_quantile(share));
-    let (p50, p99, max) = (at(0.5), at(0.99), milliseconds(waits_us.max()));
+    let Figures {
+        p50_ms,
+        p99_ms,
+        max_ms,
+    } = figures(&waits);
     if output.json {
         let object = json!({
             "pairs": pair_count,
-            "samples": waits_us.len(),
-            "p50_ms": p50,
-            "p99_ms": p99,
-            "max_ms": max,
+            "samples": waits.len(),
+            "p50_ms": p50_ms,
+            "p99_ms": p99_ms,
+            "max_ms": max_ms,
         });
         return print_line(&object.to_string());
     }
     print_line(&format!(
-        "{} reads with a token on another node: half within {p50:.1} ms, 99 % within {p99:.1} ms, \
-         the slowest {max:.1} ms",
-        waits_us.len()
+        "{} reads with a token on another node: half within {p50_ms:.1} ms, 99 % within \
+         {p99_ms:.1} ms, the slowest {max_ms:.1} ms",
+        waits.len()
     ))
 }
 
@@ -94,9 +103,43 @@ async fn measure(
     Ok(waits)
 }
 
+fn figures(waits: &[Duration]) -> Figures {
+    let waits_us = Histogram::<u64>::new_with_max(WAIT_US_MAX, DIGITS);
+    let mut waits_us = waits_us.expect("the bound and the digits are possible");
+    for wait in waits {
+        let us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        waits_us.saturating_record(us);
+    }
+    Figures {
+        p50_ms: milliseconds(waits_us.value_at_quantile(0.5)),
+        p99_ms: milliseconds(waits_us.value_at_quantile(0.99)),
+        max_ms: milliseconds(waits_us.max()),
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "an hour has 2^32 microseconds, which is exact"
+)]
 fn milliseconds(us: u64) -> f64 {
-    // Exact: less than 2^53.
-    #[expect(clippy::cast_precision_loss, reason = "an hour has 2^32 microseconds")]
-    let us = us as f64;
-    us / 1e3
+    us as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_in_milliseconds_to_three_digits() {
+        let waits: Vec<_> = (1..=1_000).map(Duration::from_millis).collect();
+        let figures = figures(&waits);
+        for (figure, expected_ms) in [
+            (figures.p50_ms, 500.0),
+            (figures.p99_ms, 990.0),
+            (figures.max_ms, 1_000.0),
+        ] {
+            let off = (figure - expected_ms).abs() / expected_ms;
+            assert!(off < 2e-3, "{figure} for {expected_ms}");
+        }
+    }
 }
