@@ -134,8 +134,8 @@ mod tests {
         Time::from_us(ms * 1000)
     }
 
-    fn exactly(ms: u64) -> Option<Age> {
-        Some(Age::Exactly(Duration::from_millis(ms)))
+    fn exactly(ms: u64) -> Age {
+        Age::Exactly(Duration::from_millis(ms))
     }
 
     /// Brings a shard the next interval of the peer's lane.
@@ -171,7 +171,7 @@ mod tests {
         }
         let ages = freshness.ages(&reading, now);
         assert_eq!(ages[0].lane, OWN);
-        assert_eq!(ages[0].interval, exactly(0));
+        assert_eq!(ages[0].interval, Some(exactly(0)));
         assert_eq!(ages[0].caught_up, Some(Duration::ZERO));
         *ages.last().expect("the own one")
     }
@@ -183,10 +183,13 @@ mod tests {
         receive(&mut shards[0], &mut freshness, 0, at_ms(10));
         receive(&mut shards[1], &mut freshness, 1, at_ms(30));
         let now = at_ms(50);
-        assert_eq!(of_peer(&freshness, &shards, now).interval, exactly(40));
+        assert_eq!(
+            of_peer(&freshness, &shards, now).interval,
+            Some(exactly(40))
+        );
         receive(&mut shards[0], &mut freshness, 0, at_ms(45));
         let age = of_peer(&freshness, &shards, now);
-        assert_eq!((age.lane, age.interval), (PEER, exactly(20)));
+        assert_eq!((age.lane, age.interval), (PEER, Some(exactly(20))));
         assert_eq!(age.caught_up, None);
     }
 
@@ -201,7 +204,10 @@ mod tests {
         receive(&mut shards[1], &mut freshness, 1, at_ms(20));
         assert_eq!(of_peer(&freshness, &shards, at_ms(25)).interval, old);
         receive(&mut shards[0], &mut freshness, 0, at_ms(24));
-        assert_eq!(of_peer(&freshness, &shards, at_ms(25)).interval, exactly(5));
+        assert_eq!(
+            of_peer(&freshness, &shards, at_ms(25)).interval,
+            Some(exactly(5))
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod deadline;
 mod ingest;
 mod limits;
 mod list;
+mod parse;
 /// Errors as gRPC statuses.
 pub(crate) mod status;
 mod token;

@@ -11,3 +11,4 @@ mod ingest;
 mod load;
 mod network;
 mod reads;
+mod script;

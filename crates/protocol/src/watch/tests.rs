@@ -120,7 +120,7 @@ fn a_watch_tells_all_at_once_and_then_at_a_pace_what_has_changed() {
 #[test]
 fn a_prefix_is_watched_with_the_counters_that_come_later() {
     let node = Node::new();
-    node.add(&[("x/a", 1), ("y/a", 1), ("x/d", 0 + 2)]);
+    node.add(&[("x/a", 1), ("y/a", 1), ("x/d", 2)]);
     let mut watch = node.prefix("x/");
     let first = values(&[("x/a", 1), ("x/d", 2)]);
     assert_eq!(told(watch.poll(at_ms(0), &node.shards)), first);

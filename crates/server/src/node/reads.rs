@@ -29,8 +29,9 @@ impl Node {
     /// added to one; and what they were made of.
     #[must_use]
     pub fn read(&self, names: &[CounterName]) -> (Vec<i128>, Reading) {
-        let named = names.iter().enumerate();
-        let mut places: Vec<(ShardIndex, usize)> = named
+        let mut places: Vec<(ShardIndex, usize)> = names
+            .iter()
+            .enumerate()
             .map(|(place, name)| (self.shard_of(name), place))
             .collect();
         places.sort_unstable();

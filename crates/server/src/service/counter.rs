@@ -14,8 +14,8 @@ use wire::v1::{
 };
 
 use super::deadline::token_wait;
-use super::limits::BATCH_ITEMS_MAX;
 use super::list::{self, Page};
+use super::parse::{check_count, parse_amount, parse_name, parse_names};
 use super::status::{self, Field};
 use super::token::wait_for_token;
 use super::value::{counter_value, lane_ages};
@@ -128,9 +128,9 @@ impl CounterService for CounterServer {
         let names = parse_names(&counters)?;
         wait_for_token(node, &token, shards_of(node, &names), wait).await?;
         let (values, reading) = node.read(&names);
-        let named = names.iter().zip(values);
+        let pairs = names.iter().zip(values);
         Ok(Response::new(BatchGetResponse {
-            counters: named.map(|(name, sum)| counter_value(name, sum)).collect(),
+            counters: pairs.map(|(name, sum)| counter_value(name, sum)).collect(),
             token: node.token_of(&reading).to_bytes(),
             lane_ages: lane_ages(node, &reading, return_lane_ages),
         }))
@@ -182,33 +182,4 @@ fn take_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Receipt, Status>
 
 fn shards_of(node: &Node, names: &[CounterName]) -> impl Iterator<Item = ShardIndex> {
     names.iter().map(|name| node.shard_of(name))
-}
-
-/// 1 to [`BATCH_ITEMS_MAX`] names of a request's field `counters`.
-pub(super) fn parse_names(counters: &[String]) -> Result<Vec<CounterName>, Status> {
-    check_count("counters", counters.len())?;
-    let named = counters.iter().enumerate();
-    named
-        .map(|(at, counter)| parse_name(counter, Field::entry("counters", at)))
-        .collect()
-}
-
-pub(super) fn parse_name(name: &str, at: Field) -> Result<CounterName, Status> {
-    CounterName::new(name).map_err(|error| status::name(at, &error))
-}
-
-fn parse_amount(amount: i64, at: Field) -> Result<Sum, Status> {
-    if amount == 0 {
-        Err(status::amount_zero(at))
-    } else {
-        Ok(Sum::of(amount))
-    }
-}
-
-fn check_count(field: &'static str, count: usize) -> Result<(), Status> {
-    if (1..=BATCH_ITEMS_MAX).contains(&count) {
-        Ok(())
-    } else {
-        Err(status::batch(field, count))
-    }
 }

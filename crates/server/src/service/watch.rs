@@ -10,9 +10,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use wire::v1::{WatchRequest, WatchResponse};
 
-use super::counter::{parse_name, parse_names};
 use super::limits::{WATCH_INTERVAL_MS_DEFAULT, WATCH_INTERVAL_MS_MAX, WATCH_INTERVAL_MS_MIN};
 use super::list::check_bytes;
+use super::parse::{parse_name, parse_names};
 use super::status::{self, Field};
 use super::value::{counter_value, lane_ages};
 use crate::node::Node;

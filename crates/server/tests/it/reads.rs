@@ -101,7 +101,7 @@ async fn read(
             match kind {
                 Kind::WatchSeveral => watch.counters = vec![counter],
                 Kind::WatchPrefix => watch.prefix = Some(counter),
-                _ => watch.counter = counter,
+                Kind::Watch | Kind::Get | Kind::BatchGet | Kind::List => watch.counter = counter,
             }
             let mut stream = client.watch(request(watch, deadline)).await?.into_inner();
             let message = soon("a value", stream.message()).await?;

@@ -305,7 +305,7 @@ async fn bytes_that_are_no_token_are_refused() {
     other_format[0] = 9;
     let mut other_shard = good.clone();
     other_shard[34] = 100;
-    let long = [&good[..], &[0; 32_768]].concat();
+    let long = [&good[..], &vec![0; 32_768]].concat();
     let found = long.len().to_string();
     let cases: [(&[u8], &[&str]); 5] = [
         (&good[..3], &["9 to 32768 bytes", "this one has 3", "whole"]),

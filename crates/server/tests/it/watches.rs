@@ -148,7 +148,7 @@ async fn watches_out_of_bounds_are_refused() {
         ),
         (long, "PAGE_INVALID", &["prefix: ", "513", "at most 512"]),
         (
-            several(&["a"; 10_001]),
+            several(&vec!["a"; 10_001]),
             "BATCH_TOO_LARGE",
             &["10001", "10000"],
         ),
@@ -162,7 +162,7 @@ async fn watches_out_of_bounds_are_refused() {
         let refusal = client.watch(Request::new(request)).await.expect_err(why);
         check(why, &refusal, Code::InvalidArgument, why, says);
     }
-    let full = several(&["a"; 10_000]);
+    let full = several(&vec!["a"; 10_000]);
     assert_eq!(
         next(&mut watch(&node, full).await).await.0,
         values([("a", 0)])
