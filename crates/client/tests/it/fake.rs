@@ -142,7 +142,6 @@ impl CounterService for Service {
             AddResponse {
                 token,
                 counter: has_value.then(|| state.read(counter)),
-                ..Default::default()
             }
         })
         .await
@@ -157,10 +156,7 @@ impl CounterService for Service {
             for item in items {
                 state.add(item.counter, item.amount);
             }
-            BatchAddResponse {
-                token: vec![3],
-                ..Default::default()
-            }
+            BatchAddResponse { token: vec![3] }
         })
         .await
     }

@@ -160,7 +160,7 @@ async fn what_is_out_of_bounds_is_not_even_watched() {
         ..WatchOptions::default()
     };
     let long = WatchOptions {
-        after: token(&[0; 32_769]),
+        after: token(&vec![0; 32_769]),
         ..WatchOptions::default()
     };
     let name = "x".repeat(513);
@@ -176,10 +176,10 @@ async fn what_is_out_of_bounds_is_not_even_watched() {
     for mut changes in watches {
         let shown = format!("{changes:?}");
         let error = changes.next().await.expect_err("out of bounds");
-        assert!(error.is_invalid(), "{error}: {:.200}", shown);
+        assert!(error.is_invalid(), "{error}: {shown:.200}");
     }
     let options = ReadOptions {
-        after: token(&[0; 32_769]),
+        after: token(&vec![0; 32_769]),
         ..ReadOptions::default()
     };
     let error = client.list_after("a", &options).next().await;
