@@ -120,6 +120,9 @@ async fn changes_leave_a_node_that_does_not_know_their_token_for_another() {
     let message = changes.next().await.expect("the second node knows it");
     assert_eq!(message.values[0].value, 1);
     assert_eq!(other.state().tokens, [vec![9]]);
+    // It may be as well as can be: others go on asking it.
+    client.get("a").await.expect("the first node answers");
+    assert_eq!(behind.state().calls, 2);
 }
 
 #[tokio::test]

@@ -224,6 +224,29 @@ async fn an_add_gives_the_value_that_it_led_to_where_that_is_asked() {
     assert_eq!(reason(&refusal), "TOKEN_NOT_COVERED");
 }
 
+/// Not only the add, but also what others had added: of that this node learns by relay, which takes
+/// half a second and longer.
+#[tokio::test]
+async fn the_token_of_an_add_stands_for_the_value_that_it_gave() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let [hearing, deaf] = one_way(place.path()).await;
+    let mut relayed = Node::new(place.path(), "relayed").with_peers(&[&hearing.address]);
+    relayed.serve().await;
+    for round in 1..=3 {
+        let token = deaf.add("likes", 10).await.expect("an add");
+        assert_eq!(hearing.value_after("likes", token).await, 11 * round - 1);
+        let add = AddRequest {
+            return_value: true,
+            ..add_request("likes", 1)
+        };
+        let answer = hearing.counters().add(add).await.expect("an add");
+        let answer = answer.into_inner();
+        let value = answer.counter.expect("it was asked for").value;
+        assert_eq!(value, 11 * round);
+        assert_eq!(relayed.value_after("likes", answer.token).await, value);
+    }
+}
+
 /// The ages of the own lane and of the other one, of a read in one of the ways.
 async fn ages(node: &Node, kind: Kind) -> (LaneAge, LaneAge) {
     let answer = soon("an answer", read(node, kind, "likes", &[], (true, None))).await;

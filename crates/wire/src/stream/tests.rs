@@ -261,6 +261,31 @@ fn a_receiver_has_caught_up_once_all_that_the_sender_had_is_durable() {
     assert_eq!(receiving.caught_up(), Some((a.hello.replica, later)));
 }
 
+#[test]
+fn what_is_said_before_all_is_sent_does_not_end_it() {
+    let (mut a, mut b, mut c) = (Node::new(1), Node::new(2), Node::new(3));
+    let now = Time::from_us(0);
+    c.add(0..9);
+    let (mut sending, mut receiving) = open(&c, &a, now);
+    play((&mut sending, &c), (&mut receiving, &mut a), now);
+    let mut rolled_back = Node::started(3, 5);
+    rolled_back.add(0..9);
+    let (mut sending, mut receiving) = open(&rolled_back, &b, now);
+    play((&mut sending, &rolled_back), (&mut receiving, &mut b), now);
+    // That a third lane has forked is found before the own lane is sent.
+    a.add(0..9);
+    let (mut sending, _) = open(&a, &b, now);
+    let mut ends = Vec::new();
+    loop {
+        match sending.poll(now, &a.shards) {
+            Sending::Message(message) => ends.push((message.parts.is_empty(), message.ends_all)),
+            Sending::LaneForked(_, fork) => assert_eq!(fork.lane, c.hello.replica),
+            Sending::Wait(_) => break,
+        }
+    }
+    assert_eq!(ends, [(true, false), (false, true)]);
+}
+
 /// One whose owner was rolled back, and one that says nothing of it.
 #[test]
 fn nobody_catches_up_with_a_lane_of_another_history() {
@@ -287,6 +312,11 @@ fn nobody_catches_up_with_a_lane_of_another_history() {
             Sending::Wait(_) => break,
         }
     }
+    let later = now.after(ReplicationLimits::default().heartbeat_interval);
+    let Sending::Message(heartbeat) = sending.poll(later, &rolled_back.shards) else {
+        panic!("a heartbeat is due")
+    };
+    assert!(!heartbeat.ends_all);
     // What of the lane the receiver itself finds to be forked, it does not take the word for.
     let interval = rolled_back.shards.borrow()[0]
         .replica()
