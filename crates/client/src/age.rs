@@ -4,50 +4,40 @@ use std::time::Duration;
 
 use wire::v1;
 
-/// How old what a node has from one replica may be: what that replica has added since may be missing
-/// from the value. See [`missing_at_most`](LaneAge::missing_at_most) for what to make of it.
+/// How old what a node has from one replica may be.
+///
+/// ```no_run
+/// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+/// use std::time::Duration;
+/// use tally_client::ReadOptions;
+///
+/// let options = ReadOptions { lane_ages: true, ..ReadOptions::default() };
+/// let bill = client.read(["calls/42"], &options).await?;
+/// let fresh = |complete: Option<Duration>| complete.is_some_and(|it| it.as_secs() < 2);
+/// if bill.lane_ages.iter().all(|age| fresh(age.complete)) {
+///     println!("no call of two seconds ago, or before, is missing: {}", bill.values[0].value);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneAge {
     /// The replica, as 32 hexadecimal digits; `tally status` shows which node it is.
     pub replica_id: String,
+    /// The value lacks nothing of this replica but what it has added in so long, in the time that a
+    /// message takes between the two nodes, and in the pace at which they send (10 ms unless set):
+    /// so long ago the replica itself said that it had sent all that it had. Below about a second
+    /// while the two are connected, and zero for the node that answered. None where it has not said
+    /// so since the node started: what the node has of it may be of any age.
+    pub complete: Option<Duration>,
     /// How long ago the newest of its adds to these counters, or to others that are kept together
-    /// with them, became durable on the node that answered. It grows while the replica adds nothing.
-    /// Zero for that node itself; none where it has nothing of the replica.
+    /// with them, became durable on the node that answered. It grows while the replica adds nothing,
+    /// so it is no measure of what is missing. Zero for that node itself; none where it has nothing
+    /// of the replica.
     pub newest: Option<Duration>,
     /// `newest` is the age of the node's process: the adds were read back from its disk, and are
     /// older.
     pub newest_is_least: bool,
-    /// How long ago the replica itself has told that node that it had sent all that it had: below
-    /// about a second while the two are connected. None where it has not since the node started.
-    pub complete: Option<Duration>,
-}
-
-impl LaneAge {
-    /// The value lacks nothing of this replica but what it has added in so long at most, and in the
-    /// time that a message takes between the two nodes, with the pace at which they send (10 ms
-    /// unless set). None where that is not known.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tally_client::LaneAge;
-    ///
-    /// let idle = LaneAge {
-    ///     replica_id: "0".repeat(32),
-    ///     newest: Some(Duration::from_secs(3_600)),
-    ///     newest_is_least: false,
-    ///     complete: Some(Duration::from_millis(300)),
-    /// };
-    /// assert_eq!(idle.missing_at_most(), Some(Duration::from_millis(300)));
-    /// let cut_off = LaneAge { complete: None, ..idle };
-    /// assert_eq!(cut_off.missing_at_most(), Some(Duration::from_secs(3_600)));
-    /// let just_started = LaneAge { newest_is_least: true, ..cut_off };
-    /// assert_eq!(just_started.missing_at_most(), None);
-    /// ```
-    #[must_use]
-    pub fn missing_at_most(&self) -> Option<Duration> {
-        let newest = self.newest.filter(|_| !self.newest_is_least);
-        newest.into_iter().chain(self.complete).min()
-    }
 }
 
 impl From<v1::LaneAge> for LaneAge {

@@ -134,7 +134,7 @@ impl Client {
     /// let options = ReadOptions { lane_ages: true, ..ReadOptions::default() };
     /// let bill = client.read(["calls/42", "bytes/42"], &options).await?;
     /// for age in &bill.lane_ages {
-    ///     println!("complete from {} until {:?} ago", age.replica_id, age.missing_at_most());
+    ///     println!("complete from {} until {:?} ago", age.replica_id, age.complete);
     /// }
     /// // Reads at least the same, wherever.
     /// let options = ReadOptions { after: bill.token, ..options };

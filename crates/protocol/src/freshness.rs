@@ -1,17 +1,14 @@
 //! How old what a node holds may be: for each lane, when it last went on here, and until when it is
 //! known to be complete.
 //!
-//! A value lacks what other replicas have added and this node has not yet got. Two things bound
-//! since when that may be so, lane by lane:
+//! A value lacks what other replicas have added and this node has not yet got. Since when that may
+//! be so is bounded by the owner's word that its receiver has *caught up*: it had nothing more to
+//! send. All that it had made durable up to a pace before is then held, in every shard. That stays
+//! young while the two are connected, idle or busy, and grows when they are not. What it does not
+//! include is the trip of that message, which no clock of one node can measure.
 //!
-//! - The *newest interval* of the lane. All that its owner had made durable in the shard when it
-//!   sent that interval is held. This is young where the owner is busy, and grows while it is idle.
-//! - The owner's word that its receiver has *caught up*: it had nothing more to send. All that it
-//!   had made durable up to a pace before is held, in every shard. This stays young while the two
-//!   are connected, and grows when they are not.
-//!
-//! The younger of the two counts. What it does not include: the trip of the message, which no clock
-//! of one node can measure, and the sender's pace.
+//! The *newest interval* of a lane tells when something last came. It is no bound: a lane that goes
+//! on rarely has an old one and lacks nothing, and one that a relay had for long is young here.
 //!
 //! Ages are of this process: of what was read back from disk it is only known that it is older than
 //! the process.

@@ -76,7 +76,7 @@ async fn reads_print_their_token_and_ages_on_request() {
     let fake = Fake::start().await;
     fake.state().values.insert("likes".to_owned(), 1);
     let ages = format!(
-        "{{\"lane_ages\":[{{\"complete_age_ms\":20,\"missing_at_most_ms\":20,\
+        "{{\"lane_ages\":[{{\"complete_age_ms\":20,\
          \"newest_age_is_least\":false,\"newest_age_ms\":7000,\"replica_id\":\"{}\"}}],\
          \"token\":",
         "ab".repeat(16)
@@ -97,7 +97,7 @@ async fn reads_print_their_token_and_ages_on_request() {
     let people = tally(&fake, &["get", "likes", "--ages", "--token"]).await;
     let text = stdout(&people);
     assert!(
-        text.contains("LACKS AT MOST") && text.contains("7,000 ms"),
+        text.contains("COMPLETE UNTIL") && text.contains("7,000 ms ago"),
         "{text}"
     );
     assert!(text.contains("\ntoken 0405\n"), "{text}");

@@ -45,7 +45,7 @@ async fn a_read_gives_the_token_of_what_was_read_and_ages_where_they_are_asked_f
         let age = &answer.lane_ages[0];
         assert_eq!(age.replica_id, "ab".repeat(16));
         assert_eq!(age.newest, Some(Duration::from_secs(7)));
-        assert_eq!(age.missing_at_most(), Some(Duration::from_millis(20)));
+        assert_eq!(age.complete, Some(Duration::from_millis(20)));
     }
     let carried = [vec![], vec![4, 1], vec![], vec![4, 3]];
     assert_eq!(fake.state().tokens, carried);

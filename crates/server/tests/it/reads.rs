@@ -311,6 +311,32 @@ async fn a_read_tells_on_request_how_old_each_lane_is() {
     .await;
 }
 
+/// However young it is here: whoever relayed it may have had it for long.
+#[tokio::test]
+async fn a_lane_that_comes_by_relay_is_not_said_to_be_complete() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let [hearing, deaf] = one_way(place.path()).await;
+    let mut relayed = Node::new(place.path(), "relayed").with_peers(&[&hearing.address]);
+    relayed.serve().await;
+    let token = deaf.add("likes", 10).await.expect("an add");
+    assert_eq!(relayed.value_after("likes", token).await, 10);
+    let relay = hearing.status().await.replica_id;
+    let owner = deaf.status().await.replica_id;
+    eventually(
+        "the relay says that it has sent all of its own",
+        async || {
+            let answer = read(&relayed, Kind::Get, "likes", &[], (true, None)).await;
+            let ages = answer.expect("a read").lane_ages;
+            let of = |replica: &Vec<u8>| ages.iter().find(|age| age.replica_id == *replica);
+            let by_relay = of(&owner).expect("its lane is held");
+            assert!(by_relay.newest_age_ms.is_some(), "{by_relay:?}");
+            assert_eq!(by_relay.complete_age_ms, None, "{by_relay:?}");
+            of(&relay).is_some_and(|age| age.complete_age_ms.is_some())
+        },
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn every_read_refuses_a_token_of_another_cluster_at_once() {
     let place = tempfile::tempdir().expect("a temporary directory");

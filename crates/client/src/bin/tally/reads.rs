@@ -59,7 +59,7 @@ impl ReadArguments {
             return print_line(&Value::Object(object).to_string());
         }
         if self.ages {
-            let head = ["REPLICA", "LACKS AT MOST", "NEWEST", "COMPLETE"].map(str::to_owned);
+            let head = ["REPLICA", "COMPLETE UNTIL", "NEWEST"].map(str::to_owned);
             let rows = ages.iter().map(age_row);
             let rows: Vec<_> = [head.to_vec()].into_iter().chain(rows).collect();
             print_line(&table(&rows))?;
@@ -77,7 +77,6 @@ fn age_object(age: &LaneAge) -> Value {
         "newest_age_ms": age.newest.map(milliseconds),
         "newest_age_is_least": age.newest_is_least,
         "complete_age_ms": age.complete.map(milliseconds),
-        "missing_at_most_ms": age.missing_at_most().map(milliseconds),
     })
 }
 
@@ -85,15 +84,14 @@ fn age_row(age: &LaneAge) -> Vec<String> {
     let ago = |age: Option<Duration>| {
         age.map_or_else(
             || "unknown".to_owned(),
-            |age| format!("{} ms", grouped(milliseconds(age))),
+            |age| format!("{} ms ago", grouped(milliseconds(age))),
         )
     };
     let least = if age.newest_is_least { "over " } else { "" };
     vec![
         age.replica_id.clone(),
-        ago(age.missing_at_most()),
-        format!("{least}{}", ago(age.newest)),
         ago(age.complete),
+        format!("{least}{}", ago(age.newest)),
     ]
 }
 
