@@ -99,10 +99,13 @@ pub enum WatchError {
     },
     /// More counters than all watches may have.
     #[error(
-        "all watches of this node have at most {counters_max} counters together, and this one would \
-         pass that; watch fewer, end other watches, or use another node"
+        "{more} more counters are to be watched, and all watches of this node have at most \
+         {counters_max} together, which that would pass; watch fewer, end other watches, or use \
+         another node"
     )]
     CountersExhausted {
+        /// Counters that the watch would have beside those that it has.
+        more: usize,
         /// The bound.
         counters_max: u64,
     },
@@ -211,7 +214,7 @@ impl Watch {
                 counters_max,
             });
         }
-        let exhausted = |counters_max| WatchError::CountersExhausted { counters_max };
+        let exhausted = |counters_max| WatchError::CountersExhausted { more, counters_max };
         self.lease.grow(more as u64).map_err(exhausted)?;
         self.counters = found;
         Ok(())

@@ -198,14 +198,16 @@ pub(crate) fn watch(error: &WatchError) -> Status {
         WatchError::WatchesExhausted { watches_max: bound }
         | WatchError::CountersExhausted {
             counters_max: bound,
+            ..
         } => (ErrorReason::WatchesExhausted, *bound),
     };
     let refusal = Refusal::new(Code::ResourceExhausted, reason, error).with("bound", bound);
     match error {
-        WatchError::TooMany { found, .. } => refusal.with("value", found).status(),
-        WatchError::WatchesExhausted { .. } | WatchError::CountersExhausted { .. } => {
-            refusal.status()
+        WatchError::TooMany { found: value, .. }
+        | WatchError::CountersExhausted { more: value, .. } => {
+            refusal.with("value", value).status()
         }
+        WatchError::WatchesExhausted { .. } => refusal.status(),
     }
 }
 

@@ -205,7 +205,7 @@ async fn all_watches_of_a_node_have_a_bound_together() {
     let refusal = node.counters().watch(several(&["a"])).await;
     let refusal = refusal.expect_err("500,000 are watched");
     let (code, why) = (Code::ResourceExhausted, "WATCHES_EXHAUSTED");
-    let says = ["at most 500000", "another node"];
+    let says = ["1 more counters", "at most 500000", "another node"];
     check("one more", &refusal, code, why, &says);
     streams.pop();
     super::node::eventually("there is room again", async || {
