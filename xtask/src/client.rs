@@ -33,6 +33,21 @@ struct ListedCounter {
     value: i64,
 }
 
+/// How long reads with a token have waited on another node.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Waits {
+    /// Pairs of a node that took adds and one that was read.
+    pub(crate) pairs: usize,
+    /// Reads of all pairs.
+    pub(crate) samples: u64,
+    /// Half of them were answered faster, in milliseconds.
+    pub(crate) p50_ms: f64,
+    /// Of a hundred, 99 were answered faster, in milliseconds.
+    pub(crate) p99_ms: f64,
+    /// The slowest, in milliseconds.
+    pub(crate) max_ms: f64,
+}
+
 #[derive(Deserialize)]
 struct Status {
     counters: u64,
@@ -58,12 +73,33 @@ impl Client {
         Ok(parse::<Status>(&self.shown(&question), &output)?.counters)
     }
 
+    /// How long so many reads from each node to each other one wait for the add before them.
+    pub(crate) async fn lag(
+        &self,
+        nodes: &[SocketAddr],
+        samples: u32,
+    ) -> Result<Waits, ClientError> {
+        let samples = samples.to_string();
+        let question = ["lag", "--samples", &samples];
+        let output = self.ask_all(nodes, &question).await?;
+        parse(&self.shown(&question), &output)
+    }
+
     async fn ask(&self, node: SocketAddr, question: &[&str]) -> Result<String, ClientError> {
+        self.ask_all(&[node], question).await
+    }
+
+    async fn ask_all(
+        &self,
+        nodes: &[SocketAddr],
+        question: &[&str],
+    ) -> Result<String, ClientError> {
+        let nodes: Vec<String> = nodes.iter().map(|&node| url(node)).collect();
         let command = self.shown(question);
         let running = Command::new(&self.program)
             .args([
                 "--node",
-                &url(node),
+                &nodes.join(","),
                 "--json",
                 "--deadline-ms",
                 &DEADLINE_MS.to_string(),

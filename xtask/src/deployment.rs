@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::client::{Client, ClientError, LoadOutcome, LoadPlan, Sample, Values};
+use crate::client::{Client, ClientError, LoadOutcome, LoadPlan, Sample, Values, Waits};
 use crate::ports::free_addresses;
 use crate::processes::{ProcessError, Programs, RunDir, Server, ServerSpec};
 use crate::wan::{Link, LinkError, RoundTrip};
@@ -269,6 +269,11 @@ impl Deployment {
             values.push(answer.await.expect("listing does not panic")?);
         }
         Ok(values)
+    }
+
+    /// How long so many reads between each pair of nodes wait for the add before them.
+    pub(crate) async fn lag(&self, samples: u32) -> Result<Waits, DeploymentError> {
+        Ok(self.client.lag(&self.addresses(), samples).await?)
     }
 
     /// Kills a node as `kill -9` does.

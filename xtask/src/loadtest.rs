@@ -5,10 +5,11 @@
 //! results go to `target/tally/loadtest.json`, and to `loadtest.html` for people.
 //!
 //! In reading order: `results` (what is measured), `rows` (how an approach is run), `restart`,
-//! `traced` (apart from the figures), `sweeps`, `timeline`, `checks` (the goals), `console` and `report` (how it is shown).
+//! `lag`, `traced` (apart from the figures), `sweeps`, `timeline`, `checks` (the goals), `console` and `report` (how it is shown).
 
 mod checks;
 mod console;
+mod lag;
 mod machine;
 mod numbers;
 mod plan;
@@ -57,8 +58,11 @@ pub(crate) struct Args {
     /// Only these rows, and nothing else.
     #[arg(long, value_enum, value_delimiter = ',')]
     rows: Vec<RowId>,
+    /// Only reads with tokens on other nodes, in a few seconds, and nothing else.
+    #[arg(long, conflicts_with_all = ["quick", "rows"])]
+    lag: bool,
     /// Measure nothing: draw the report of an earlier run's loadtest.json again, beside it.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["rtt_ms", "seconds", "quick", "rows"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rtt_ms", "seconds", "quick", "rows", "lag"])]
     redraw: Option<PathBuf>,
 }
 
@@ -112,15 +116,16 @@ pub(crate) async fn run(args: Args) -> Result<(), LoadtestError> {
 }
 
 async fn measure(plan: &Plan<'_>, args: &Args) -> Result<Results, LoadtestError> {
-    let ids = if args.rows.is_empty() {
-        RowId::ALL.to_vec()
-    } else {
-        args.rows.clone()
+    let ids = match (&*args.rows, args.lag) {
+        (_, true) => Vec::new(),
+        ([], false) => RowId::ALL.to_vec(),
+        (rows, false) => rows.to_vec(),
     };
-    let only_rows = !args.rows.is_empty();
-    let full = !args.quick && !only_rows;
+    let only_some = args.lag || !args.rows.is_empty();
+    let full = !args.quick && !only_some;
     let steps = ids.len() as u64
-        + 2 * u64::from(!only_rows)
+        + 2 * u64::from(!only_some)
+        + u64::from(!only_some || args.lag)
         + if full {
             sweeps::COUNT + timeline::COUNT
         } else {
@@ -135,6 +140,7 @@ async fn measure(plan: &Plan<'_>, args: &Args) -> Result<Results, LoadtestError>
         machine: machine::describe(),
         rows: Vec::new(),
         restart: None,
+        lag: None,
         sweeps: None,
         timeline: None,
         traces: None,
@@ -146,10 +152,14 @@ async fn measure(plan: &Plan<'_>, args: &Args) -> Result<Results, LoadtestError>
             .push(rows::measure(id, plan, plan.sites, plan.round_trip, &bar).await?);
         bar.inc(1);
     }
-    if !only_rows {
+    if !only_some {
         results.restart = Some(restart::measure(plan, &bar).await?);
         bar.inc(1);
         results.traces = Some(traced::measure(plan, &bar).await?);
+        bar.inc(1);
+    }
+    if !only_some || args.lag {
+        results.lag = Some(lag::measure(plan, &bar).await?);
         bar.inc(1);
     }
     if full {

@@ -12,6 +12,13 @@
 )]
 #[path = "../tests/it/fake.rs"]
 mod fake;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the tests, which use more of it"
+)]
+#[path = "../tests/it/script.rs"]
+mod script;
 
 #[tokio::main]
 async fn main() {

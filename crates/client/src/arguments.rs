@@ -44,7 +44,18 @@ pub(crate) fn check_token(token: &Token) -> Result<(), Error> {
     }
     Err(Error::argument(format!(
         "a token has at most {TOKEN_BYTES_MAX} bytes, and this one has {bytes}; give it as the \
-         add returned it"
+         add or the read returned it"
+    )))
+}
+
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), Error> {
+    let bytes = prefix.len();
+    if bytes <= COUNTER_NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::argument(format!(
+        "a prefix has at most {COUNTER_NAME_BYTES_MAX} bytes, as a name has, and this one has \
+         {bytes}; shorten it"
     )))
 }
 

@@ -1,23 +1,19 @@
 //! The client: one short method for each call, and where lists, watches and streams begin.
 //!
-//! Here arguments are checked and answers become the crate's own types; how a call finds its node
-//! and is retried is in `call`.
+//! Here arguments are checked and answers become the crate's own types; reads are in `read`, and how
+//! a call finds its node and is retried is in `call`.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Instant};
 
 use tokio::task::JoinSet;
 use wire::v1::{
-    AddRequest, BatchAddItem, BatchAddRequest, BatchGetRequest, GetRequest, GetStatusRequest,
+    AddRequest, BatchAddItem, BatchAddRequest, GetStatusRequest,
     cluster_service_client::ClusterServiceClient,
 };
 
 use crate::{
-    CounterValue, Error, Ingest, IngestOptions, List, NodeStatus, Options, Token, Watch,
-    arguments::{check_amount, check_batch, check_bytes, check_name, check_token},
+    CounterValue, Error, Ingest, IngestOptions, NodeStatus, Options, Token,
+    arguments::{check_amount, check_batch, check_bytes, check_name},
     attempt::attempt,
     error::{Effect, Unexpected},
     nodes::{Nodes, Tried},
@@ -60,6 +56,15 @@ impl AddItem {
             amount,
         }
     }
+}
+
+/// What an add led to; see [`Client::add_and_get`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// The counter, with the add in it.
+    pub value: CounterValue,
+    /// A read with it sees the add, and at least this value's adds, on any node.
+    pub token: Token,
 }
 
 impl Client {
@@ -120,6 +125,7 @@ impl Client {
         let message = AddRequest {
             counter: counter.to_owned(),
             amount,
+            return_value: false,
         };
         self.call(
             "add",
@@ -127,6 +133,49 @@ impl Client {
             message,
             |mut stub, request| async move { stub.add(request).await },
             |_, answer| Ok(Token::from_bytes(answer.token)),
+        )
+        .await
+    }
+
+    /// As [`Client::add`], and reads the value that the add led to on the node that took it: with
+    /// the add in it, and with all else that is durable there by then.
+    ///
+    /// # Errors
+    /// As for [`Client::add`]. A node of an older version takes the add and gives no value: then the
+    /// error is [indeterminate](Error::is_indeterminate), as after any answer that is not
+    /// understood.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
+    /// let added = client.add_and_get("stock/article-7", -2).await?;
+    /// println!("{} are left", added.value.value);
+    /// let elsewhere = client.get_after("stock/article-7", &added.token).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn add_and_get(&self, counter: &str, amount: i64) -> Result<Added, Error> {
+        check_name(counter)?;
+        check_amount(counter, amount)?;
+        let message = AddRequest {
+            counter: counter.to_owned(),
+            amount,
+            return_value: true,
+        };
+        self.call(
+            "add",
+            Effect::Adds,
+            message,
+            |mut stub, request| async move { stub.add(request).await },
+            |_, answer| {
+                let value = answer.counter.ok_or_else(|| Unexpected {
+                    expected: "the value".to_owned(),
+                    found: "none".to_owned(),
+                })?;
+                Ok(Added {
+                    value: value.into(),
+                    token: Token::from_bytes(answer.token),
+                })
+            },
         )
         .await
     }
@@ -168,127 +217,6 @@ impl Client {
             |_, answer| Ok(Token::from_bytes(answer.token)),
         )
         .await
-    }
-
-    /// Reads a counter, as the node that answers knows it. Never waits for another node.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    ///
-    /// ```no_run
-    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
-    /// println!("{}", client.get("likes/post-1").await?.value);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn get(&self, counter: &str) -> Result<CounterValue, Error> {
-        self.get_after(counter, &Token::default()).await
-    }
-
-    /// Reads a counter, and waits until the node that answers knows of the add behind `token`.
-    ///
-    /// # Errors
-    /// See [`Error`]; [`Error::is_retryable`] when the add did not arrive before the deadline. A
-    /// node is waited for no longer than
-    /// [`read_attempt_deadline`](Options::read_attempt_deadline), and then the next one is asked.
-    ///
-    /// ```no_run
-    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
-    /// let token = client.add("likes/post-1", 1).await?;
-    /// println!("{}", client.get_after("likes/post-1", &token).await?.value); // sees the add
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn get_after(&self, counter: &str, token: &Token) -> Result<CounterValue, Error> {
-        let mut values = self.batch_get_after([counter], token).await?;
-        Ok(values
-            .pop()
-            .expect("batch_get_after gives one value for each name"))
-    }
-
-    /// Reads 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) counters, whose names have together
-    /// at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX); the values are in the order of the
-    /// names, and were read one after the other, not at one instant.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    ///
-    /// ```no_run
-    /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
-    /// let values = client.batch_get(["likes/1", "likes/2"]).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn batch_get<N: Into<String>>(
-        &self,
-        counters: impl IntoIterator<Item = N>,
-    ) -> Result<Vec<CounterValue>, Error> {
-        self.batch_get_after(counters, &Token::default()).await
-    }
-
-    /// Reads several counters, and waits until the node that answers knows of the add behind
-    /// `token`.
-    ///
-    /// # Errors
-    /// As for [`Client::get_after`].
-    pub async fn batch_get_after<N: Into<String>>(
-        &self,
-        counters: impl IntoIterator<Item = N>,
-        token: &Token,
-    ) -> Result<Vec<CounterValue>, Error> {
-        let mut counters: Vec<String> = counters.into_iter().map(Into::into).collect();
-        check_batch(counters.len())?;
-        counters
-            .iter()
-            .try_for_each(|counter| check_name(counter))?;
-        check_token(token)?;
-        let effect = if token.as_bytes().is_empty() {
-            Effect::Reads
-        } else {
-            Effect::ReadsAfterToken
-        };
-        let (asked, token) = (counters.len(), token.as_bytes().to_vec());
-        if asked == 1 {
-            let message = GetRequest {
-                counter: counters.remove(0),
-                token,
-            };
-            return self
-                .call(
-                    "get",
-                    effect,
-                    message,
-                    |mut stub, request| async move { stub.get(request).await },
-                    |_, answer| accept_values(1, answer.counter.into_iter().collect()),
-                )
-                .await;
-        }
-        let message = BatchGetRequest { counters, token };
-        check_bytes(&message)?;
-        self.call(
-            "batch get",
-            effect,
-            message,
-            |mut stub, request| async move { stub.batch_get(request).await },
-            |_, answer| accept_values(asked, answer.counters),
-        )
-        .await
-    }
-
-    /// Lists the counters whose names begin with `prefix` (empty: all), in the order of their
-    /// bytes, a page at a time. Nothing is asked before [`List::next`]; see there for errors, and
-    /// [`List`] for an example.
-    #[must_use]
-    pub fn list(&self, prefix: &str) -> List {
-        List::new(self.clone(), prefix.to_owned())
-    }
-
-    /// Watches a counter: its value at once, and then whenever it has changed, at most once in
-    /// `interval_min` (10 ms to 60 s; zero lets the node choose, 100 ms). Nothing is asked before
-    /// [`Watch::next`]; see there for errors, and [`Watch`] for an example.
-    #[must_use]
-    pub fn watch(&self, counter: &str, interval_min: Duration) -> Watch {
-        Watch::new(self.clone(), counter.to_owned(), interval_min)
     }
 
     /// Opens a stream for adds at millions a second, to one node. Every message of it has the
@@ -370,18 +298,4 @@ impl fmt::Debug for Client {
             .field("nodes", &self.nodes().collect::<Vec<_>>())
             .finish()
     }
-}
-
-/// One value for each name that was asked.
-fn accept_values(
-    asked: usize,
-    values: Vec<wire::v1::CounterValue>,
-) -> Result<Vec<CounterValue>, Unexpected> {
-    if values.len() == asked {
-        return Ok(values.into_iter().map(CounterValue::from).collect());
-    }
-    Err(Unexpected {
-        expected: format!("{asked} value{}", if asked == 1 { "" } else { "s" }),
-        found: values.len().to_string(),
-    })
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use wire::v1::{ExportShardRequest, cluster_service_client::ClusterServiceClient};
 
 use crate::{
-    Client, CounterValue, Error, error::Effect, error::Unexpected, options::ANSWER_BYTES_MAX,
+    Client, CounterValue, Error, LaneAge, error::Effect, error::Unexpected,
+    options::ANSWER_BYTES_MAX,
 };
 
 /// What the call is named in errors.
@@ -18,11 +19,14 @@ pub struct ExportedShard {
     pub shard: u32,
     /// The values, in the order of their names' bytes.
     pub counters: Vec<CounterValue>,
-    /// How far each lane was known: the digest of which all values are.
+    /// How far each lane was held: the digest of which all values are.
     pub lanes: Vec<ExportedLane>,
+    /// How old the values may be, as reads tell it: for each lane held, and for those of connected
+    /// peers.
+    pub lane_ages: Vec<LaneAge>,
 }
 
-/// How far a lane was known.
+/// How far a lane was held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportedLane {
     /// The lane's owner: its replica id, as 32 hexadecimal digits.
@@ -31,9 +35,6 @@ pub struct ExportedLane {
     pub version: u64,
     /// ... and the start of the owner's process that wrote it.
     pub start: u64,
-    /// Milliseconds since the newest interval of the lane became durable on the node; nothing where
-    /// that was before the node's process started.
-    pub age_ms: Option<u64>,
 }
 
 impl Client {
@@ -77,13 +78,13 @@ impl Client {
                     lane: id.to_string(),
                     version: mark.version,
                     start: mark.start,
-                    age_ms: lane.age_ms,
                 });
             }
             return Ok(ExportedShard {
                 shard,
                 counters: values.into_values().collect(),
                 lanes,
+                lane_ages: end.lane_ages.into_iter().map(LaneAge::from).collect(),
             });
         }
     }

@@ -12,8 +12,8 @@
 //! # }
 //! ```
 //!
-//! Reading order: [`Client`] makes single calls, [`List`] and [`Watch`] are reads with many
-//! answers, [`Ingest`] is the road to millions of adds a second, [`Error`] says what became of
+//! Reading order: [`Client`] makes single calls, [`Read`] is an answer with its token and its age,
+//! [`List`], [`Watch`] and [`Changes`] are reads with many answers, [`Ingest`] is the road to millions of adds a second, [`Error`] says what became of
 //! a call, [`Options`] holds every bound that can be chosen.
 //!
 //! **What is retried.** A read changes nothing and is retried until its deadline. An add is
@@ -29,6 +29,7 @@
 //! wire), discovery of nodes (the caller names them), and TLS (nodes speak plain HTTP/2, so
 //! keep them on a private network).
 
+mod age;
 mod arguments;
 mod attempt;
 mod audit;
@@ -40,14 +41,16 @@ mod ingest;
 mod list;
 mod nodes;
 mod options;
+mod read;
 mod token;
 mod value;
 mod watch;
 
+pub use age::LaneAge;
 pub use audit::{
     AuditDifference, AuditReport, CounterDifference, EXPLAINED_MAX, Explanation, NotCompared,
 };
-pub use client::{AddItem, Client};
+pub use client::{AddItem, Added, Client};
 pub use error::Error;
 pub use export::{ExportedLane, ExportedShard};
 pub use ingest::{CounterIndex, Ingest, Outcome};
@@ -57,9 +60,10 @@ pub use options::{
     MESSAGE_AMOUNTS_MAX, MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX, NODES_MAX, Options,
     WATCH_INTERVAL_MAX, WATCH_INTERVAL_MIN,
 };
+pub use read::{Read, ReadOptions};
 pub use token::{ParseTokenError, TOKEN_BYTES_MAX, Token};
 pub use value::CounterValue;
-pub use watch::Watch;
+pub use watch::{Changes, Watch, WatchOptions};
 
 /// What a node says of itself, as it came over the wire: a report for people and their tools,
 /// which this crate passes on and never interprets. Its fields are documented in

@@ -1,4 +1,4 @@
-//! Tokens: what an add changed, as opaque bytes that a read can wait for.
+//! Tokens: what an add changed, or a read has read, as opaque bytes that a read can wait for.
 //!
 //! The client never looks inside. Text form is hexadecimal, so that a token can be an argument
 //! of a command or a field of JSON.
@@ -6,10 +6,11 @@
 use std::{error::Error, fmt, str::FromStr};
 
 /// Bytes of a token, at most; set by the protocol.
-pub const TOKEN_BYTES_MAX: usize = 4_096;
+pub const TOKEN_BYTES_MAX: usize = 32_768;
 
-/// Stands for everything that an add changed. A read that carries it, on any node of the same
-/// cluster, waits until that node knows of the add.
+/// Stands for everything that an add changed, or for at least what a read has read. A read that
+/// carries it, on any node of the same cluster, waits until that node knows of all that, of the
+/// counters that it reads.
 ///
 /// ```
 /// use tally_client::Token;

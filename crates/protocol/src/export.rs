@@ -9,30 +9,18 @@
 //! Whatever else than sums comes to change a value must be read here as well.
 
 use alloc::{collections::BTreeMap, vec::Vec};
-use core::time::Duration;
 
 use crdt_core::{CounterName, Digest, IntervalReader, Mark, Replica, ReplicaId};
 
-use crate::{Shard, ShardIndex, Shards, Time};
-
-/// How far a lane was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownLane {
-    /// The lane.
-    pub lane: ReplicaId,
-    /// How far it was held.
-    pub mark: Mark,
-    /// How old its newest interval was; nothing where it is older than the process.
-    pub age: Option<Duration>,
-}
+use crate::{Reading, ShardIndex, Shards};
 
 /// Some values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportPiece {
     /// They replace what was given of the same counters before.
     pub values: Vec<(CounterName, i128)>,
-    /// On the last piece: the digest of the shard, of which all values are now.
-    pub end: Option<Vec<KnownLane>>,
+    /// On the last piece: what all values are of now.
+    pub end: Option<Reading>,
 }
 
 /// The reading of one shard's values.
@@ -68,7 +56,7 @@ impl ShardExport {
     }
 
     /// The next piece; nothing follows the one with the end.
-    pub fn poll(&mut self, shards: &impl Shards, now: Time) -> ExportPiece {
+    pub fn poll(&mut self, shards: &impl Shards) -> ExportPiece {
         shards.with(self.shard, |shard| {
             let replica = shard.replica();
             self.since.get_or_insert_with(|| replica.digest());
@@ -76,7 +64,11 @@ impl ShardExport {
                 return ExportPiece { values, end: None };
             }
             let (values, is_last) = self.read_changes(replica);
-            let end = is_last.then(|| known(shard, now));
+            let end = is_last.then(|| {
+                let mut reading = Reading::default();
+                reading.note(self.shard, shard);
+                reading
+            });
             ExportPiece { values, end }
         })
     }
@@ -122,15 +114,6 @@ impl ShardExport {
     }
 }
 
-fn known(shard: &Shard, now: Time) -> Vec<KnownLane> {
-    let known = |(lane, mark)| KnownLane {
-        lane,
-        mark,
-        age: shard.ages().age(lane, now),
-    };
-    shard.replica().digest().iter().map(known).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use core::cell::RefCell;
@@ -139,6 +122,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::Shard;
 
     const COUNTERS: usize = 8;
 
@@ -185,7 +169,7 @@ mod tests {
             let mut values = BTreeMap::new();
             let mut meanwhile = meanwhile.iter();
             loop {
-                let piece = export.poll(&shards, Time::from_us(5));
+                let piece = export.poll(&shards);
                 values.extend(piece.values);
                 if let Some(end) = piece.end {
                     shards.with(0, |shard| {
@@ -195,8 +179,9 @@ mod tests {
                             .map(|(name, value)| (name.clone(), value))
                             .collect();
                         assert_eq!(values, expected);
-                        let marks: Vec<_> = end.iter().map(|it| (it.lane, it.mark)).collect();
+                        let marks: Vec<_> = end.marks(0).collect();
                         assert_eq!(marks, replica.digest().iter().collect::<Vec<_>>());
+                        assert_eq!(end.shards().collect::<Vec<_>>(), [0]);
                     });
                     break;
                 }

@@ -14,10 +14,13 @@
 //! | [`Dialer`] | dialled, ended | when to dial again |
 //! | [`IngestStream`] | message, round complete, end | acknowledge, read, await a round, end so |
 //! | [`ReadWait`] | round complete, time | answer, wait, fail |
+//! | [`Reading`] | a shard as it is read | the token of what was read |
+//! | [`Freshness`] | a group is held, an owner has sent all | how old each lane may be |
+//! | [`Watch`] | round complete, time | tell these values, await a round, wait, fail |
 //! | [`Standing`] | stop, a fork of the own lane is shown | whether adds are taken |
 //! | [`Adds`] | placed and named adds | all taken, or none |
 //! | [`SnapshotReader`] | | the next piece of a snapshot |
-//! | [`ShardExport`] | time | the next piece of a shard's values |
+//! | [`ShardExport`] | | the next piece of a shard's values |
 //! | [`Audited`] | time, questions | rest, tell what is held, the answers |
 //! | [`ShardAudit`], [`RecordComparison`] | what nodes hold, answers, pages | questions, what differs |
 //!
@@ -82,15 +85,16 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod ages;
 mod audit;
 mod budget;
 mod commit;
 mod export;
+mod freshness;
 mod hello;
 mod ingest;
 mod observer;
 mod read;
+mod reading;
 mod replication;
 mod shard;
 mod snapshot;
@@ -98,8 +102,8 @@ mod standing;
 mod take;
 mod time;
 mod token;
+mod watch;
 
-pub use ages::LaneAges;
 pub use audit::{
     Audited, AuditedEffect, AuditedError, AuditedLimits, Compared, NodeHolds, PastAnswer,
     PastQuestion, RecordComparison, RecordDifference, RecordEffect, RecordPage, RecordState,
@@ -107,13 +111,15 @@ pub use audit::{
 };
 pub use budget::{Budget, Lease};
 pub use commit::{CommitEffect, CommitLimits, CommitRounds};
-pub use export::{ExportPiece, KnownLane, ShardExport};
+pub use export::{ExportPiece, ShardExport};
+pub use freshness::{Age, Freshness, LaneAge};
 pub use hello::{Hello, HelloError, PROTOCOL_VERSION};
 pub use ingest::{
     ENTRY_BYTES, IngestEffect, IngestEnd, IngestError, IngestLimits, IngestMessage, IngestStream,
 };
 pub use observer::{Observer, Span};
 pub use read::{ReadEffect, ReadError, ReadWait};
+pub use reading::Reading;
 pub use replication::{
     DialLimits, Dialer, HeldLane, Outcome, Receiver, ReceiverEffect, ReceiverError,
     ReplicationLimits, Sender, SenderEffect, SenderError,
@@ -123,4 +129,5 @@ pub use snapshot::SnapshotReader;
 pub use standing::{Claim, NotWritable, Standing};
 pub use take::{Adds, Receipt, TAKEN_AT_ONCE_MAX, TakeError};
 pub use time::Time;
-pub use token::{ClusterHash, Coverage, Token, TokenError};
+pub use token::{ClusterHash, Coverage, TOKEN_BYTES_MAX, Token, TokenError};
+pub use watch::{Watch, WatchBudgets, WatchEffect, WatchError, WatchLimits, Watched};

@@ -54,9 +54,11 @@ pub struct ReadWait {
 }
 
 impl ReadWait {
-    /// A read of counters of these shards that begins now and waits for so long at most.
+    /// A read of counters of these shards that begins now and waits for so long at most. What the
+    /// token says of other shards is not waited for.
     #[must_use]
     pub fn new(token: Token, mut shards: Vec<ShardIndex>, now: Time, wait_max: Duration) -> Self {
+        shards.retain(|&shard| token.names(shard));
         shards.sort_unstable();
         shards.dedup();
         Self {

@@ -8,7 +8,7 @@ use alloc::{sync::Arc, vec::Vec};
 
 use crdt_core::{CounterIndex, Group, Interval, Mark, ReceiveError, Received, Replica, Sum};
 
-use crate::{LaneAges, Observer, Span, Time};
+use crate::{Observer, Span};
 
 /// A shard, from 0 to the cluster's shard count.
 pub type ShardIndex = u32;
@@ -65,7 +65,6 @@ pub struct Shard {
     /// New counters that adds under way will bring, and that have a place kept for them.
     pub(crate) reserved_counters: u64,
     observer: Option<Arc<dyn Observer>>,
-    ages: LaneAges,
 }
 
 impl Shard {
@@ -73,7 +72,6 @@ impl Shard {
     #[must_use]
     pub fn new(replica: Replica) -> Self {
         Self {
-            ages: LaneAges::new(&replica.digest()),
             replica,
             next_round: Round::FIRST,
             reserved_counters: 0,
@@ -152,17 +150,6 @@ impl Shard {
         if let Some(observer) = self.observer() {
             observer.held(self);
         }
-    }
-
-    /// Notes when lanes were heard of: now, if they have moved since this was called last.
-    pub fn note_ages(&mut self, now: Time) {
-        self.ages.note(&self.replica.digest(), now);
-    }
-
-    /// How long ago lanes were heard of.
-    #[must_use]
-    pub fn ages(&self) -> &LaneAges {
-        &self.ages
     }
 }
 

@@ -1,23 +1,39 @@
-//! Read tokens: "everything this add changed", as bytes that are opaque to clients.
+//! Tokens: "everything this add changed", or "at least what this answer has read", as bytes that
+//! are opaque to clients.
 //!
-//! A token names its cluster, the lane of the node that took the add, and for each shard touched
-//! the mark at which the add is durable. A replica that holds the lane that far has the add,
-//! whichever node it is (session guarantees; Terry et al., "Session Guarantees for Weakly
-//! Consistent Replicated Data", 1994).
+//! A token names its cluster and, for each shard touched, marks of lanes: for an add the lane of the
+//! node that took it, at the mark at which the add is durable; for a read every lane that was held
+//! in the shard when it was read. A replica that holds the lanes that far has the add, and reads at
+//! least what was read, whichever node it is (session guarantees; Terry et al., "Session Guarantees
+//! for Weakly Consistent Replicated Data", 1994).
 //!
-//! Format: a version byte 2, the cluster (8 bytes), the lane (16 bytes), the start (8 bytes), then
-//! for each shard its number (2 bytes) and a version (8 bytes), ascending; all numbers big-endian.
+//! Format: a version byte 3, the cluster (8 bytes, big-endian), then numbers as in protobuf (base
+//! 128, the low digits first): how many *writers* follow, each a lane (16 bytes) and one of its
+//! starts (8 bytes), ascending; then for each shard, ascending, its number, how many marks it has,
+//! and for each, in the order of lanes, the place of its writer in the list and the version. There
+//! is one way to write a token, and other bytes are refused.
+//!
+//! An answer that touched more than a token of [`TOKEN_BYTES_MAX`] can name is given a token that
+//! says just that, and that every read refuses: a token that forgot some lanes would let a read
+//! seem to be covered that is not.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use crdt_core::{Fork, Mark, ReplicaId, StartId, Version};
 use thiserror::Error;
 
 use crate::{Receipt, Shard, ShardIndex};
 
-const FORMAT: u8 = 2;
-const HEAD_BYTES: usize = 1 + 8 + 16 + 8;
-const SHARD_BYTES: usize = 2 + 8;
+/// Bytes of a token, at most: room for the lanes of about 20 replicas in each of 256 shards, and in
+/// hexadecimal digits half of what a command's argument may have. A token of adds has far less: one
+/// lane in 256 shards comes to 3.6 KB.
+pub const TOKEN_BYTES_MAX: usize = 32 << 10;
+
+const FORMAT: u8 = 3;
+/// In the place of the format: the token would have been too long.
+const TOO_LONG: u8 = 0xff;
+const HEAD_BYTES: usize = 1 + 8;
+const WRITER_BYTES: usize = 16 + 8;
 
 /// A cluster as tokens name it: a hash of its name, which the driver computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +43,20 @@ pub struct ClusterHash(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     cluster: ClusterHash,
-    lane: ReplicaId,
-    start: StartId,
-    /// Ascending, each shard once.
-    shards: Vec<(ShardIndex, Version)>,
+    marks: Marks,
 }
+
+/// How far lanes are held, by shard and lane.
+pub(crate) type Marks = BTreeMap<(ShardIndex, ReplicaId), Mark>;
 
 /// Why bytes are no token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TokenError {
     /// The length fits no token.
-    #[error("a token has {HEAD_BYTES} bytes and {SHARD_BYTES} for each shard; this one has {0}")]
+    #[error(
+        "a token has {HEAD_BYTES} to {TOKEN_BYTES_MAX} bytes, and this one has {0}; give it whole, \
+         as it was given"
+    )]
     Length(usize),
     /// Another program, or another version of this one, wrote it.
     #[error(
@@ -47,6 +66,15 @@ pub enum TokenError {
     /// Another cluster gave it.
     #[error("the token is from another cluster; give it to a node of the cluster it came from")]
     Cluster,
+    /// The answer that gave it touched more than a token can name.
+    #[error(
+        "the answer that gave this token had read {marks} lanes of shards, more than a token of \
+         {TOKEN_BYTES_MAX} bytes can name; use the token of a read of fewer counters"
+    )]
+    TooLong {
+        /// Lanes of shards that were read.
+        marks: u64,
+    },
     /// It names a shard that does not exist here.
     #[error(
         "the token names shard {found}, but the cluster has {shard_count}; it is not from here"
@@ -57,13 +85,11 @@ pub enum TokenError {
         /// Shards there are.
         shard_count: u32,
     },
-    /// Its shards do not ascend.
-    #[error("the token names shard {found} after shard {before}; it is not as it was given")]
-    Order {
-        /// The shard.
-        found: ShardIndex,
-        /// The one before.
-        before: ShardIndex,
+    /// No node writes such a token: it was cut or altered.
+    #[error("the token of {bytes} bytes is not as it was given; copy it whole")]
+    Altered {
+        /// Its length.
+        bytes: usize,
     },
 }
 
@@ -74,7 +100,7 @@ pub enum Coverage {
     Covered,
     /// Not yet.
     Lacking,
-    /// It holds another history of the lane, so it never will.
+    /// It holds another history of a lane, so it never will.
     Never(Fork),
 }
 
@@ -82,168 +108,194 @@ impl Token {
     /// The token of adds that a node took: its lane, and the start of its process.
     #[must_use]
     pub fn of(cluster: ClusterHash, lane: ReplicaId, start: StartId, receipt: &Receipt) -> Self {
-        let marks = receipt.marks.iter();
-        let mut shards: Vec<_> = marks.map(|&(shard, mark)| (shard, mark.version)).collect();
-        shards.sort_unstable();
-        Self {
-            cluster,
-            lane,
-            start,
-            shards,
-        }
+        let mark = |&(shard, Mark { version, .. }): &(ShardIndex, Mark)| {
+            ((shard, lane), Mark { version, start })
+        };
+        let marks = receipt.marks.iter().map(mark).collect();
+        Self { cluster, marks }
     }
 
-    /// The token as bytes.
+    /// The token of what was read.
+    pub(crate) fn of_marks(cluster: ClusterHash, marks: Marks) -> Self {
+        Self { cluster, marks }
+    }
+
+    /// The token as bytes: [`TOKEN_BYTES_MAX`] at most.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + SHARD_BYTES * self.shards.len());
-        bytes.push(FORMAT);
-        bytes.extend(self.cluster.0.to_be_bytes());
-        bytes.extend(self.lane.get().to_be_bytes());
-        bytes.extend(self.start.get().to_be_bytes());
-        for &(shard, version) in &self.shards {
-            let shard = u16::try_from(shard).expect("at most 256 shards");
-            bytes.extend(shard.to_be_bytes());
-            bytes.extend(version.get().to_be_bytes());
+        let mut bytes = self.head(FORMAT);
+        // Each mark needs two bytes, whatever else: so this is never much work for nothing.
+        if self.marks.len() <= TOKEN_BYTES_MAX / 2 {
+            self.write_marks(&mut bytes);
+        }
+        if self.marks.len() > TOKEN_BYTES_MAX / 2 || bytes.len() > TOKEN_BYTES_MAX {
+            bytes = self.head(TOO_LONG);
+            write_number(&mut bytes, self.marks.len() as u64);
         }
         bytes
+    }
+
+    fn head(&self, format: u8) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64);
+        bytes.push(format);
+        bytes.extend(self.cluster.0.to_be_bytes());
+        bytes
+    }
+
+    fn write_marks(&self, bytes: &mut Vec<u8>) {
+        let marks = self.marks.iter();
+        let mut writers: Vec<_> = marks.map(|(&(_, lane), mark)| (lane, mark.start)).collect();
+        writers.sort_unstable();
+        writers.dedup();
+        write_number(bytes, writers.len() as u64);
+        for (lane, start) in &writers {
+            bytes.extend(lane.get().to_be_bytes());
+            bytes.extend(start.get().to_be_bytes());
+        }
+        let marks: Vec<_> = self.marks.iter().collect();
+        for of_shard in marks.chunk_by(|a, b| a.0.0 == b.0.0) {
+            let (shard, _) = of_shard[0].0;
+            write_number(bytes, (*shard).into());
+            write_number(bytes, of_shard.len() as u64);
+            for ((_, lane), mark) in of_shard {
+                let writer = writers.binary_search(&(*lane, mark.start));
+                let writer = writer.expect("every mark's writer is in the list");
+                write_number(bytes, writer as u64);
+                write_number(bytes, mark.version.get());
+            }
+        }
     }
 
     /// Parses a token for a cluster of `shard_count` shards.
     ///
     /// # Errors
     ///
-    /// When the bytes are no token of that cluster.
+    /// When the bytes are no token of that cluster, or the token of an answer that touched too much.
     pub fn parse(bytes: &[u8], cluster: ClusterHash, shard_count: u32) -> Result<Self, TokenError> {
         let length = TokenError::Length(bytes.len());
         if let Some(&format) = bytes.first()
             && format != FORMAT
+            && format != TOO_LONG
         {
             return Err(TokenError::Format(format));
         }
-        let (head, shards) = bytes
-            .split_first_chunk::<HEAD_BYTES>()
-            .ok_or(length.clone())?;
-        let (entries, rest) = shards.as_chunks::<SHARD_BYTES>();
-        if !rest.is_empty() {
+        if bytes.len() > TOKEN_BYTES_MAX {
             return Err(length);
         }
-        let u64_at = |at: usize| {
-            u64::from_be_bytes(head[at..at + 8].try_into().expect("8 bytes were taken"))
-        };
-        if u64_at(1) != cluster.0 {
+        let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or(length)?;
+        let named = head[1..].try_into().expect("8 bytes were taken");
+        if u64::from_be_bytes(named) != cluster.0 {
             return Err(TokenError::Cluster);
         }
-        let lane = head[9..25].try_into().expect("16 bytes were taken");
-        Ok(Self {
-            cluster,
-            lane: ReplicaId::new(u128::from_be_bytes(lane)),
-            start: StartId::new(u64_at(25)),
-            shards: parse_shards(entries, shard_count)?,
-        })
+        let altered = TokenError::Altered { bytes: bytes.len() };
+        let mut rest = Bytes(rest);
+        if bytes[0] == TOO_LONG {
+            let marks = rest.number().ok_or(altered)?;
+            return Err(TokenError::TooLong { marks });
+        }
+        let marks = rest.marks().ok_or(altered.clone())?;
+        if let Some((&(found, _), _)) = marks.last_key_value()
+            && found >= shard_count
+        {
+            return Err(TokenError::Shard { found, shard_count });
+        }
+        let token = Self { cluster, marks };
+        // There is one way to write it.
+        if token.to_bytes() == bytes {
+            Ok(token)
+        } else {
+            Err(altered)
+        }
+    }
+
+    /// Whether it names a shard at all.
+    pub(crate) fn names(&self, shard: ShardIndex) -> bool {
+        self.of_shard(shard).next().is_some()
+    }
+
+    fn of_shard(&self, shard: ShardIndex) -> impl Iterator<Item = (ReplicaId, Mark)> {
+        let (first, last) = (ReplicaId::new(0), ReplicaId::new(u128::MAX));
+        let marks = self.marks.range((shard, first)..=(shard, last));
+        marks.map(|(&(_, lane), &mark)| (lane, mark))
     }
 
     /// Whether a shard holds what the token stands for, in that shard.
     #[must_use]
     pub fn coverage(&self, index: ShardIndex, shard: &Shard) -> Coverage {
-        let Ok(at) = self
-            .shards
-            .binary_search_by_key(&index, |&(named, _)| named)
-        else {
-            return Coverage::Covered;
-        };
-        let seen = Mark {
-            version: self.shards[at].1,
-            start: self.start,
-        };
         let replica = shard.replica();
-        match replica.admits(self.lane, seen) {
-            Err(fork) => Coverage::Never(fork),
-            Ok(()) if replica.held(self.lane).version >= seen.version => Coverage::Covered,
-            Ok(()) => Coverage::Lacking,
+        let mut coverage = Coverage::Covered;
+        for (lane, seen) in self.of_shard(index) {
+            match replica.admits(lane, seen) {
+                Err(fork) => return Coverage::Never(fork),
+                Ok(()) if replica.held(lane).version >= seen.version => {}
+                Ok(()) => coverage = Coverage::Lacking,
+            }
         }
+        coverage
     }
 }
 
-fn parse_shards(
-    entries: &[[u8; SHARD_BYTES]],
-    shard_count: u32,
-) -> Result<Vec<(ShardIndex, Version)>, TokenError> {
-    // They ascend, so there are no more of them than the cluster has.
-    let mut shards: Vec<(ShardIndex, Version)> = Vec::new();
-    for entry in entries {
-        let found = ShardIndex::from(u16::from_be_bytes([entry[0], entry[1]]));
-        let version = entry[2..].try_into().expect("8 of 10 bytes");
-        if found >= shard_count {
-            return Err(TokenError::Shard { found, shard_count });
-        }
-        if let Some(&(before, _)) = shards.last()
-            && before >= found
-        {
-            return Err(TokenError::Order { found, before });
-        }
-        shards.push((found, Version::new(u64::from_be_bytes(version))));
+/// Writes a number in base 128, the low digits first.
+fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        let digit = u8::try_from(number & 0x7f).expect("seven bits");
+        bytes.push(digit | 0x80);
+        number >>= 7;
     }
-    Ok(shards)
+    bytes.push(u8::try_from(number).expect("seven bits"));
+}
+
+/// What is left to parse.
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0_u64;
+        for digits in 0..10 {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            let digit = u64::from(byte & 0x7f);
+            number |= digit
+                .checked_shl(7 * digits)
+                .filter(|it| it >> (7 * digits) == digit)?;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn writer(&mut self) -> Option<(ReplicaId, StartId)> {
+        let (writer, rest) = self.0.split_first_chunk::<WRITER_BYTES>()?;
+        self.0 = rest;
+        let lane = writer[..16].try_into().expect("16 bytes");
+        let start = writer[16..].try_into().expect("8 bytes");
+        Some((
+            ReplicaId::new(u128::from_be_bytes(lane)),
+            StartId::new(u64::from_be_bytes(start)),
+        ))
+    }
+
+    /// All marks. What they take is less than the bytes they came in, times a small number.
+    fn marks(mut self) -> Option<Marks> {
+        let count = usize::try_from(self.number()?).ok()?;
+        if count > self.0.len() / WRITER_BYTES {
+            return None;
+        }
+        let writers: Vec<_> = (0..count).map(|_| self.writer()).collect::<Option<_>>()?;
+        let mut marks = Marks::new();
+        while !self.0.is_empty() {
+            let shard = ShardIndex::try_from(self.number()?).ok()?;
+            for _ in 0..self.number()? {
+                let writer = usize::try_from(self.number()?).ok()?;
+                let &(lane, start) = writers.get(writer)?;
+                let version = Version::new(self.number()?);
+                marks.insert((shard, lane), Mark { version, start });
+            }
+        }
+        Some(marks)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::{collection::vec, prelude::*};
-
-    use super::*;
-
-    const HERE: ClusterHash = ClusterHash(7);
-
-    proptest! {
-        #[test]
-        fn tokens_survive_their_bytes(
-            lane: u128, start: u64, shards in proptest::collection::btree_map(0..16u32, any::<u64>(), 0..16),
-        ) {
-            let token = Token {
-                cluster: HERE,
-                lane: ReplicaId::new(lane),
-                start: StartId::new(start),
-                shards: shards.into_iter().map(|(s, v)| (s, Version::new(v))).collect(),
-            };
-            prop_assert_eq!(Token::parse(&token.to_bytes(), HERE, 16), Ok(token.clone()));
-            let elsewhere = Token::parse(&token.to_bytes(), ClusterHash(8), 16);
-            prop_assert_eq!(elsewhere, Err(TokenError::Cluster));
-        }
-
-        #[test]
-        fn any_bytes_are_a_token_or_refused(mut bytes in vec(any::<u8>(), 0..80), ours: bool) {
-            if ours && bytes.len() > 9 {
-                bytes[0] = FORMAT;
-                bytes[1..9].copy_from_slice(&HERE.0.to_be_bytes());
-            }
-            if let Ok(token) = Token::parse(&bytes, HERE, 300) {
-                prop_assert_eq!(token.to_bytes(), bytes);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_no_token_says_why() {
-        let token = |shards: &[u32]| Token {
-            cluster: HERE,
-            lane: ReplicaId::new(1),
-            start: StartId::new(1),
-            shards: shards.iter().map(|&s| (s, Version::new(1))).collect(),
-        };
-        let parse = |bytes: &[u8]| Token::parse(bytes, HERE, 16).expect_err("no token");
-        let too_large = TokenError::Shard {
-            found: 16,
-            shard_count: 16,
-        };
-        assert_eq!(parse(&token(&[16]).to_bytes()), too_large);
-        let twice = TokenError::Order {
-            found: 3,
-            before: 3,
-        };
-        assert_eq!(parse(&token(&[3, 3]).to_bytes()), twice);
-        assert_eq!(parse(&[1; 35]), TokenError::Format(1));
-        assert_eq!(parse(&[2; 5]), TokenError::Length(5));
-        assert_eq!(parse(&[]), TokenError::Length(0));
-    }
-}
+mod tests;

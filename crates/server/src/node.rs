@@ -11,6 +11,7 @@
 /// The commit thread.
 pub mod commit;
 mod list;
+mod reads;
 /// Reading a data directory back into shards.
 pub mod recovery;
 mod rounds;
@@ -20,8 +21,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use commit_log::LogStatus;
 use crdt_core::{CounterName, Fork, Replica, ReplicaId, StartId};
 use protocol::{
-    Adds, Budget, Claim, ClusterHash, Hello, IngestLimits, NotWritable, PROTOCOL_VERSION, Receipt,
-    ReplicationLimits, Round, Shard, ShardIndex, Shards, Standing, TakeError, Token,
+    Adds, Budget, Claim, ClusterHash, Freshness, Hello, IngestLimits, NotWritable,
+    PROTOCOL_VERSION, Receipt, ReplicationLimits, Round, Shard, ShardIndex, Shards, Standing,
+    TakeError, Token, WatchBudgets,
 };
 use tokio::sync::watch;
 use trace::{Step, Trace};
@@ -90,6 +92,8 @@ pub struct Node {
     forked: watch::Sender<bool>,
     rounds: Rounds,
     dictionaries: Budget,
+    watches: WatchBudgets,
+    freshness: RwLock<Freshness>,
     stopping: watch::Sender<bool>,
     trace: Trace,
 }
@@ -115,16 +119,19 @@ impl Node {
             "one replica a shard"
         );
         let shard = |replica| Mutex::new(Shard::new(replica));
+        let clock = Clock::start();
         Self {
+            freshness: RwLock::new(Freshness::new(identity.replica, clock.now())),
             forked: watch::Sender::new(forked.is_some()),
             standing: RwLock::new(Standing::new(identity.replica, forked)),
             identity,
             limits,
-            clock: Clock::start(),
+            clock,
             shards: replicas.into_iter().map(shard).collect(),
             keep_fork,
             rounds: Rounds::new(),
             dictionaries: Budget::new(DICTIONARY_BYTES_MAX),
+            watches: reads::watch_budgets(),
             stopping: watch::Sender::new(false),
             trace: Trace::off(),
         }
@@ -210,7 +217,7 @@ impl Node {
         self.rounds.wake();
     }
 
-    // Adds and reads.
+    // Adds.
 
     /// Takes adds, all or none. They are durable, and may be acknowledged, once the receipt's round
     /// is complete.
@@ -235,16 +242,6 @@ impl Node {
     pub fn token(&self, receipt: &Receipt) -> Token {
         let NodeIdentity { replica, start, .. } = self.identity;
         Token::of(self.identity.cluster_hash(), replica, start, receipt)
-    }
-
-    /// A counter's value, of durable adds only; 0 where nobody added to it.
-    #[must_use]
-    pub fn value(&self, name: &CounterName) -> i128 {
-        self.with(self.shard_of(name), |shard| {
-            let replica = shard.replica();
-            let counter = replica.find(name.as_str());
-            counter.map_or(0, |counter| replica.value(counter))
-        })
     }
 
     /// How many counters have a place.

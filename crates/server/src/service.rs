@@ -10,8 +10,11 @@ mod deadline;
 mod export;
 mod ingest;
 mod limits;
+mod list;
+mod parse;
 /// Errors as gRPC statuses.
 pub(crate) mod status;
+mod token;
 mod value;
 mod watch;
 

@@ -57,6 +57,15 @@ pub(super) fn text(results: &Results) -> String {
             "\nrestart after kill -9 with {counters} counters: {seconds} s"
         );
     }
+    if let Some(lag) = results.lag {
+        let [p50, p99, max] = [lag.p50_ms, lag.p99_ms, lag.max_ms].map(figure);
+        let samples = whole(lag.samples);
+        let _infallible = writeln!(
+            text,
+            "\n{samples} reads with a token on another node: half within {p50} ms, 99 of 100 within \
+             {p99} ms, the slowest {max} ms"
+        );
+    }
     text.push_str("\nGoals\n");
     text.push_str(&table(results.checks.iter().map(goal), [2]));
     text
@@ -107,6 +116,10 @@ mod tests {
         }
         assert!(
             text.contains("WRONG: 812 of 1,000 acknowledged likes are lost"),
+            "{text}"
+        );
+        assert!(
+            text.contains("600 reads with a token on another node: half within 37.5 ms"),
             "{text}"
         );
         assert!(

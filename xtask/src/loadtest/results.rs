@@ -25,6 +25,9 @@ pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
     /// The start of a node that holds many counters.
     pub(crate) restart: Option<Restart>,
+    /// Reads with tokens on other nodes.
+    #[serde(default)]
+    pub(crate) lag: Option<Lag>,
     /// The same rows with other numbers of servers and other round trips.
     pub(crate) sweeps: Option<Sweeps>,
     /// What happens while processes are killed.
@@ -137,6 +140,21 @@ pub(crate) struct Restart {
     pub(crate) counters: u64,
     /// From the start of the process until it answers reads.
     pub(crate) seconds: f64,
+}
+
+/// How long reads with an add's token have waited on another node than the one that took the add.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Lag {
+    /// Pairs of such nodes.
+    pub(crate) pairs: usize,
+    /// Reads of all pairs.
+    pub(crate) samples: u64,
+    /// Half of them were answered faster, in milliseconds.
+    pub(crate) p50_ms: f64,
+    /// Of a hundred, 99 were answered faster, in milliseconds.
+    pub(crate) p99_ms: f64,
+    /// The slowest, in milliseconds.
+    pub(crate) max_ms: f64,
 }
 
 /// Rows measured again elsewhere.

@@ -1,7 +1,9 @@
 //! Made-up results for this verb's own tests. They are compiled into tests only and are never
 //! shown to anybody.
 
-use super::results::{Machine, Rate, Restart, Results, Row, RowId, Sweeps, Timeline, Timelines};
+use super::results::{
+    Lag, Machine, Rate, Restart, Results, Row, RowId, Sweeps, Timeline, Timelines,
+};
 
 /// A complete run that meets every goal.
 pub(super) fn sample_results() -> Results {
@@ -21,6 +23,13 @@ pub(super) fn sample_results() -> Results {
         restart: Some(Restart {
             counters: 1_000_000,
             seconds: 1.5,
+        }),
+        lag: Some(Lag {
+            pairs: 6,
+            samples: 600,
+            p50_ms: 37.5,
+            p99_ms: 75.0,
+            max_ms: 80.0,
         }),
         sweeps: Some(sweeps()),
         timeline: Some(Timelines {

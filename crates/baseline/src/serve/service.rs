@@ -1,8 +1,8 @@
 //! `tally.v1.CounterService`, as far as a comparison needs it.
 //!
 //! Each call is checked here and answered by the register: adds through the contenders, reads by
-//! a question of their own. Since all reads see the one register, an add's token can be empty:
-//! every later read sees it.
+//! a question of their own. Since all reads see the one register, tokens can be empty: every later
+//! read sees what was there before. For the same reason there are no lanes whose age could be told.
 
 use lock_core::Amount;
 use tokio::sync::{mpsc, oneshot};
@@ -82,11 +82,23 @@ impl CounterService for Counters {
     type WatchStream = tokio_stream::Empty<Result<WatchResponse, Status>>;
 
     async fn add(&self, request: Request<AddRequest>) -> Result<Response<AddResponse>, Status> {
-        let AddRequest { counter, amount } = request.into_inner();
+        let AddRequest {
+            counter,
+            amount,
+            return_value,
+        } = request.into_inner();
         check_name(&counter)?;
         let amount = Amount::new(amount).ok_or(Fault::AmountZero)?;
-        self.count(counter, amount).await?;
-        Ok(Response::new(AddResponse::default()))
+        self.count(counter.clone(), amount).await?;
+        let counter = if return_value {
+            self.read(vec![counter]).await?.pop()
+        } else {
+            None
+        };
+        Ok(Response::new(AddResponse {
+            token: Vec::new(),
+            counter,
+        }))
     }
 
     /// One counter only: all or none over several would need all their locks at once, and
@@ -123,18 +135,23 @@ impl CounterService for Counters {
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
-        let GetRequest { counter, token } = request.into_inner();
+        let GetRequest { counter, token, .. } = request.into_inner();
         check_token(&token)?;
         check_name(&counter)?;
         let counter = self.read(vec![counter]).await?.pop();
-        Ok(Response::new(GetResponse { counter }))
+        Ok(Response::new(GetResponse {
+            counter,
+            ..Default::default()
+        }))
     }
 
     async fn batch_get(
         &self,
         request: Request<BatchGetRequest>,
     ) -> Result<Response<BatchGetResponse>, Status> {
-        let BatchGetRequest { counters, token } = request.into_inner();
+        let BatchGetRequest {
+            counters, token, ..
+        } = request.into_inner();
         check_token(&token)?;
         check_count(counters.len())?;
         counters
@@ -142,6 +159,7 @@ impl CounterService for Counters {
             .try_for_each(|counter| check_name(counter))?;
         Ok(Response::new(BatchGetResponse {
             counters: self.read(counters).await?,
+            ..Default::default()
         }))
     }
 
@@ -154,7 +172,10 @@ impl CounterService for Counters {
             prefix,
             page_size,
             page_token,
+            token,
+            ..
         } = request.into_inner();
+        check_token(&token)?;
         let counters_max = if page_size == 0 {
             PAGE_SIZE_DEFAULT
         } else {
@@ -185,6 +206,7 @@ impl CounterService for Counters {
         Ok(Response::new(ListCountersResponse {
             counters,
             next_page_token,
+            ..Default::default()
         }))
     }
 

@@ -11,7 +11,9 @@ mod site;
 use std::time::{Duration, Instant};
 
 use tonic::Code;
-use wire::v1::{BatchAddItem, BatchAddRequest, BatchGetRequest, ListCountersRequest, WatchRequest};
+use wire::v1::{
+    AddRequest, BatchAddItem, BatchAddRequest, BatchGetRequest, ListCountersRequest, WatchRequest,
+};
 
 use crate::site::{Register, Server, reason};
 
@@ -268,10 +270,17 @@ async fn counters_are_batched_read_and_listed() {
             .await
             .expect("acknowledged");
     }
+    let add = AddRequest {
+        return_value: true,
+        ..site::add_request("b/1", 4)
+    };
+    let added = server.client().add(add).await.expect("acknowledged");
+    let value = added.into_inner().counter.expect("it was asked for");
+    assert_eq!(value.value, 6);
     let counters = vec!["b/2".to_owned(), "none".to_owned()];
     let request = BatchGetRequest {
         counters,
-        token: Vec::new(),
+        ..Default::default()
     };
     let values = server
         .client()
@@ -296,6 +305,7 @@ async fn counters_are_batched_read_and_listed() {
             prefix,
             page_size: 1,
             page_token,
+            ..Default::default()
         };
         let page = server
             .client()

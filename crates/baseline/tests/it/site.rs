@@ -113,7 +113,7 @@ impl Server {
     pub(crate) async fn get(&self, counter: &str) -> Result<i64, Status> {
         let request = GetRequest {
             counter: counter.to_owned(),
-            token: Vec::new(),
+            ..Default::default()
         };
         let response = self.client().get(request).await?.into_inner();
         Ok(response.counter.expect("an answer has a value").value)
@@ -136,6 +136,7 @@ pub(crate) fn add_request(counter: &str, amount: i64) -> AddRequest {
     AddRequest {
         counter: counter.to_owned(),
         amount,
+        ..Default::default()
     }
 }
 

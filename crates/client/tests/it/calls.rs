@@ -264,7 +264,7 @@ async fn a_watch_interval_or_a_token_out_of_bounds_is_not_even_sent() {
         let error = watch.next().await.expect_err("out of bounds");
         assert!(error.is_invalid(), "{error}");
     }
-    let token = Token::from_bytes(vec![0; 4_097]);
+    let token = Token::from_bytes(vec![0; 32_769]);
     let error = client
         .get_after("a", &token)
         .await

@@ -59,6 +59,93 @@ async fn lists_and_watches_print_a_line_for_each_counter_or_change() {
 }
 
 #[tokio::test]
+async fn an_add_prints_the_value_that_it_led_to_on_request() {
+    let fake = Fake::start().await;
+    tally(&fake, &["add", "likes", "1234"]).await;
+    let people = tally(&fake, &["add", "likes", "--value"]).await;
+    let expected = "added 1 to likes\nlikes             1,235\ntoken 0102\n";
+    assert_eq!(stdout(&people), expected);
+    let programs = tally(&fake, &["add", "likes", "--value", "--json"]).await;
+    let expected = "{\"amount\":1,\"clamped\":false,\"counter\":\"likes\",\"token\":\"0102\",\
+                    \"value\":1236}\n";
+    assert_eq!(stdout(&programs), expected);
+}
+
+#[tokio::test]
+async fn reads_print_their_token_and_ages_on_request() {
+    let fake = Fake::start().await;
+    fake.state().values.insert("likes".to_owned(), 1);
+    let ages = format!(
+        "{{\"lane_ages\":[{{\"complete_age_ms\":20,\
+         \"newest_age_is_least\":false,\"newest_age_ms\":7000,\"replica_id\":\"{}\"}}],\
+         \"token\":",
+        "ab".repeat(16)
+    );
+    for command in [
+        &["get", "likes"][..],
+        &["list"],
+        &["watch", "likes", "--limit", "1"],
+        &["watch", "--prefix", "l", "--limit", "1"],
+    ] {
+        let asked = [command, &["--ages", "--token", "--after", "0409", "--json"]].concat();
+        let output = tally(&fake, &asked).await;
+        let lines: Vec<_> = stdout(&output).lines().collect();
+        assert_eq!(lines.len(), 2, "{output:?}");
+        assert!(lines[1].starts_with(&ages), "{output:?}");
+        assert_eq!(fake.state().tokens.last(), Some(&vec![4, 9]));
+    }
+    let people = tally(&fake, &["get", "likes", "--ages", "--token"]).await;
+    let text = stdout(&people);
+    assert!(
+        text.contains("COMPLETE UNTIL") && text.contains("7,000 ms ago"),
+        "{text}"
+    );
+    assert!(text.contains("\ntoken 0405\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_watch_is_of_counters_or_of_a_prefix() {
+    let fake = Fake::start().await;
+    for name in ["a", "b", "c"] {
+        fake.state().values.insert(name.to_owned(), 1);
+    }
+    let several = tally(&fake, &["watch", "a", "c", "--limit", "4"]).await;
+    let names = stdout(&several).lines().map(|line| &line[..1]);
+    assert_eq!(names.collect::<Vec<_>>(), ["a", "c", "a", "c"]);
+    let all = tally(&fake, &["watch", "--prefix", "", "--limit", "3", "--json"]).await;
+    assert_eq!(stdout(&all).lines().count(), 3);
+    for wrong in [&["watch"][..], &["watch", "a", "--prefix", "b"]] {
+        assert_eq!(
+            tally(&fake, wrong).await.status.code(),
+            Some(2),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_lag_is_measured_between_all_pairs_of_nodes() {
+    let (one, two) = (Fake::start().await, Fake::start().await);
+    let nodes = format!("{},{}", one.node(), two.node());
+    let measure = ["lag", "--node", &nodes, "--samples", "5", "--json"];
+    let output = tally(&one, &measure).await;
+    let figures: serde_json::Value = serde_json::from_str(stdout(&output)).expect("an object");
+    assert_eq!(
+        (&figures["pairs"], &figures["samples"]),
+        (&2.into(), &10.into())
+    );
+    assert!(
+        figures["p99_ms"].as_f64() >= figures["p50_ms"].as_f64(),
+        "{figures}"
+    );
+    assert!(figures["p50_ms"].as_f64() > Some(0.0), "{figures}");
+    // Every read carries the token of the add before it.
+    assert!(one.state().tokens.iter().all(|token| *token == [1, 2]));
+    let alone = tally(&one, &["lag"]).await;
+    assert_eq!(alone.status.code(), Some(2));
+}
+
+#[tokio::test]
 async fn the_exit_code_says_what_became_of_an_add() {
     let fake = Fake::start().await;
     let faults = [

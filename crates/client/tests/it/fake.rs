@@ -4,7 +4,6 @@
 //! and a sink for measuring the load generator (`examples/sink.rs`).
 
 use std::{
-    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -16,67 +15,12 @@ use tonic::{Code, Request, Response, Status, Streaming, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use wire::v1::{
     AddRequest, AddResponse, BatchAddRequest, BatchAddResponse, BatchGetRequest, BatchGetResponse,
-    CounterValue, GetRequest, GetResponse, IngestRequest, IngestResponse, ListCountersRequest,
+    GetRequest, GetResponse, IngestRequest, IngestResponse, ListCountersRequest,
     ListCountersResponse, WatchRequest, WatchResponse,
     counter_service_server::{CounterService, CounterServiceServer},
 };
 
-/// What happens to one call, instead of what should.
-#[derive(Debug)]
-pub enum Fault {
-    /// Fails with this status and changes nothing.
-    Refuse(Status),
-    /// Does what was asked, and answers with this status.
-    DoAndFail(Status),
-    /// Never answers.
-    Hang,
-}
-
-/// What happens to ingest streams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stream {
-    /// Every message is applied and acknowledged.
-    #[default]
-    Answers,
-    /// Messages are applied, and acknowledged up to this one.
-    SilentAfter(u64),
-    /// This message is refused by name.
-    RefusesAt(u64),
-    /// This message is applied, and the stream then breaks without acknowledging it.
-    BreaksAfter(u64),
-}
-
-/// How the server breaks the protocol, once it has done what was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// A read is answered with so many values.
-    Values(usize),
-    /// Every page of a list names this page as the next one.
-    NextPage(&'static str),
-    /// A watch reports changes without a value.
-    ChangeWithoutValue,
-    /// An add is answered with a token of so many bytes.
-    TokenBytes(usize),
-    /// Ingest messages are acknowledged that were not sent.
-    AcknowledgesTooMuch,
-}
-
-/// What the server has taken and will do.
-#[derive(Debug, Default)]
-pub struct State {
-    /// Sums by counter.
-    pub values: BTreeMap<String, i64>,
-    /// Calls that arrived, streams excluded.
-    pub calls: u64,
-    /// Ingest messages that arrived.
-    pub messages: u64,
-    /// What happens to the next calls.
-    pub faults: VecDeque<Fault>,
-    /// What happens to ingest streams.
-    pub stream: Stream,
-    /// What is wrong with the answers.
-    pub flaw: Option<Flaw>,
-}
+pub use crate::script::{Fault, Flaw, State, Stream};
 
 /// A server on a port of its own, until it is dropped.
 #[derive(Debug)]
@@ -176,44 +120,29 @@ impl Service {
     }
 }
 
-impl State {
-    fn add(&mut self, counter: String, amount: i64) {
-        *self.values.entry(counter).or_default() += amount;
-    }
-
-    fn read(&self, counter: String) -> CounterValue {
-        let value = self.values.get(&counter).copied().unwrap_or(0);
-        CounterValue {
-            counter,
-            value,
-            clamped: false,
-        }
-    }
-
-    /// The values of these counters, or as many as the flaw says.
-    fn answers(&self, counters: Vec<String>) -> Vec<CounterValue> {
-        let mut values: Vec<_> = counters.into_iter().map(|name| self.read(name)).collect();
-        if let Some(Flaw::Values(count)) = self.flaw {
-            values.resize(count, CounterValue::default());
-        }
-        values
-    }
-}
-
 #[tonic::async_trait]
 impl CounterService for Service {
     type IngestStream = ReceiverStream<Result<IngestResponse, Status>>;
     type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
 
     async fn add(&self, request: Request<AddRequest>) -> Result<Response<AddResponse>, Status> {
-        let AddRequest { counter, amount } = request.into_inner();
+        let AddRequest {
+            counter,
+            amount,
+            return_value,
+            ..
+        } = request.into_inner();
         self.run(|state| {
-            state.add(counter, amount);
+            state.add(counter.clone(), amount);
             let token = match state.flaw {
                 Some(Flaw::TokenBytes(bytes)) => vec![0; bytes],
                 _ => vec![1, 2],
             };
-            AddResponse { token }
+            let has_value = return_value && state.flaw != Some(Flaw::NoValue);
+            AddResponse {
+                token,
+                counter: has_value.then(|| state.read(counter)),
+            }
         })
         .await
     }
@@ -246,9 +175,14 @@ impl CounterService for Service {
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
-        let GetRequest { counter, .. } = request.into_inner();
-        self.run(|state| GetResponse {
-            counter: state.answers(vec![counter]).pop(),
+        let request = request.into_inner();
+        self.run(|state| {
+            let (token, lane_ages) = state.reads(request.token, request.return_lane_ages);
+            GetResponse {
+                counter: state.answers(vec![request.counter]).pop(),
+                token,
+                lane_ages,
+            }
         })
         .await
     }
@@ -257,9 +191,14 @@ impl CounterService for Service {
         &self,
         request: Request<BatchGetRequest>,
     ) -> Result<Response<BatchGetResponse>, Status> {
-        let asked = request.into_inner().counters;
-        self.run(|state| BatchGetResponse {
-            counters: state.answers(asked),
+        let request = request.into_inner();
+        self.run(|state| {
+            let (token, lane_ages) = state.reads(request.token, request.return_lane_ages);
+            BatchGetResponse {
+                counters: state.answers(request.counters),
+                token,
+                lane_ages,
+            }
         })
         .await
     }
@@ -270,9 +209,14 @@ impl CounterService for Service {
         request: Request<ListCountersRequest>,
     ) -> Result<Response<ListCountersResponse>, Status> {
         let ListCountersRequest {
-            prefix, page_token, ..
+            prefix,
+            page_token,
+            token,
+            return_lane_ages,
+            ..
         } = request.into_inner();
         self.run(|state| {
+            let (token, lane_ages) = state.reads(token, return_lane_ages);
             let names = state.values.keys().filter(|name| name.starts_with(&prefix));
             let mut page: Vec<String> = names
                 .filter(|name| **name > page_token)
@@ -290,31 +234,26 @@ impl CounterService for Service {
             ListCountersResponse {
                 counters,
                 next_page_token,
+                token,
+                lane_ages,
             }
         })
         .await
     }
 
-    /// Tells the value three times and ends, as a node that stops.
+    /// Tells the values three times and ends, as a node that stops.
     async fn watch(
         &self,
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let WatchRequest { counter, .. } = request.into_inner();
-        let (values, receiver) = mpsc::channel(3);
-        let read = |state: &mut State| match state.flaw {
-            Some(Flaw::ChangeWithoutValue) => None,
-            _ => Some(state.read(counter)),
-        };
-        let value = self.run(read).await?.into_inner();
-        for _ in 0..3 {
-            let response = WatchResponse {
-                counter: value.clone(),
-            };
-            values
-                .send(Ok(response))
-                .await
-                .expect("there is space for three");
+        let request = request.into_inner();
+        let (messages, receiver) = mpsc::channel(3);
+        let response = self.run(|state| state.watched(request)).await?.into_inner();
+        for number in 1..=3 {
+            let mut response = response.clone();
+            response.token.push(number);
+            let sent = messages.send(Ok(response)).await;
+            sent.expect("there is space for three");
         }
         Ok(Response::new(ReceiverStream::new(receiver)))
     }

@@ -10,3 +10,5 @@ mod health;
 mod ingest;
 mod load;
 mod network;
+mod reads;
+mod script;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crdt_core::{Mark, Sum};
 use protocol::{
-    Adds, NotWritable, ReadEffect, ReadError, ReadWait, Receipt, Round, TakeError, Token,
+    Adds, NotWritable, ReadEffect, ReadError, ReadWait, Reading, Receipt, Round, Shards as _,
+    TakeError, Token,
 };
 
 use super::kinds::{Coverage, FaultKind};
@@ -214,13 +215,17 @@ impl World<'_> {
     /// A read without a token: whatever is there, but nothing that is wrong.
     pub(super) fn read(&mut self, node: usize, counter: usize) -> Result<i128, Violation> {
         let shard = self.shard_of[counter];
-        let value = {
-            let process = self.nodes[node].process.as_ref().expect("it answers");
-            let shards = process.shards.borrow();
-            let replica = shards[shard].replica();
-            let index = replica.find(self.names[counter].as_str());
-            index.map_or(0, |index| replica.value(index))
-        };
+        let index = u32::try_from(shard).expect("a small number");
+        let process = self.nodes[node].process.as_ref().expect("it answers");
+        let (value, reading, covered) = process.shards.with(index, |it| {
+            let mut reading = Reading::default();
+            reading.note(index, it);
+            let name = self.names[counter].as_str();
+            let found = it.replica().find(name);
+            let value = found.map_or(0, |counter| it.replica().value(counter));
+            let covered = self.clients.covered(counter, index, it);
+            (value, reading, covered)
+        });
         self.trace(TraceEntry::Read {
             node,
             counter,
@@ -239,6 +244,19 @@ impl World<'_> {
                 let says = format!("{name} was {before} and is {value}");
                 return Err(self.violation(Guarantee::MonotonicReads, Some(node), says));
             }
+            if let Some(before) = covered.filter(|&before| !oracle::monotonic_reads(before, value))
+            {
+                let name = &self.names[counter];
+                let says = format!(
+                    "{name} was {before} where it was read with a token that this node covers, and \
+                     is {value} here"
+                );
+                return Err(self.violation(Guarantee::MonotonicReads, Some(node), says));
+            }
+            let token = reading.token(CLUSTER_HASH).to_bytes();
+            let shard_count = u32::try_from(self.schedule.shards).expect("a small number");
+            let token = Token::parse(&token, CLUSTER_HASH, shard_count).expect("our own bytes");
+            self.clients.read_with[node][counter] = Some((token, value));
         }
         Ok(value)
     }

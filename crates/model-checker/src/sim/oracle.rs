@@ -6,7 +6,8 @@
 //!   value is also added up from the single adds.
 //! - `no_phantom`: a counter that only grows is never below 0 or above everything invoked.
 //! - `durability`, `read_your_writes`, `availability`: at the places where they can break.
-//! - `monotonic_reads`: on one directory, a growing counter does not go down.
+//! - `monotonic_reads`: on one directory, and wherever the token of a read is covered, a growing counter
+//!   does not go down.
 //! - `incarnation_safety`: a fork is reported if there is one, and only then.
 
 use std::fmt;

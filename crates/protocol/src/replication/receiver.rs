@@ -83,6 +83,10 @@ pub struct Receiver {
     awaited: Option<Round>,
     next_report: Time,
     last_message: Time,
+    /// When the message came with which the sender had sent all that it had ...
+    caught_up_with: Option<Time>,
+    /// ... and the last such time of which everything is durable here.
+    caught_up: Option<Time>,
 }
 
 impl Receiver {
@@ -98,6 +102,8 @@ impl Receiver {
             awaited: None,
             next_report: now,
             last_message: now,
+            caught_up_with: None,
+            caught_up: None,
         }
     }
 
@@ -179,6 +185,24 @@ impl Receiver {
             }
         }
         Ok(forks)
+    }
+
+    /// The message at hand ends all that the sender had to send of its own lane.
+    pub fn ends_all(&mut self, now: Time) {
+        self.caught_up_with = Some(now);
+    }
+
+    /// Since when at most the sender's lane may lack something here: when the message came with
+    /// which it had sent all that it had, up to its pace, if that is held by now. Never, where the
+    /// lane has another history here.
+    #[must_use]
+    pub fn caught_up(&mut self) -> Option<(ReplicaId, Time)> {
+        if self.awaited.is_none() {
+            self.caught_up = self.caught_up_with.or(self.caught_up);
+        }
+        let peer = self.peer?;
+        let is_forked = self.forked.iter().any(|&(_, lane)| lane == peer);
+        self.caught_up.filter(|_| !is_forked).map(|at| (peer, at))
     }
 
     /// Rounds are complete up to this one.

@@ -138,6 +138,12 @@ impl Sender {
         self.peer
     }
 
+    /// Whether the own lane is sent in all shards: it is until it has forked between the two nodes.
+    #[must_use]
+    pub fn sends_own(&self) -> bool {
+        self.forked.iter().all(|&(_, lane)| lane != self.own)
+    }
+
     /// The receiver reports how far it holds some lanes.
     ///
     /// # Errors

@@ -7,7 +7,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use commit_log::{Log, LogWatcher, Sequence, SnapshotWriter, WriteError};
-use protocol::{CommitEffect, CommitLimits, CommitRounds, Round, Shards as _, SnapshotReader};
+use crdt_core::Group;
+use protocol::{
+    CommitEffect, CommitLimits, CommitRounds, Round, Shard, ShardIndex, Shards as _, SnapshotReader,
+};
 use tokio::sync::oneshot;
 use trace::Step;
 use wire::FrameEncoder;
@@ -72,8 +75,8 @@ struct CommitLoop {
     machine: CommitRounds,
     /// The dictionary of the segment being written.
     encoder: FrameEncoder,
-    /// The shards that have a part in the round.
-    written: Vec<usize>,
+    /// What shards have given for the round.
+    written: Vec<(ShardIndex, Group)>,
     snapshots: (Sender<SnapshotEnd>, Receiver<SnapshotEnd>),
 }
 
@@ -112,11 +115,11 @@ impl CommitLoop {
                     self.node.trace.line(|| Step::Synced { us: now.us() });
                 }
                 CommitEffect::Complete { round } => {
-                    for shard in self.written.drain(..) {
-                        let mut shard = locked(&self.node.shards[shard]);
-                        shard.synced();
-                        shard.note_ages(now);
+                    for &(shard, _) in &self.written {
+                        self.node.with(shard, Shard::synced);
                     }
+                    self.node.note_held(&self.written);
+                    self.written.clear();
                     self.node
                         .trace
                         .told(|| Step::Complete { round: round.get() });
@@ -183,7 +186,6 @@ impl CommitLoop {
             let Some(group) = locked(shard).collect(round) else {
                 continue;
             };
-            self.written.push(index as usize);
             // What may be found on the disk is in the trace before.
             self.node.trace.flush();
             let name = |counter| locked(shard).replica().name(counter).clone();
@@ -192,6 +194,7 @@ impl CommitLoop {
                 bytes += payload.len() as u64;
                 log.append(payload).map(|_| ())
             })?;
+            self.written.push((index, group));
         }
         Ok(bytes)
     }

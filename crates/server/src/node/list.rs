@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crdt_core::CounterName;
-use protocol::{ShardIndex, Shards as _};
+use protocol::{Reading, ShardIndex, Shards as _};
 
 use super::Node;
 
@@ -21,22 +21,34 @@ type Values = VecDeque<(CounterName, i128)>;
 
 impl Node {
     /// Up to `limit` counters with their values, in the order of names, of those that begin with
-    /// `prefix` and come after `after` (exclusively, where it is given).
+    /// `prefix` and come after `after` (exclusively, where it is given); and what that was made of.
     #[must_use]
     pub fn list(
         &self,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Vec<(CounterName, i128)> {
-        let read = |shard, after: Option<&str>, names| self.read(shard, prefix, after, names);
-        merge(self.identity.shard_count, after, limit, read)
+    ) -> (Vec<(CounterName, i128)>, Reading) {
+        let mut reading = Reading::default();
+        let read = |shard, after: Option<&str>, names| {
+            self.read_piece(shard, prefix, after, names, &mut reading)
+        };
+        let page = merge(self.identity.shard_count, after, limit, read);
+        (page, reading)
     }
 
-    fn read(&self, shard: ShardIndex, prefix: &str, after: Option<&str>, names: usize) -> Values {
+    fn read_piece(
+        &self,
+        shard: ShardIndex,
+        prefix: &str,
+        after: Option<&str>,
+        names: usize,
+        reading: &mut Reading,
+    ) -> Values {
         let from = after.unwrap_or(prefix).max(prefix);
-        self.with(shard, |shard| {
-            let values = shard.replica().values_from(from);
+        self.with(shard, |it| {
+            reading.note(shard, it);
+            let values = it.replica().values_from(from);
             values
                 .skip_while(|(name, _)| Some(name.as_str()) == after)
                 .take_while(|(name, _)| name.as_str().starts_with(prefix))
@@ -60,12 +72,12 @@ fn merge(
     shard_count: u32,
     after: Option<&str>,
     limit: usize,
-    read: impl Fn(ShardIndex, Option<&str>, usize) -> Values,
+    mut read: impl FnMut(ShardIndex, Option<&str>, usize) -> Values,
 ) -> Vec<(CounterName, i128)> {
     // A shard has its share of the page, more or less.
     let share = limit.saturating_mul(2) / shard_count as usize;
     let piece = share.clamp(PIECE_NAMES_MIN, PIECE_NAMES_MAX);
-    let source = |shard, after: Option<&str>| {
+    let mut source = |shard, after: Option<&str>| {
         let values = read(shard, after, piece);
         let has_more = values.len() == piece;
         Source { values, has_more }

@@ -115,6 +115,9 @@ async fn pull(
     let mut stream = Some(ReceiverStream::new(stream));
     let mut responses = None;
     loop {
+        if let Some((lane, at)) = end.caught_up() {
+            node.note_caught_up(lane, at);
+        }
         match end.poll(clock.now(), &**node, requests.capacity() > 0) {
             Receiving::Request(request) => {
                 traced::reported(node.trace(), &request.held);

@@ -1,11 +1,9 @@
 //! `CounterService`: adds and reads.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crdt_core::{CounterName, Sum};
-use protocol::{Adds, NotWritable, ReadEffect, ReadWait, Receipt, Token};
-use tokio::time::sleep_until;
+use protocol::{Adds, Receipt, ShardIndex, Shards as _};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use wire::v1::counter_service_server::CounterService;
@@ -16,12 +14,11 @@ use wire::v1::{
 };
 
 use super::deadline::token_wait;
-use super::limits::{
-    BATCH_ITEMS_MAX, PAGE_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, WATCH_INTERVAL_MS_DEFAULT,
-    WATCH_INTERVAL_MS_MAX, WATCH_INTERVAL_MS_MIN,
-};
+use super::list::{self, Page};
+use super::parse::{check_count, parse_amount, parse_name, parse_names};
 use super::status::{self, Field};
-use super::value::{counter_value, value};
+use super::token::wait_for_token;
+use super::value::{counter_value, lane_ages};
 use super::{NodeCell, ingest, watch};
 use crate::node::Node;
 
@@ -46,11 +43,29 @@ impl CounterService for CounterServer {
 
     async fn add(&self, request: Request<AddRequest>) -> Result<Response<AddResponse>, Status> {
         let node = self.node.get()?;
-        let AddRequest { counter, amount } = request.into_inner();
+        let AddRequest {
+            counter,
+            amount,
+            return_value,
+        } = request.into_inner();
         let name = parse_name(&counter, Field::new("counter"))?;
         let amount = parse_amount(amount, Field::new("amount"))?;
-        let token = add_all(node, &[(name, amount)]).await?;
-        Ok(Response::new(AddResponse { token }))
+        let adds = [(name, amount)];
+        let receipt = add_all(node, &adds).await?;
+        if !return_value {
+            let token = node.token(&receipt).to_bytes();
+            return Ok(Response::new(AddResponse {
+                token,
+                counter: None,
+            }));
+        }
+        let [(name, _)] = adds;
+        let (values, reading) = node.read(std::slice::from_ref(&name));
+        Ok(Response::new(AddResponse {
+            // What was read has the add in it, and so has its token.
+            token: node.token_of(&reading).to_bytes(),
+            counter: values.first().map(|&value| counter_value(&name, value)),
+        }))
     }
 
     async fn batch_add(
@@ -66,7 +81,8 @@ impl CounterService for CounterServer {
             let amount = parse_amount(item.amount, Field::of_entry("items", at, "amount"))?;
             adds.push((name, amount));
         }
-        let token = add_all(node, &adds).await?;
+        let receipt = add_all(node, &adds).await?;
+        let token = node.token(&receipt).to_bytes();
         Ok(Response::new(BatchAddResponse { token }))
     }
 
@@ -83,11 +99,18 @@ impl CounterService for CounterServer {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let node = self.node.get()?;
         let wait = token_wait(request.metadata());
-        let GetRequest { counter, token } = request.into_inner();
+        let GetRequest {
+            counter,
+            token,
+            return_lane_ages,
+        } = request.into_inner();
         let name = parse_name(&counter, Field::new("counter"))?;
-        wait_for_token(node, &token, std::slice::from_ref(&name), wait).await?;
+        wait_for_token(node, &token, [node.shard_of(&name)], wait).await?;
+        let (values, reading) = node.read(std::slice::from_ref(&name));
         Ok(Response::new(GetResponse {
-            counter: Some(value(node, &name)),
+            counter: values.first().map(|&value| counter_value(&name, value)),
+            token: node.token_of(&reading).to_bytes(),
+            lane_ages: lane_ages(node, &reading, return_lane_ages),
         }))
     }
 
@@ -97,16 +120,20 @@ impl CounterService for CounterServer {
     ) -> Result<Response<BatchGetResponse>, Status> {
         let node = self.node.get()?;
         let wait = token_wait(request.metadata());
-        let BatchGetRequest { counters, token } = request.into_inner();
-        check_count("counters", counters.len())?;
-        let names = counters
-            .iter()
-            .enumerate()
-            .map(|(at, counter)| parse_name(counter, Field::entry("counters", at)))
-            .collect::<Result<Vec<_>, _>>()?;
-        wait_for_token(node, &token, &names, wait).await?;
-        let counters = names.iter().map(|name| value(node, name)).collect();
-        Ok(Response::new(BatchGetResponse { counters }))
+        let BatchGetRequest {
+            counters,
+            token,
+            return_lane_ages,
+        } = request.into_inner();
+        let names = parse_names(&counters)?;
+        wait_for_token(node, &token, shards_of(node, &names), wait).await?;
+        let (values, reading) = node.read(&names);
+        let pairs = names.iter().zip(values);
+        Ok(Response::new(BatchGetResponse {
+            counters: pairs.map(|(name, sum)| counter_value(name, sum)).collect(),
+            token: node.token_of(&reading).to_bytes(),
+            lane_ages: lane_ages(node, &reading, return_lane_ages),
+        }))
     }
 
     async fn list_counters(
@@ -114,41 +141,12 @@ impl CounterService for CounterServer {
         request: Request<ListCountersRequest>,
     ) -> Result<Response<ListCountersResponse>, Status> {
         let node = self.node.get()?;
-        let ListCountersRequest {
-            prefix,
-            page_size,
-            page_token,
-        } = request.into_inner();
-        let page_size = match page_size {
-            0 => PAGE_SIZE_DEFAULT,
-            size @ 1..=PAGE_SIZE_MAX => size,
-            size => {
-                let bound = PAGE_SIZE_MAX as usize;
-                return Err(status::page("page_size", size as usize, bound, "counters"));
-            }
-        } as usize;
-        for (field, text) in [("prefix", &prefix), ("page_token", &page_token)] {
-            if text.len() > CounterName::BYTES_MAX {
-                let bound = CounterName::BYTES_MAX;
-                return Err(status::page(field, text.len(), bound, "bytes"));
-            }
-        }
-        let after = (!page_token.is_empty()).then_some(page_token.as_str());
-        let mut page = node.list(&prefix, after, page_size);
-        let fitting = count_fitting(&page);
-        let has_more = page.len() == page_size || fitting < page.len();
-        page.truncate(fitting);
-        let last = page.last().filter(|_| has_more);
-        let last = last.map(|(name, _)| name.as_str().to_owned());
-        let counters = page
-            .into_iter()
-            .map(|(name, value)| counter_value(&name, value))
-            .collect();
-        let next_page_token = last.unwrap_or_default();
-        Ok(Response::new(ListCountersResponse {
-            counters,
-            next_page_token,
-        }))
+        let wait = token_wait(request.metadata());
+        let request = request.into_inner();
+        let page = Page::parse(&request)?;
+        // Whichever shard has counters of the page.
+        wait_for_token(node, &request.token, node.indices(), wait).await?;
+        Ok(Response::new(list::read(node, &page)))
     }
 
     async fn watch(
@@ -157,31 +155,18 @@ impl CounterService for CounterServer {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let node = Arc::clone(self.node.get()?);
         let wait = token_wait(request.metadata());
-        let WatchRequest {
-            counter,
-            interval_ms_min,
-            token,
-        } = request.into_inner();
-        let name = parse_name(&counter, Field::new("counter"))?;
-        let interval_ms = match interval_ms_min {
-            0 => WATCH_INTERVAL_MS_DEFAULT,
-            ms @ WATCH_INTERVAL_MS_MIN..=WATCH_INTERVAL_MS_MAX => ms,
-            ms => {
-                let bounds = (WATCH_INTERVAL_MS_MIN, WATCH_INTERVAL_MS_MAX);
-                return Err(status::watch_interval(ms, bounds));
-            }
-        };
-        wait_for_token(&node, &token, std::slice::from_ref(&name), wait).await?;
-        let interval = Duration::from_millis(interval_ms.into());
-        Ok(Response::new(watch::spawn(node, name, interval)))
+        let request = request.into_inner();
+        let served = watch::Served::new(&node, &request)?;
+        wait_for_token(&node, &request.token, served.shards(&node), wait).await?;
+        Ok(Response::new(served.spawn(node)?))
     }
 }
 
-/// Adds all or none, waits until that is durable, and gives the token.
-async fn add_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Vec<u8>, Status> {
+/// Adds all or none, and waits until that is durable.
+async fn add_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Receipt, Status> {
     let receipt = take_all(node, adds)?;
     node.durable(receipt.round).await;
-    Ok(node.token(&receipt).to_bytes())
+    Ok(receipt)
 }
 
 fn take_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Receipt, Status> {
@@ -195,67 +180,6 @@ fn take_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Receipt, Status>
     })
 }
 
-/// Waits for so long at most until the node covers the token, for these counters.
-async fn wait_for_token(
-    node: &Node,
-    token: &[u8],
-    names: &[CounterName],
-    wait: Duration,
-) -> Result<(), Status> {
-    if token.is_empty() {
-        return Ok(());
-    }
-    let identity = node.identity();
-    let token = Token::parse(token, identity.cluster_hash(), identity.shard_count)
-        .map_err(|error| status::token(&error))?;
-    let shards = names.iter().map(|name| node.shard_of(name)).collect();
-    let clock = node.clock();
-    let mut completed = node.completed();
-    let stopped = node.stopped();
-    tokio::pin!(stopped);
-    let mut read = ReadWait::new(token, shards, clock.now(), wait);
-    loop {
-        match read.poll(clock.now(), node) {
-            ReadEffect::Answer => return Ok(()),
-            ReadEffect::Fail(error) => return Err(status::read(&error)),
-            ReadEffect::Wait { until } => tokio::select! {
-                changed = completed.changed() => changed.expect("the node outlives its calls"),
-                () = sleep_until(clock.instant(until)) => {}
-                () = &mut stopped => return Err(status::not_writable(&NotWritable::Stopping)),
-            },
-        }
-    }
-}
-
-/// How many counters of a page fit one message; at least one does.
-fn count_fitting(page: &[(CounterName, i128)]) -> usize {
-    /// A value, a flag, and what protobuf puts around them and the name, at most.
-    const OVERHEAD_BYTES: usize = 24;
-    let mut bytes = 0;
-    page.iter()
-        .take_while(|(name, _)| {
-            bytes += name.as_str().len() + OVERHEAD_BYTES;
-            bytes <= PAGE_BYTES_MAX
-        })
-        .count()
-}
-
-fn parse_name(name: &str, at: Field) -> Result<CounterName, Status> {
-    CounterName::new(name).map_err(|error| status::name(at, &error))
-}
-
-fn parse_amount(amount: i64, at: Field) -> Result<Sum, Status> {
-    if amount == 0 {
-        Err(status::amount_zero(at))
-    } else {
-        Ok(Sum::of(amount))
-    }
-}
-
-fn check_count(field: &'static str, count: usize) -> Result<(), Status> {
-    if (1..=BATCH_ITEMS_MAX).contains(&count) {
-        Ok(())
-    } else {
-        Err(status::batch(field, count))
-    }
+fn shards_of(node: &Node, names: &[CounterName]) -> impl Iterator<Item = ShardIndex> {
+    names.iter().map(|name| node.shard_of(name))
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use protocol::{ExportPiece, KnownLane, NotWritable, ShardExport, ShardIndex};
+use crdt_core::{Mark, ReplicaId};
+use protocol::{ExportPiece, NotWritable, Reading, ShardExport, ShardIndex};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -10,7 +11,7 @@ use wire::replica_id_to_bytes;
 use wire::v1::{ExportEnd, ExportShardResponse, ExportedLane};
 
 use super::status;
-use super::value::counter_value;
+use super::value::{counter_value, lane_ages};
 use crate::node::Node;
 
 /// Pieces that wait for the transport.
@@ -46,29 +47,33 @@ pub(super) fn spawn(
 async fn run(node: &Node, shard: ShardIndex, responses: &Responses) {
     let mut export = ShardExport::new(shard, PIECE_RECORDS_MAX);
     loop {
-        let piece = export.poll(node, node.clock().now());
+        let piece = export.poll(node);
         let is_last = piece.end.is_some();
-        if responses.send(Ok(response(piece))).await.is_err() || is_last {
+        if responses
+            .send(Ok(response(node, shard, piece)))
+            .await
+            .is_err()
+            || is_last
+        {
             return;
         }
     }
 }
 
-fn response(piece: ExportPiece) -> ExportShardResponse {
+fn response(node: &Node, shard: ShardIndex, piece: ExportPiece) -> ExportShardResponse {
     let values = piece.values.iter();
-    let lane = |known: &KnownLane| ExportedLane {
-        replica_id: replica_id_to_bytes(known.lane),
-        mark: Some(known.mark.into()),
-        age_ms: known
-            .age
-            .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+    let lane = |(lane, mark): (ReplicaId, Mark)| ExportedLane {
+        replica_id: replica_id_to_bytes(lane),
+        mark: Some(mark.into()),
+    };
+    let end = |reading: Reading| ExportEnd {
+        lanes: reading.marks(shard).map(lane).collect(),
+        lane_ages: lane_ages(node, &reading, true),
     };
     ExportShardResponse {
         counters: values
             .map(|(name, value)| counter_value(name, *value))
             .collect(),
-        end: piece.end.map(|lanes| ExportEnd {
-            lanes: lanes.iter().map(lane).collect(),
-        }),
+        end: piece.end.map(end),
     }
 }

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::fmt::Display;
 
 use crdt_core::{AddError, CounterName, CounterNameError, Fork};
-use protocol::{AuditedError, IngestError, NotWritable, ReadError, TakeError, TokenError};
+use protocol::{
+    AuditedError, IngestError, NotWritable, ReadError, TakeError, TokenError, WatchError,
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use wire::DecodeError;
@@ -175,6 +177,41 @@ pub(crate) fn watch_interval(found_ms: u32, (fastest, slowest): (u32, u32)) -> S
         .with("value", found_ms)
         .with("bound", format!("{fastest}..{slowest}"))
         .at(&Field::new("interval_ms_min"))
+}
+
+/// A watch that says in two ways what it is of.
+pub(crate) fn watch_selection(first: &str, second: &str) -> Status {
+    let message = format!("{first} is given as well; a watch is of counter, counters or prefix");
+    let field = match second {
+        "prefix" => Field::new("prefix"),
+        _ => Field::new("counters"),
+    };
+    invalid(ErrorReason::WatchSelection, &message)
+        .with("value", second)
+        .with("bound", first)
+        .at(&field)
+}
+
+/// A watch that would pass a bound.
+pub(crate) fn watch(error: &WatchError) -> Status {
+    let (reason, bound) = match error {
+        WatchError::TooMany { counters_max, .. } => {
+            (ErrorReason::WatchTooLarge, *counters_max as u64)
+        }
+        WatchError::WatchesExhausted { watches_max: bound }
+        | WatchError::CountersExhausted {
+            counters_max: bound,
+            ..
+        } => (ErrorReason::WatchesExhausted, *bound),
+    };
+    let refusal = Refusal::new(Code::ResourceExhausted, reason, error).with("bound", bound);
+    match error {
+        WatchError::TooMany { found: value, .. }
+        | WatchError::CountersExhausted { more: value, .. } => {
+            refusal.with("value", value).status()
+        }
+        WatchError::WatchesExhausted { .. } => refusal.status(),
+    }
 }
 
 /// Bytes that are no token of this cluster.

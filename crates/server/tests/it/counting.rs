@@ -88,7 +88,7 @@ async fn a_counter_that_nobody_added_to_is_0_and_is_not_listed() {
     assert_eq!(node.value("nobody").await, 0);
     let request = BatchGetRequest {
         counters: vec!["nobody".into(), "nobody else".into()],
-        token: Vec::new(),
+        ..Default::default()
     };
     let answer = node.counters().batch_get(request).await.expect("a read");
     assert!(answer.into_inner().counters.iter().all(|c| c.value == 0));
@@ -114,6 +114,7 @@ async fn pages_list_a_prefix_in_the_order_of_bytes() {
                 prefix: "a/".into(),
                 page_size,
                 page_token,
+                ..Default::default()
             };
             let answer = node.counters().list_counters(request).await;
             let page = answer.expect("a page").into_inner();
@@ -138,6 +139,7 @@ async fn a_watch_tells_the_value_at_once_and_then_its_changes() {
         counter: "likes".into(),
         interval_ms_min: 10,
         token,
+        ..Default::default()
     };
     let answer = b.counters().watch(request).await.expect("a watch");
     let mut stream = answer.into_inner();

@@ -1,4 +1,4 @@
-//! Exports of real processes: the values of one digest, with the age of each lane.
+//! Exports of real processes: the values of one digest, with the ages of each lane as reads tell them.
 
 use tally_client::{Client, Options};
 use wire::v1::ExportShardRequest;
@@ -19,7 +19,7 @@ async fn export(node: &Node) -> Vec<tally_client::ExportedShard> {
 }
 
 #[tokio::test]
-async fn equal_digests_are_exported_with_equal_values_and_the_age_of_each_lane() {
+async fn equal_digests_are_exported_with_equal_values_and_the_ages_of_each_lane() {
     let mut cluster = Cluster::start().await;
     let load = Load::start(&cluster.nodes);
     for node in &cluster.nodes {
@@ -44,17 +44,30 @@ async fn equal_digests_are_exported_with_equal_values_and_the_age_of_each_lane()
                 (&one.lane, one.version, one.start),
                 (&other.lane, other.version, other.start)
             );
-            assert!(one.age_ms.is_some(), "heard of since the start: {one:?}");
             lanes += 1;
+        }
+        assert_eq!(one.lane_ages.len(), 3, "each connected replica");
+        for age in &one.lane_ages {
+            assert!(!age.newest_is_least, "heard of since the start: {age:?}");
+            assert!(age.complete.is_some(), "{age:?}");
         }
     }
     assert!(lanes >= 3, "every node has counted");
-    let restarted = exports[2].iter().flat_map(|it| &it.lanes);
-    assert!(restarted.clone().count() == lanes);
-    assert!(
-        restarted.into_iter().all(|it| it.age_ms.is_none()),
-        "older than the process"
-    );
+    let restarted = exports[2].iter();
+    assert_eq!(restarted.clone().flat_map(|it| &it.lanes).count(), lanes);
+    let own = cluster.nodes[2].status().await.replica_id;
+    let own = wire::replica_id_from_bytes(&own)
+        .expect("an id")
+        .to_string();
+    for age in restarted.flat_map(|it| &it.lane_ages) {
+        let is_own = age.replica_id == own;
+        let is_held = age.newest.is_some();
+        assert_eq!(
+            age.newest_is_least,
+            !is_own && is_held,
+            "older than the process: {age:?}"
+        );
+    }
 }
 
 #[tokio::test]

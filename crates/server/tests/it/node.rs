@@ -217,7 +217,11 @@ impl Node {
     /// A counter's value once the node has the add behind the token.
     pub(crate) async fn value_after(&self, counter: &str, token: Vec<u8>) -> i64 {
         let counter = counter.to_owned();
-        let request = GetRequest { counter, token };
+        let request = GetRequest {
+            counter,
+            token,
+            ..Default::default()
+        };
         let answer = self.counters().get(request).await.expect("a read");
         answer.into_inner().counter.expect("a value").value
     }
@@ -264,6 +268,7 @@ pub(crate) fn add_request(counter: &str, amount: i64) -> AddRequest {
     AddRequest {
         counter: counter.to_owned(),
         amount,
+        ..Default::default()
     }
 }
 

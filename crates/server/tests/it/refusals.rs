@@ -81,11 +81,11 @@ async fn names_and_amounts_out_of_bounds_are_refused() {
         check(refused(name, client.add(add_request(name, 1)).await));
         let items = batch(&[("fresh", 1), (name, 1)]);
         check(refused(name, client.batch_add(items).await));
-        let (counter, token) = (name.to_owned(), Vec::new());
-        check(refused(
-            name,
-            client.get(GetRequest { counter, token }).await,
-        ));
+        let get = GetRequest {
+            counter: name.to_owned(),
+            ..Default::default()
+        };
+        check(refused(name, client.get(get).await));
         let watch = WatchRequest {
             counter: name.into(),
             ..Default::default()
@@ -217,7 +217,7 @@ async fn batches_and_messages_out_of_bounds_are_refused() {
         ));
         let reads = BatchGetRequest {
             counters: vec!["here".into(); count],
-            token: Vec::new(),
+            ..Default::default()
         };
         check(refused("reads", client.batch_get(reads).await));
     }
@@ -270,7 +270,7 @@ async fn pages_and_watches_out_of_bounds_are_refused() {
         let watch = WatchRequest {
             counter: "here".into(),
             interval_ms_min,
-            token: Vec::new(),
+            ..Default::default()
         };
         let refusal = refused("a pace", client.watch(watch).await);
         let says = [
@@ -294,18 +294,25 @@ async fn bytes_that_are_no_token_are_refused() {
     let mut client = refuser.node.counters();
     let good = refuser.node.add("here", 1).await.expect("an add");
     let mut read = async |token: &[u8]| {
-        let (counter, token) = ("here".to_owned(), token.to_vec());
-        client.get(GetRequest { counter, token }).await
+        let get = GetRequest {
+            counter: "here".into(),
+            token: token.to_vec(),
+            ..Default::default()
+        };
+        client.get(get).await
     };
     let mut other_format = good.clone();
     other_format[0] = 9;
     let mut other_shard = good.clone();
-    other_shard[33..35].copy_from_slice(&200_u16.to_be_bytes());
-    let cases: [(&[u8], &[&str]); 4] = [
-        (&good[..3], &["33 bytes", "this one has 3"]),
-        (&good[..40], &["this one has 40"]),
-        (&other_format, &["format 9", "format 2"]),
-        (&other_shard, &["shard 200", "16"]),
+    other_shard[34] = 100;
+    let long = [&good[..], &vec![0; 32_768]].concat();
+    let found = long.len().to_string();
+    let cases: [(&[u8], &[&str]); 5] = [
+        (&good[..3], &["9 to 32768 bytes", "this one has 3", "whole"]),
+        (&good[..36], &["36 bytes", "not as it was given"]),
+        (&other_format, &["format 9", "format 3"]),
+        (&other_shard, &["shard 100", "16"]),
+        (&long, &["32768", &found]),
     ];
     for (token, says) in cases {
         let refusal = refused("a token", read(token).await);

@@ -189,10 +189,14 @@ async fn a_stop_waits_for_nobody_who_only_waits() {
     let mut idle = TcpStream::connect(&node.address).await.expect("a place");
     idle.write_all(HTTP2_BEGIN).await.expect("it is open");
     let mut token = node.add("likes", 1).await.expect("an add");
-    token[9..25].copy_from_slice(&[7; 16]);
+    token[10..26].copy_from_slice(&[7; 16]);
     let mut client = node.counters();
-    let counter = "likes".to_owned();
-    let read = tokio::spawn(async move { client.get(GetRequest { counter, token }).await });
+    let request = GetRequest {
+        counter: "likes".to_owned(),
+        token,
+        ..Default::default()
+    };
+    let read = tokio::spawn(async move { client.get(request).await });
     let mut health = HealthClient::new(node.channel());
     let watch = health.watch(HealthCheckRequest::default()).await;
     let mut watch = watch.expect("a watch").into_inner();
@@ -233,7 +237,7 @@ async fn a_stop_is_quick_beside_watches_and_streams() {
         let watch = WatchRequest {
             counter: format!("{number}/0"),
             interval_ms_min: 60_000,
-            token: Vec::new(),
+            ..Default::default()
         };
         let watch = node.counters().watch(watch).await.expect("a watch");
         let mut watch = watch.into_inner();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::{Code, Request, Status};
-use wire::v1::GetRequest;
+use wire::v1::{GetRequest, ListCountersRequest, WatchRequest};
 
 use super::disk::copy_directory;
 use super::node::{Node, soon};
@@ -18,7 +18,11 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// Reads "likes" with a token that is not covered: why it failed, and after how long.
 async fn fail(node: &Node, token: &[u8], timeout: Option<Duration>) -> (Status, Duration) {
     let (counter, token) = ("likes".to_owned(), token.to_vec());
-    let mut request = Request::new(GetRequest { counter, token });
+    let mut request = Request::new(GetRequest {
+        counter,
+        token,
+        ..Default::default()
+    });
     if let Some(timeout) = timeout {
         request.set_timeout(timeout);
     }
@@ -31,7 +35,7 @@ async fn fail(node: &Node, token: &[u8], timeout: Option<Duration>) -> (Status, 
 /// A token of a lane that nobody has.
 fn of_nobody(good: &[u8]) -> Vec<u8> {
     let mut token = good.to_vec();
-    token[9..25].copy_from_slice(&[7; 16]);
+    token[10..26].copy_from_slice(&[7; 16]);
     token
 }
 
@@ -79,6 +83,26 @@ async fn a_token_of_a_history_that_was_lost_fails_at_once() {
     let code = Code::FailedPrecondition;
     check("a lost add", &refusal, code, "INCARNATION_CONFLICT", &says);
     assert!(took < AT_ONCE, "{took:?}");
+    // Lists and watches of it fail likewise.
+    let (mut client, began) = (node.counters(), Instant::now());
+    let list = ListCountersRequest {
+        token: token.clone(),
+        ..Default::default()
+    };
+    let watch = WatchRequest {
+        prefix: Some(String::new()),
+        token,
+        ..Default::default()
+    };
+    let lists = soon("an answer", client.list_counters(list)).await;
+    let watches = soon("an answer", client.watch(watch)).await;
+    for refusal in [
+        lists.expect_err("never covered"),
+        watches.expect_err("never covered"),
+    ] {
+        check("a lost add", &refusal, code, "INCARNATION_CONFLICT", &says);
+    }
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -132,7 +132,16 @@ impl ReceivingEnd {
                 outcome,
             });
         }
+        if response.ends_all {
+            self.receiver.ends_all(now);
+        }
         Ok(received)
+    }
+
+    /// As [`Receiver::caught_up`].
+    #[must_use]
+    pub fn caught_up(&mut self) -> Option<(ReplicaId, Time)> {
+        self.receiver.caught_up()
     }
 
     /// Rounds are complete up to this one.

@@ -125,8 +125,13 @@ impl SendingEnd {
                     message.held = held_to_wire(&held);
                     return Sending::Message(message);
                 }
-                SenderEffect::Heartbeat => return Sending::Message(message),
+                SenderEffect::Heartbeat => {
+                    message.ends_all = self.sender.sends_own();
+                    return Sending::Message(message);
+                }
                 other if message != v1::PullResponse::default() => {
+                    let is_all = matches!(other, SenderEffect::Wait { .. });
+                    message.ends_all = is_all && self.sender.sends_own();
                     self.waiting = Some(other);
                     return Sending::Message(message);
                 }

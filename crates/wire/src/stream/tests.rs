@@ -1,5 +1,7 @@
 //! Both ends of a stream, with bytes between them.
 
+mod caught_up;
+
 use std::cell::RefCell;
 
 use crdt_core::{CounterName, Mark, Replica, ReplicaId, StartId, Sum, Version};

@@ -1,4 +1,5 @@
-//! `tally add COUNTER [AMOUNT]`: adds, and prints the token that a later read can wait for.
+//! `tally add COUNTER [AMOUNT]`: adds, and prints the token that a later read can wait for; with
+//! `--value` also what the counter has come to.
 
 use clap::Args;
 
@@ -14,20 +15,41 @@ pub(crate) struct Arguments {
     /// How much to add; negative subtracts.
     #[arg(default_value_t = 1, allow_negative_numbers = true)]
     amount: i64,
+    /// Print the value that the add led to, on the node that took it.
+    #[arg(long)]
+    value: bool,
 }
 
 pub(crate) async fn run(
     common: &Common,
     output: Output,
-    Arguments { counter, amount }: Arguments,
+    arguments: Arguments,
 ) -> Result<(), CommandError> {
-    let token = common.client()?.add(&counter, amount).await?;
+    let Arguments {
+        counter,
+        amount,
+        value,
+    } = arguments;
+    let client = common.client()?;
+    let (token, led_to) = if value {
+        let added = client.add_and_get(&counter, amount).await?;
+        (added.token, Some(added.value))
+    } else {
+        (client.add(&counter, amount).await?, None)
+    };
     if output.json {
-        let object = serde_json::json!({
+        let mut object = serde_json::json!({
             "counter": counter, "amount": amount, "token": token.to_string(),
         });
+        if let Some(led_to) = led_to {
+            object["value"] = led_to.value.into();
+            object["clamped"] = led_to.clamped.into();
+        }
         return print_line(&object.to_string());
     }
     print_line(&format!("added {} to {counter}", grouped(amount)))?;
+    if let Some(led_to) = led_to {
+        output.counter(&led_to, counter.chars().count())?;
+    }
     print_line(&format!("token {token}"))
 }

@@ -1,10 +1,12 @@
-//! `tally list [PREFIX]`: counters in the order of their names, as they arrive.
+//! `tally list [PREFIX]`: counters in the order of their names, as they arrive; token and ages are
+//! those of the last page, which is at least as far as the others.
 
 use clap::Args;
 
 use crate::{
     Common,
     output::{CommandError, Output},
+    reads::ReadArguments,
 };
 
 /// Columns for a name. The list may be endless, so the widest name is not known ahead; a longer
@@ -19,14 +21,26 @@ pub(crate) struct Arguments {
     /// Stop after so many counters; all by default.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    #[command(flatten)]
+    read: ReadArguments,
 }
 
 pub(crate) async fn run(
     common: &Common,
     output: Output,
-    Arguments { prefix, limit }: Arguments,
+    arguments: Arguments,
 ) -> Result<(), CommandError> {
-    let mut list = common.client()?.list(&prefix);
+    let Arguments {
+        prefix,
+        limit,
+        read,
+    } = arguments;
+    let client = common.client()?;
+    let mut list = if read.is_any() {
+        client.list_after(&prefix, &read.options())
+    } else {
+        client.list(&prefix)
+    };
     let mut left = limit.unwrap_or(u64::MAX);
     while left > 0
         && let Some(counter) = list.next().await?
@@ -34,5 +48,5 @@ pub(crate) async fn run(
         output.counter(&counter, NAME_WIDTH)?;
         left -= 1;
     }
-    Ok(())
+    read.print(output, list.token(), list.lane_ages())
 }

@@ -9,9 +9,11 @@ mod add;
 mod audit;
 mod export;
 mod get;
+mod lag;
 mod list;
 mod load;
 mod output;
+mod reads;
 mod status;
 mod watch;
 
@@ -65,10 +67,12 @@ enum Command {
     Get(get::Arguments),
     /// List counters by name.
     List(list::Arguments),
-    /// Print a counter whenever it changes, until interrupted.
+    /// Print counters whenever they change, until interrupted.
     Watch(watch::Arguments),
     /// What each node says of itself.
     Status,
+    /// Measure how long a read with a token waits on another node.
+    Lag(lag::Arguments),
     /// Compare what all nodes hold, counter by counter, while they go on counting.
     Audit(audit::Arguments),
     /// Write all counters of a node, with what it knew, to a file or standard output.
@@ -79,12 +83,21 @@ enum Command {
 
 impl Common {
     fn client(&self) -> Result<Client, CommandError> {
-        let deadline = Duration::from_millis(self.deadline_ms);
-        let options = Options {
-            deadline,
+        Ok(Client::connect(self.node.iter().cloned(), self.options())?)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            deadline: Duration::from_millis(self.deadline_ms),
             ..Options::default()
-        };
-        Ok(Client::connect(self.node.iter().cloned(), options)?)
+        }
+    }
+
+    /// A client of each node alone.
+    fn clients(&self) -> Result<Vec<Client>, CommandError> {
+        let nodes = self.node.iter();
+        let clients = nodes.map(|node| Client::connect([node], self.options()));
+        Ok(clients.collect::<Result<_, _>>()?)
     }
 }
 
@@ -97,6 +110,7 @@ async fn main() -> ExitCode {
         Command::Get(arguments) => get::run(&common, output, arguments).await,
         Command::List(arguments) => list::run(&common, output, arguments).await,
         Command::Watch(arguments) => watch::run(&common, output, arguments).await,
+        Command::Lag(arguments) => lag::run(&common, output, arguments).await,
         Command::Status => status::run(&common, output).await,
         Command::Audit(arguments) => audit::run(&common, output, arguments).await,
         Command::Export(arguments) => export::run(&common, arguments).await,
