@@ -15,7 +15,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
         let mut replica = replica_of(counters);
         group.bench_function(BenchmarkId::new("walk", counters), |bencher| {
             bencher.iter(|| {
-                replica.follow();
+                replica.follow(wire::hash_name);
                 while !replica.walk(COUNTERS_AT_ONCE) {}
             });
         });

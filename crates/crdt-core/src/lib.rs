@@ -121,7 +121,7 @@ mod sums;
 
 pub use digest::Digest;
 pub use error::{AddError, CounterNameError, Fork, ReceiveError};
-pub use fingerprint::{Fingerprint, RecordHash};
+pub use fingerprint::{Fingerprint, HashName, NameHash, RecordHash};
 pub use id::{CounterIndex, CounterName, Mark, ReplicaId, StartId, Version};
 pub use interval::{Interval, IntervalEnd, IntervalPiece};
 pub use lattice::JoinSemilattice;

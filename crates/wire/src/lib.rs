@@ -37,7 +37,7 @@ pub use id::{replica_id_from_bytes, replica_id_to_bytes};
 pub use interval::{
     DecodeError, DecodeLimits, IntervalDecoder, IntervalEncoder, PART_BYTES_TARGET, PartsOf,
 };
-pub use shard::shard_of;
+pub use shard::{hash_name, shard_of};
 
 /// All schemas as one encoded `FileDescriptorSet`, for gRPC reflection.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tally_descriptor.bin"));

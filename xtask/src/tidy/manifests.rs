@@ -55,7 +55,7 @@ const DIRECTIONS: &[(&str, &[&str], &[&str])] = &[
 
 /// What a core may link: nothing that could reach a socket, a clock, a thread or a random source.
 const CORE_DEPENDENCIES: &[(&str, &[&str])] = &[
-    ("crdt-core", &["thiserror", "xxhash-rust"]),
+    ("crdt-core", &["thiserror"]),
     ("lock-core", &["thiserror"]),
     ("protocol", &["thiserror"]),
 ];

@@ -64,7 +64,7 @@ impl Client {
         lane: ReplicaId,
         (node, with): (usize, usize),
     ) -> Result<Explanation, Error> {
-        let mut comparison = RecordComparison::default();
+        let mut comparison = RecordComparison::new(wire::hash_name);
         let mut explanation = Explanation::default();
         loop {
             match comparison.poll() {

@@ -21,8 +21,8 @@ use alloc::{
 
 use super::Replica;
 use crate::{
-    CounterIndex, CounterName, Fingerprint, Fork, Interval, Mark, RecordHash, ReplicaId, Total,
-    Version, catalogue::Catalogue, fingerprint::NameHash, lane::Lane,
+    CounterIndex, CounterName, Fingerprint, Fork, HashName, Interval, Mark, RecordHash, ReplicaId,
+    Total, Version, catalogue::Catalogue, lane::Lane,
 };
 
 /// What is remembered of the own lane: a second of very fast commits, which is more than others are
@@ -41,8 +41,9 @@ pub struct LanePrint {
 }
 
 /// The sums so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Following {
+    hash_name: HashName,
     /// Counters with smaller indices are in the sums; all, once the walk is through.
     walked: usize,
     lanes: BTreeMap<ReplicaId, Fingerprint>,
@@ -54,6 +55,15 @@ pub(super) struct Following {
 const THROUGH: usize = usize::MAX;
 
 impl Following {
+    fn new(hash_name: HashName) -> Self {
+        Self {
+            hash_name,
+            walked: 0,
+            lanes: BTreeMap::new(),
+            past: VecDeque::new(),
+        }
+    }
+
     /// Lets an interval take effect. It is kept apart from what is done when nobody follows.
     #[cold]
     pub(super) fn apply(
@@ -69,8 +79,8 @@ impl Following {
         counters.retain(|counter| counter.as_usize() < self.walked);
         let mut sum = self.sum(interval.lane);
         let hash = |counter, (version, total)| {
-            let name = NameHash::of(catalogue.name(counter));
-            RecordHash::of_named_sum(name, version, total)
+            let name = (self.hash_name)(catalogue.name(counter));
+            RecordHash::of_sum(name, version, total)
         };
         for &counter in &counters {
             if let Some(old) = lane.record(counter) {
@@ -102,10 +112,10 @@ impl Following {
             .collect();
         let end = self.walked.saturating_add(counters_max);
         for (counter, name) in catalogue.range(self.walked..end) {
-            let name = NameHash::of(name);
+            let name = (self.hash_name)(name);
             for (lane, sum) in &mut sums {
                 if let Some((version, total)) = lane.record(counter) {
-                    sum.add(RecordHash::of_named_sum(name, version, total));
+                    sum.add(RecordHash::of_sum(name, version, total));
                 }
             }
         }
@@ -139,12 +149,13 @@ impl Following {
 }
 
 impl Replica {
-    /// Begins to follow the lanes; what was followed before is forgotten. [`walk`](Self::walk) until
+    /// Begins to follow the lanes, hashing names by this function (the same on all replicas that are
+    /// compared); what was followed before is forgotten. [`walk`](Self::walk) until
     /// it is through, ask for [`fingerprints`](Self::fingerprints) as often as you like, and
     /// [`unfollow`](Self::unfollow): until then every change costs some time more.
     ///
     /// ```
-    /// use crdt_core::{CounterName, Mark, Replica, ReplicaId, StartId, Sum};
+    /// use crdt_core::{CounterName, Mark, NameHash, Replica, ReplicaId, StartId, Sum};
     ///
     /// let mut a = Replica::new(ReplicaId::new(0xa), StartId::new(1));
     /// let counter = a.counter(&"likes".parse::<CounterName>()?);
@@ -158,15 +169,20 @@ impl Replica {
     /// b.commit();
     /// b.synced();
     ///
+    /// // A real driver takes a well-mixed hash.
+    /// let hash_name = |name: &CounterName| {
+    ///     let step = |hash: u64, &byte: &u8| hash.wrapping_mul(31) ^ u64::from(byte);
+    ///     NameHash::new(name.as_str().as_bytes().iter().fold(7, step))
+    /// };
     /// for replica in [&mut a, &mut b] {
-    ///     replica.follow();
+    ///     replica.follow(hash_name);
     ///     while !replica.walk(1_000) {}
     /// }
     /// assert_eq!(a.fingerprints(), b.fingerprints());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn follow(&mut self) {
-        self.following = Some(Following::default().into());
+    pub fn follow(&mut self, hash_name: HashName) {
+        self.following = Some(Following::new(hash_name).into());
     }
 
     /// Follows no longer.

@@ -9,7 +9,7 @@
 use core::time::Duration;
 
 use alloc::vec::Vec;
-use crdt_core::{LanePrint, Mark, ReplicaId};
+use crdt_core::{HashName, LanePrint, Mark, ReplicaId};
 use thiserror::Error;
 
 use super::PastAnswer;
@@ -107,7 +107,7 @@ pub struct Audited {
 }
 
 impl Audited {
-    /// Begins to follow a shard.
+    /// Begins to follow a shard, hashing names by this function, the same on all nodes.
     ///
     /// # Errors
     ///
@@ -116,9 +116,10 @@ impl Audited {
         shards: &impl Shards,
         shard: u32,
         limits: AuditedLimits,
+        hash_name: HashName,
     ) -> Result<Self, AuditedError> {
         check_shard(shards, shard)?;
-        shards.with(shard, |it| it.replica_mut().follow());
+        shards.with(shard, |it| it.replica_mut().follow(hash_name));
         Ok(Self { shard, limits })
     }
 

@@ -8,7 +8,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use crdt_core::{CounterName, Fingerprint, Mark, RecordHash, Total, Version};
+use crdt_core::{CounterName, Fingerprint, HashName, Mark, RecordHash, Total, Version};
 
 /// What a lane says of a counter, and since which version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,8 +84,9 @@ impl Reading {
 }
 
 /// The comparison of one lane on two nodes, record by record.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RecordComparison {
+    hash_name: HashName,
     sides: [Reading; 2],
     summary: RecordSummary,
 }
@@ -102,6 +103,16 @@ pub enum RecordEffect {
 }
 
 impl RecordComparison {
+    /// Nothing is read yet; names are hashed as the nodes do it.
+    #[must_use]
+    pub fn new(hash_name: HashName) -> Self {
+        Self {
+            hash_name,
+            sides: <[Reading; 2]>::default(),
+            summary: RecordSummary::default(),
+        }
+    }
+
     /// The next thing to do.
     pub fn poll(&mut self) -> RecordEffect {
         loop {
@@ -131,7 +142,8 @@ impl RecordComparison {
         let [one, other] = self.sides.each_mut().map(|side| side.take(&counter));
         for (sum, state) in self.summary.sums.iter_mut().zip([one, other]) {
             if state.version > Version::ZERO {
-                sum.add(RecordHash::of_sum(&counter, state.version, state.total));
+                let name = (self.hash_name)(&counter);
+                sum.add(RecordHash::of_sum(name, state.version, state.total));
             }
         }
         let marks = self.sides.each_ref().map(|side| side.mark.version);

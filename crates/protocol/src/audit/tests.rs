@@ -8,7 +8,7 @@ use alloc::{
 };
 use core::cell::RefCell;
 
-use crdt_core::{CounterName, Interval, Replica, StartId, Sum, Sums};
+use crdt_core::{CounterName, Interval, NameHash, Replica, StartId, Sum, Sums};
 use proptest::{collection::vec as vec_of, prelude::*, sample::Index};
 
 use super::records::RecordEffect;
@@ -24,6 +24,11 @@ fn id(node: usize) -> ReplicaId {
 
 fn name(counter: usize) -> CounterName {
     alloc::format!("counter-{counter}").parse().expect("a name")
+}
+
+fn hash_name(name: &CounterName) -> NameHash {
+    let step = |hash: u64, &byte: &u8| hash.wrapping_mul(31) ^ u64::from(byte);
+    NameHash::new(name.as_str().as_bytes().iter().fold(7, step))
 }
 
 fn complete(replica: &mut Replica) {
@@ -62,7 +67,7 @@ fn followed(count: usize) -> Vec<Replica> {
     let mut nodes = Vec::new();
     for node in 0..count {
         let mut replica = Replica::new(id(node), StartId::new(node as u64 + 1));
-        replica.follow();
+        replica.follow(hash_name);
         assert!(replica.walk(1), "there is nothing to read");
         nodes.push(replica);
     }
@@ -127,7 +132,7 @@ fn compare(
     records_max: usize,
     mut meanwhile: impl FnMut(&mut [Replica]),
 ) -> (Vec<RecordDifference>, RecordSummary) {
-    let mut comparison = RecordComparison::default();
+    let mut comparison = RecordComparison::new(hash_name);
     let mut differences = Vec::new();
     loop {
         match comparison.poll() {
@@ -312,7 +317,7 @@ fn a_lane_with_two_histories_is_named() {
 
 #[test]
 fn a_page_that_leads_nowhere_ends_the_reading() {
-    let mut comparison = RecordComparison::default();
+    let mut comparison = RecordComparison::new(hash_name);
     let until = Some(name(0));
     for side in [Side::One, Side::One, Side::Other, Side::Other] {
         assert!(matches!(comparison.poll(), RecordEffect::Read(it, _) if it == side));
@@ -339,13 +344,13 @@ fn a_walk_rests_in_proportion_and_then_tells() {
         questions_max: 1,
         ..AuditedLimits::default()
     };
-    let no_shard = Audited::begin(&shards, 1, limits).map(|_| ());
+    let no_shard = Audited::begin(&shards, 1, limits, hash_name).map(|_| ());
     let expected = AuditedError::NoSuchShard {
         found: 1,
         shard_count: 1,
     };
     assert_eq!(no_shard, Err(expected));
-    let audited = Audited::begin(&shards, 0, limits).expect("there is one");
+    let audited = Audited::begin(&shards, 0, limits, hash_name).expect("there is one");
     // Each look at the clock is 10 us later than the last one.
     let now = RefCell::new(0);
     let clock = || {

@@ -71,7 +71,7 @@ async fn run(
     let Ok(Some(mut question)) = first.unwrap_or_else(|_| Ok(None)) else {
         return Ok(());
     };
-    let audited = Audited::begin(node, question.shard, limits);
+    let audited = Audited::begin(node, question.shard, limits, wire::hash_name);
     let audited = audited.map_err(|error| status::audit(&error))?;
     let followed = Followed { node, audited };
     loop {
