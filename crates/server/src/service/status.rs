@@ -2,6 +2,8 @@
 //! `error_reason.proto`, and what a client needs to act on it: in the metadata the value, the
 //! bound, and the item's index.
 
+mod field;
+
 use std::collections::HashMap;
 use std::fmt::Display;
 
@@ -15,6 +17,7 @@ use wire::DecodeError;
 use wire::v1::ErrorReason;
 
 use super::limits::{BATCH_ITEMS_MAX, RETRY_AFTER};
+pub(crate) use field::Field;
 
 /// The domain of all reasons.
 const DOMAIN: &str = "tally.v1";
@@ -61,7 +64,7 @@ impl Refusal {
 
     /// The status, naming the field of the request that is to blame.
     fn at(self, field: &Field) -> Status {
-        let refusal = match field.index {
+        let refusal = match field.index() {
             Some(index) => self.with("index", index),
             None => self,
         };
@@ -70,57 +73,6 @@ impl Refusal {
         details.add_bad_request_violation(path.clone(), refusal.message.clone());
         let message = format!("{path}: {}", refusal.message);
         Status::with_error_details(refusal.code, message, details)
-    }
-}
-
-/// A field of a request, by its path.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Field {
-    name: &'static str,
-    index: Option<usize>,
-    /// Of the item at the index.
-    inner: &'static str,
-}
-
-impl Field {
-    /// A field of the request itself.
-    pub(crate) const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            index: None,
-            inner: "",
-        }
-    }
-
-    /// An entry of a repeated field.
-    pub(crate) const fn entry(name: &'static str, index: usize) -> Self {
-        Self {
-            name,
-            index: Some(index),
-            inner: "",
-        }
-    }
-
-    /// A field of an entry.
-    pub(crate) const fn of_entry(name: &'static str, index: usize, inner: &'static str) -> Self {
-        Self {
-            name,
-            index: Some(index),
-            inner,
-        }
-    }
-}
-
-impl Display for Field {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)?;
-        if let Some(index) = self.index {
-            write!(f, "[{index}]")?;
-        }
-        if !self.inner.is_empty() {
-            write!(f, ".{}", self.inner)?;
-        }
-        Ok(())
     }
 }
 
