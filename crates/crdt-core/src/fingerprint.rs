@@ -224,6 +224,9 @@ mod tests {
             0xfd56_b36e_fdbf_51f6,
         ];
         assert_eq!(found, expected, "{found:x?}");
+        let mut sum = Fingerprint::new(expected[0]);
+        sum.add(RecordHash(expected[1]));
+        assert_eq!(sum.get(), expected[0].wrapping_add(expected[1]));
     }
 
     #[test]

@@ -150,8 +150,8 @@ impl Following {
 
 impl Replica {
     /// Begins to follow the lanes, hashing names by this function (the same on all replicas that are
-    /// compared); what was followed before is forgotten. [`walk`](Self::walk) until
-    /// it is through, ask for [`fingerprints`](Self::fingerprints) as often as you like, and
+    /// compared); what was followed before is forgotten. [`walk`](Self::walk) until it is through, ask
+    /// for [`fingerprints`](Self::fingerprints) as often as you like, and
     /// [`unfollow`](Self::unfollow): until then every change costs some time more.
     ///
     /// ```
