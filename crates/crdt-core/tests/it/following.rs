@@ -203,3 +203,19 @@ fn so_many_past_marks_are_known_and_no_other_history() {
     assert!(to_come.is_err(), "nobody knows more of it than its owner");
     assert!(replica.fingerprint_at(OWN, mark(2, 8)).is_err());
 }
+
+#[test]
+fn marks_before_the_walk_was_through_are_not_known() {
+    let mut replica = Replica::new(OWN, StartId::new(1));
+    change(&mut replica, &[0, 1, 2], 1);
+    replica.follow(hash_name);
+    assert!(!replica.walk(1), "two counters are left");
+    change(&mut replica, &[0], 1);
+    let early = replica.held(OWN);
+    change(&mut replica, &[1], 1);
+    while !replica.walk(1) {}
+    assert_eq!(replica.fingerprint_at(OWN, early), Ok(None));
+    let print = fingerprint(&replica, OWN);
+    let now = replica.fingerprint_at(OWN, replica.held(OWN));
+    assert_eq!(now, Ok(Some(print)));
+}
