@@ -96,9 +96,8 @@ struct Cluster {
 }
 
 impl Client {
-    /// Compares what all nodes hold, counter by counter, however busy they are. It takes a node about
-    /// half a percent of a core for as long as it lasts: some ten milliseconds a shard, or a second
-    /// for each hundred thousand counters of a shard.
+    /// Compares what all nodes hold, counter by counter, however busy they are. While it lasts a
+    /// node rests 199 times as long as it reads, so it takes the longer the more counters there are.
     ///
     /// Nodes that do not answer are named in the report; so are lanes that could not be compared.
     ///

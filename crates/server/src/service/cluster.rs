@@ -38,10 +38,16 @@ pub struct ClusterServer {
     surroundings: Arc<OnceLock<Surroundings>>,
     /// The audits that may be under way.
     audits: Arc<Semaphore>,
+    /// The exports that may be under way.
+    exports: Arc<Semaphore>,
 }
 
 /// One: an audit follows the changes of its shard, and each shard can be followed once.
 const AUDITS_MAX: usize = 1;
+
+/// An export whose client is slow keeps a few messages of a megabyte waiting; few ask for one at the
+/// same moment.
+const EXPORTS_MAX: usize = 4;
 
 impl ClusterServer {
     /// The service of a node; its surroundings are known once it has recovered.
@@ -51,6 +57,7 @@ impl ClusterServer {
             node,
             surroundings,
             audits: Arc::new(Semaphore::new(AUDITS_MAX)),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         }
     }
 }
@@ -86,7 +93,9 @@ impl ClusterService for ClusterServer {
         let node = Arc::clone(self.node.get()?);
         let shard = request.into_inner().shard;
         check_shard(&*node, shard).map_err(|error| status::audit(&error))?;
-        Ok(Response::new(export::spawn(node, shard)))
+        let permit = Arc::clone(&self.exports).try_acquire_owned();
+        let permit = permit.map_err(|_| status::exports_exhausted(EXPORTS_MAX))?;
+        Ok(Response::new(export::spawn(node, shard, permit)))
     }
 
     async fn get_status(

@@ -1,10 +1,12 @@
 //! Exports, over a socket: what is read when is decided by [`ShardExport`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crdt_core::{Mark, ReplicaId};
 use protocol::{ExportPiece, NotWritable, Reading, ShardExport, ShardIndex};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use wire::replica_id_to_bytes;
@@ -21,12 +23,16 @@ const RESPONSES_QUEUED_MAX: usize = 2;
 /// names that makes a message of about 1 MB.
 const PIECE_RECORDS_MAX: usize = 1_024;
 
+/// A client that takes nothing for so long is as good as gone; another one may have its place.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
 type Responses = mpsc::Sender<Result<ExportShardResponse, Status>>;
 
 /// Serves a stream in a task of its own.
 pub(super) fn spawn(
     node: Arc<Node>,
     shard: ShardIndex,
+    permit: OwnedSemaphorePermit,
 ) -> ReceiverStream<Result<ExportShardResponse, Status>> {
     let (responses, stream) = mpsc::channel(RESPONSES_QUEUED_MAX);
     tokio::spawn(async move {
@@ -34,6 +40,7 @@ pub(super) fn spawn(
             () = run(&node, shard, &responses) => false,
             () = node.stopped() => true,
         };
+        drop(permit);
         if stopped {
             let status = status::not_writable(&NotWritable::Stopping);
             // The client may be gone already; either way this is the end.
@@ -43,18 +50,17 @@ pub(super) fn spawn(
     ReceiverStream::new(stream)
 }
 
-/// Ends early when the client is gone.
+/// Ends early when the client is gone, or takes nothing any more.
 async fn run(node: &Node, shard: ShardIndex, responses: &Responses) {
     let mut export = ShardExport::new(shard, PIECE_RECORDS_MAX);
     loop {
         let piece = export.poll(node);
         let is_last = piece.end.is_some();
-        if responses
-            .send(Ok(response(node, shard, piece)))
+        let sent = responses.send(Ok(response(node, shard, piece)));
+        let is_taken = timeout(STALL_MAX, sent)
             .await
-            .is_err()
-            || is_last
-        {
+            .is_ok_and(|sent| sent.is_ok());
+        if is_last || !is_taken {
             return;
         }
     }

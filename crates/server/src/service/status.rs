@@ -197,6 +197,18 @@ pub(crate) fn replica_id(field: &'static str, error: &DecodeError) -> Status {
     invalid(ErrorReason::AuditInvalid, error).at(&Field::new(field))
 }
 
+/// As many exports as the node serves.
+pub(crate) fn exports_exhausted(exports_max: usize) -> Status {
+    let message = format!(
+        "this node serves {exports_max} exports at a time; try again when one is over, or use another \
+         node"
+    );
+    let reason = ErrorReason::ExportsExhausted;
+    Refusal::new(Code::ResourceExhausted, reason, &message)
+        .with("bound", exports_max)
+        .status()
+}
+
 /// The node is being audited.
 pub(crate) fn audit_under_way(audits_max: usize) -> Status {
     let message = format!(

@@ -1,12 +1,12 @@
 //! Exports of real processes: the values of one digest, with the ages of each lane as reads tell them.
 
 use tally_client::{Client, Options};
-use wire::v1::ExportShardRequest;
 use wire::v1::cluster_service_client::ClusterServiceClient;
+use wire::v1::{BatchAddItem, BatchAddRequest, ExportShardRequest};
 
 use super::cluster::Cluster;
 use super::load::Load;
-use super::node::{Node, Values};
+use super::node::{Node, Values, eventually, reason};
 use super::refusals::check;
 
 async fn export(node: &Node) -> Vec<tally_client::ExportedShard> {
@@ -80,4 +80,38 @@ async fn a_shard_that_does_not_exist_is_not_exported() {
     let refused = refused.expect_err("there is none");
     let (code, reason) = (tonic::Code::InvalidArgument, "AUDIT_INVALID");
     check("a shard", &refused, code, reason, &["shard 4", "has 4"]);
+}
+
+/// Clients that have asked and take nothing hold their places, and no more than these.
+#[tokio::test]
+async fn exports_have_a_bound_and_give_their_places_back() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let mut node = Node::new(place.path(), "a").with(&["--shards", "1"]);
+    node.serve().await;
+    // Names that make the answer longer than what the transport takes ahead of its reader.
+    for batch in 0..8 {
+        let item = |at: usize| BatchAddItem {
+            counter: format!("{batch}/{at}/{}", "x".repeat(490)),
+            amount: 1,
+        };
+        let items = (0..5_000).map(item).collect();
+        let added = node.counters().batch_add(BatchAddRequest { items }).await;
+        added.expect("a batch");
+    }
+    let mut client = ClusterServiceClient::new(node.channel());
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let export = client.export_shard(ExportShardRequest { shard: 0 }).await;
+        open.push(export.expect("there is a place").into_inner());
+    }
+    let refused = client.export_shard(ExportShardRequest { shard: 0 }).await;
+    let status = refused.expect_err("four are under way");
+    assert_eq!(reason(&status), "EXPORTS_EXHAUSTED", "{status}");
+    assert!(status.message().contains("4 exports"), "{status}");
+    open.clear();
+    eventually("a place is given back", async || {
+        let export = client.export_shard(ExportShardRequest { shard: 0 }).await;
+        export.is_ok()
+    })
+    .await;
 }
