@@ -83,6 +83,21 @@ pub enum ReceiveError {
     /// It belongs to another history of the lane.
     #[error(transparent)]
     Fork(#[from] Fork),
+    /// Another lane must be held further before it means anything.
+    #[error(
+        "the interval of lane {lane} needs version {} of lane {needed}, but only version {} is \
+         held; send both as one set", version.get(), held.get()
+    )]
+    Needs {
+        /// The lane.
+        lane: ReplicaId,
+        /// The lane that it needs.
+        needed: ReplicaId,
+        /// How far it needs that one.
+        version: Version,
+        /// What is held of that one.
+        held: Version,
+    },
     /// It contradicts itself.
     #[error("the interval of lane {lane} is malformed: {what}")]
     Malformed {

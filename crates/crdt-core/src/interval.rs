@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{CounterIndex, Mark, ReplicaId, StartId, Sums, Total, Version};
+use crate::{CounterIndex, Mark, Records, ReplicaId, StartId, Sums, Total, Version};
 
 /// All that changed in one lane after one mark, up to another.
 ///
@@ -31,6 +31,11 @@ pub struct Interval<C = CounterIndex> {
     /// The changed sums, by version. Of several records of one counter the last is its form at
     /// the interval's end; the others are older forms, which no replica need ever show.
     pub sums: Sums<C>,
+    /// Records about sessions that changed or went.
+    pub records: Records<C>,
+    /// Other lanes, and how far each must be held by whoever holds this one to its end: some records
+    /// mean something only beside others. At most one mark a lane, in the order of the lanes.
+    pub needs: Vec<(ReplicaId, Mark)>,
 }
 
 /// Some of an interval's records, in the order of reading: see
@@ -46,40 +51,51 @@ pub struct IntervalPiece<C = CounterIndex> {
     /// Changed sums, by version; none below those of the piece before.
     pub sums: Sums<C>,
     /// Where the interval ends, on its last piece.
-    pub end: Option<IntervalEnd>,
+    pub end: Option<IntervalEnd<C>>,
 }
 
 /// Where an interval ends, and what only its end can say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IntervalEnd {
+pub struct IntervalEnd<C = CounterIndex> {
     /// As [`Interval::to`].
     pub to: Mark,
     /// As [`Interval::starts`].
     pub starts: Vec<(Version, StartId)>,
+    /// As [`Interval::records`].
+    pub records: Records<C>,
+    /// As [`Interval::needs`].
+    pub needs: Vec<(ReplicaId, Mark)>,
 }
 
 impl<C> IntervalPiece<C> {
     /// The same piece with its counters called otherwise.
-    pub fn map_counters<D>(&self, call: impl FnMut(&C) -> D) -> IntervalPiece<D> {
+    pub fn map_counters<D>(&self, mut call: impl FnMut(&C) -> D) -> IntervalPiece<D> {
         IntervalPiece {
             lane: self.lane,
             after: self.after,
             is_first: self.is_first,
-            sums: self.sums.map_counters(call),
-            end: self.end.clone(),
+            sums: self.sums.map_counters(&mut call),
+            end: self.end.as_ref().map(|end| IntervalEnd {
+                to: end.to,
+                starts: end.starts.clone(),
+                records: end.records.map_counters(&mut call),
+                needs: end.needs.clone(),
+            }),
         }
     }
 }
 
 impl<C> Interval<C> {
     /// The same interval with its counters called otherwise.
-    pub fn map_counters<D>(&self, call: impl FnMut(&C) -> D) -> Interval<D> {
+    pub fn map_counters<D>(&self, mut call: impl FnMut(&C) -> D) -> Interval<D> {
         Interval {
             lane: self.lane,
             after: self.after,
             to: self.to,
             starts: self.starts.clone(),
-            sums: self.sums.map_counters(call),
+            sums: self.sums.map_counters(&mut call),
+            records: self.records.map_counters(call),
+            needs: self.needs.clone(),
         }
     }
 
@@ -106,8 +122,16 @@ impl<C> Interval<C> {
             Some("its records are not in the order of their versions")
         } else if !self.sums.wide_totals().all(is_possible) {
             Some("a total passes 2^120, which no adds can have made")
+        } else if !self.needs.is_sorted_by(|a, b| a.0 < b.0) {
+            Some("its needs are not in order")
+        } else if self
+            .needs
+            .iter()
+            .any(|&(lane, mark)| lane == self.lane || mark == Mark::ZERO)
+        {
+            Some("it needs itself or nothing")
         } else {
-            None
+            self.records.contradiction(within)
         }
     }
 }

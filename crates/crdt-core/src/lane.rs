@@ -9,9 +9,10 @@ mod walk;
 use alloc::vec::Vec;
 
 use crate::{
-    CounterIndex, Interval, Total, Version,
+    CounterIndex, Interval, Mark, ReplicaId, Total, Version,
     history::History,
     packed::{Aside, Packed},
+    record_map::{Needs, RecordMap},
 };
 pub(crate) use walk::Walk;
 
@@ -42,6 +43,8 @@ pub(crate) struct Lane {
     aside: Aside,
     oldest: u32,
     newest: u32,
+    pub(crate) records: RecordMap,
+    needs: Needs,
 }
 
 impl Lane {
@@ -53,7 +56,20 @@ impl Lane {
             aside: Aside::default(),
             oldest: NONE,
             newest: NONE,
+            records: RecordMap::default(),
+            needs: Needs::new(),
         }
+    }
+
+    /// What must be held of other lanes because of what changed here after a version.
+    pub(crate) fn needs_after(&self, after: Version) -> Vec<(ReplicaId, Mark)> {
+        let needs = self.needs.iter().filter(|(_, (since, _))| *since > after);
+        needs.map(|(&lane, &(_, mark))| (lane, mark)).collect()
+    }
+
+    /// All needs, and since when they are there.
+    pub(crate) fn needs(&self) -> &Needs {
+        &self.needs
     }
 
     /// The value that the lane gives a counter; 0 where it has no record of it.
@@ -79,6 +95,14 @@ impl Lane {
         let is_held = |&(_, version, _): &(_, Version, _)| version <= held;
         for (&counter, version, total) in interval.sums.packed().skip_while(is_held) {
             self.put(counter, version, total);
+        }
+        self.records.apply(&interval.records, held);
+        for &(lane, mark) in &interval.needs {
+            let need = self.needs.entry(lane).or_default();
+            // An interval tells where it ends, not where the need arose.
+            if mark.version > need.1.version {
+                *need = (interval.to.version, mark);
+            }
         }
         self.history.advance(interval);
     }
@@ -146,7 +170,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Mark, ReplicaId, StartId, Sum, SumRecord, Sums, complaint::complaint};
+    use crate::{Records, StartId, Sum, SumRecord, Sums, complaint::complaint};
 
     /// Counters 0, 2 and 3, changed in this order at versions 1 to 3. Counter 1 has no record.
     fn lane() -> Lane {
@@ -157,7 +181,7 @@ mod tests {
         };
         let (first, start) = (Version::new(1), StartId::new(7));
         let mut lane = Lane::empty();
-        lane.apply(&Interval {
+        let interval = Interval {
             lane: ReplicaId::new(1),
             after: Mark::ZERO,
             to: Mark {
@@ -166,7 +190,10 @@ mod tests {
             },
             starts: [(first, start)].into(),
             sums: [(0, 1), (2, 2), (3, 3)].map(record).into_iter().collect(),
-        });
+            records: Records::default(),
+            needs: Vec::new(),
+        };
+        lane.apply(&interval);
         lane
     }
 
@@ -194,6 +221,8 @@ mod tests {
                 to: lane().history.mark(),
                 starts: Vec::new(),
                 sums: Sums::<CounterIndex>::new(),
+                records: Records::default(),
+                needs: Vec::new(),
             });
         }),
     ];

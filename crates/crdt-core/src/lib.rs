@@ -116,7 +116,9 @@ mod lane;
 mod lattice;
 mod packed;
 mod record;
+mod record_map;
 mod replica;
+mod session;
 mod sums;
 
 pub use digest::Digest;
@@ -126,5 +128,11 @@ pub use id::{CounterIndex, CounterName, Mark, ReplicaId, StartId, Version};
 pub use interval::{Interval, IntervalEnd, IntervalPiece};
 pub use lattice::JoinSemilattice;
 pub use record::{Sum, SumRecord, Total};
-pub use replica::{Group, IntervalReader, LanePrint, PAST_MARKS_MAX, Received, Replica};
+pub use replica::{
+    Group, IntervalReader, LanePrint, PAST_MARKS_MAX, Received, Replica, RequestState,
+};
+pub use session::{
+    CLAIMS_MAX, Gap, Numbers, REQUESTS_WINDOW, RecordContent, RecordKey, Records, RequestId,
+    SessionId, SessionMark, SessionRecord,
+};
 pub use sums::Sums;

@@ -11,26 +11,39 @@
 //! lanes**: values, digests, the intervals served to peers. So nothing can be read, advertised or
 //! sent before it would survive a crash, and no rule has to say so.
 
+mod claims;
 mod equality;
 mod following;
 mod heads;
 mod invariants;
 mod names;
+mod own_records;
 mod reading;
+mod receiving;
+mod requests;
+mod settling;
 
-use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
 
 use crate::{
     AddError, CounterIndex, CounterName, Digest, Fork, Interval, Mark, ReceiveError, ReplicaId,
-    StartId, Sum, Total,
+    SessionId, StartId, Sum, Total,
     catalogue::Catalogue,
     history::{History, UNWRITTEN},
     lane::Lane,
 };
+use claims::Claimed;
 use following::Following;
 pub use following::{LanePrint, PAST_MARKS_MAX};
 use heads::Heads;
+use own_records::OwnRecords;
 pub use reading::IntervalReader;
+pub use requests::RequestState;
 
 /// What one commit makes durable: at most one interval of the own lane, and those received from
 /// peers, in the order in which they must be recovered.
@@ -56,6 +69,14 @@ pub struct Replica {
     catalogue: Catalogue,
     lanes: BTreeMap<ReplicaId, Lane>,
     heads: Heads,
+    /// Own records about sessions that are not held yet.
+    own_records: OwnRecords,
+    /// What the claims in the lanes add to each counter.
+    claimed: Claimed,
+    /// Sessions of which something is held that was not looked at since.
+    due: BTreeSet<SessionId>,
+    /// Lanes that are known to have forked. What needs such a lane cannot wait for it.
+    forked: BTreeSet<ReplicaId>,
     received: Vec<Interval>,
     writing: Option<Group>,
     /// Where each lane will be once all that was received is held; only lanes with any of it.
@@ -83,6 +104,10 @@ impl Replica {
             catalogue: Catalogue::default(),
             lanes: BTreeMap::from([(id, Lane::empty())]),
             heads: Heads::default(),
+            own_records: OwnRecords::default(),
+            claimed: Claimed::default(),
+            due: BTreeSet::new(),
+            forked: BTreeSet::new(),
             received: Vec::new(),
             writing: None,
             pending: BTreeMap::new(),
@@ -131,7 +156,8 @@ impl Replica {
     ///
     /// As [`add`](Self::add).
     pub fn check(&self, counter: CounterIndex, amount: Sum) -> Result<(), AddError> {
-        let pending = self.heads.value(counter) - self.lanes[&self.id].value(counter);
+        let pending = self.heads.value(counter) - self.lanes[&self.id].value(counter)
+            + self.own_records.reserved(counter);
         check_range(self.value(counter), pending, amount)
     }
 
@@ -174,39 +200,15 @@ impl Replica {
         self.next_mark()
     }
 
-    /// Takes an interval that a peer served, its counters already called by this replica's
-    /// indices. Also accepted: one that overlaps what is held, and one that came from a relay.
-    ///
-    /// # Errors
-    ///
-    /// When it leaves a gap, contradicts itself, or shows that its lane has forked; above all when
-    /// it knows more of this replica's own lane than the replica does. Nothing has changed then.
-    pub fn receive(&mut self, interval: Interval) -> Result<Received, ReceiveError> {
-        let lane = interval.lane;
-        if let Some(what) = interval.contradiction() {
-            return Err(ReceiveError::Malformed { lane, what });
-        }
-        if lane == self.id {
-            self.admits(lane, interval.to)?;
-            return Ok(Received::Known);
-        }
-        if !self.expected(lane).continues(&interval)? {
-            return Ok(Received::Known);
-        }
-        let held = || self.lanes.get(&lane).map(|held| held.history.clone());
-        let pending = self.pending.entry(lane);
-        pending
-            .or_insert_with(|| held().unwrap_or_default())
-            .advance(&interval);
-        self.received.push(interval);
-        Ok(Received::Taken)
-    }
-
     /// Closes the group of everything taken since the last commit: the driver writes it and syncs
     /// it, and then calls [`synced`](Self::synced). `None` when nothing was taken, or while the
     /// last group is not synced.
     pub fn commit(&mut self) -> Option<Group> {
-        if self.writing.is_some() || (self.heads.is_clean() && self.received.is_empty()) {
+        if self.writing.is_some() {
+            return None;
+        }
+        self.settle();
+        if self.is_own_clean() && self.received.is_empty() {
             return None;
         }
         let own = self.commit_own();
@@ -228,6 +230,7 @@ impl Replica {
         for interval in group.iter() {
             self.hold(interval);
         }
+        self.own_records.synced();
         // What was received meanwhile is still pending; the rest is history.
         self.pending
             .retain(|lane, _| self.received.iter().any(|i| i.lane == *lane));
@@ -235,12 +238,18 @@ impl Replica {
 
     // What can be seen: pure functions of the lanes.
 
-    /// The counter's value: the sum over all lanes. 0 for a counter nobody added to.
+    /// The counter's value: the sum over all lanes, and each request once that some lane claims, as
+    /// far as its home's lane does not say otherwise. 0 for a counter nobody added to.
+    ///
+    /// A claim of a request that the home has taken counts nothing, since the home's sums have it.
+    /// One that the home has granted to a replica counts as long as that replica's lane has the
+    /// claim; then that lane's sums have it. Any other counts once, however many lanes claim it.
     #[must_use]
     pub fn value(&self, counter: CounterIndex) -> i128 {
         // No adds come near the end of i128; what a peer made up must not stop the process.
         let values = self.lanes.values().map(|lane| lane.value(counter));
-        values.fold(0, i128::wrapping_add)
+        let sums = values.fold(0, i128::wrapping_add);
+        sums.wrapping_add(self.claimed.value(counter))
     }
 
     /// What `lane` says of the counter.
@@ -250,15 +259,14 @@ impl Replica {
         record.map_or_else(Total::default, |(_, total)| total)
     }
 
-    /// Counters that some lane has a record of, from the name `from` on, in the order of their
-    /// bytes, with their values.
+    /// Counters that some lane has a record of, or that a claim counts for, from the name `from` on,
+    /// in the order of their bytes, with their values.
     pub fn values_from(&self, from: &str) -> impl Iterator<Item = (&CounterName, i128)> {
         self.catalogue
             .sorted_from(from)
             .filter(|&(_, counter)| {
-                self.lanes
-                    .values()
-                    .any(|lane| lane.record(counter).is_some())
+                let has_record = |lane: &Lane| lane.record(counter).is_some();
+                self.lanes.values().any(has_record) || self.claimed.has(counter)
             })
             .map(|(name, counter)| (name, self.value(counter)))
     }
@@ -320,9 +328,13 @@ impl Replica {
             .map_or_else(|| self.held(self.id), |interval| interval.to)
     }
 
+    fn is_own_clean(&self) -> bool {
+        self.heads.is_clean() && self.own_records.is_clean()
+    }
+
     /// The own lane's interval of this commit: every dirty record, under one new version.
     fn commit_own(&mut self) -> Option<Interval> {
-        if self.heads.is_clean() {
+        if self.is_own_clean() {
             return None;
         }
         let (after, to) = (self.held(self.id), self.next_mark());
@@ -331,12 +343,16 @@ impl Replica {
         } else {
             [(to.version, to.start)].into()
         };
+        let own = &self.lanes[&self.id].records;
+        let (records, needs) = self.own_records.commit(own, to.version);
         Some(Interval {
             lane: self.id,
             after,
             to,
             starts,
             sums: self.heads.commit(to.version),
+            records,
+            needs,
         })
     }
 
@@ -349,11 +365,13 @@ impl Replica {
 
     /// Applies an interval that is durable and continues its lane.
     fn hold(&mut self, interval: &Interval) {
+        let touched = self.begin_touching(interval);
         let lane = self.lanes.entry(interval.lane).or_insert_with(Lane::empty);
         match &mut self.following {
             None => lane.apply(interval),
             Some(following) => following.apply(self.id, lane, interval, &self.catalogue),
         }
+        self.end_touching(touched);
     }
 }
 

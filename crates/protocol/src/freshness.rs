@@ -150,6 +150,8 @@ mod tests {
             to: Mark { version, start },
             starts,
             sums: Sums::new(),
+            records: crdt_core::Records::default(),
+            needs: alloc::vec::Vec::new(),
         };
         shard.receive(interval).expect("the next one");
         let group = shard.collect(Round::FIRST).expect("it was taken");

@@ -116,6 +116,8 @@ mod tests {
             to,
             starts: alloc::vec![(to.version, to.start)],
             sums: crdt_core::Sums::new(),
+            records: crdt_core::Records::default(),
+            needs: alloc::vec::Vec::new(),
         };
         shard.receive(interval.clone()).expect("it is the first");
         shard.collect(Round::FIRST).expect("something was taken");

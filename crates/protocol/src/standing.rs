@@ -170,6 +170,8 @@ mod tests {
                 to: mark(1, 7),
                 starts: vec![(Version::new(1), StartId::new(7))],
                 sums: Sums::new(),
+                records: crdt_core::Records::default(),
+                needs: alloc::vec::Vec::new(),
             };
             second.receive(interval).expect("a first interval");
             second.collect(Round::FIRST).expect("it was taken");

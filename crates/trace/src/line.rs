@@ -226,6 +226,8 @@ pub enum Outcome {
     Known,
     /// Something is missing before it.
     Gap,
+    /// It needs another lane further than that is held.
+    Needs,
     /// Its lane has another history here.
     Fork,
     /// It contradicts itself.
@@ -275,6 +277,7 @@ impl Outcome {
             Ok(Some(round)) => Self::Taken(round.get()),
             Ok(None) => Self::Known,
             Err(Error::Gap { .. }) => Self::Gap,
+            Err(Error::Needs { .. }) => Self::Needs,
             Err(Error::Fork(_)) => Self::Fork,
             Err(Error::Malformed { .. }) => Self::Malformed,
         }

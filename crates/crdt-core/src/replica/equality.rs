@@ -8,7 +8,10 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use super::Replica;
-use crate::{CounterName, Interval, ReplicaId, Total, Version, history::History};
+use crate::{
+    CounterIndex, CounterName, Interval, Records, ReplicaId, Total, Version, history::History,
+    record_map::Needs,
+};
 
 impl Replica {
     /// All held records by counter name and lane: the content of the lanes, however numbered.
@@ -38,6 +41,24 @@ impl Replica {
             })
     }
 
+    /// What each lane says of sessions, by name, and what it needs.
+    fn session_records(&self) -> impl Iterator<Item = (ReplicaId, Records<CounterName>, &Needs)> {
+        let name = |counter: &CounterIndex| self.name(*counter).clone();
+        self.lanes
+            .iter()
+            .map(move |(&id, lane)| (id, lane.records.content().map_counters(name), lane.needs()))
+    }
+
+    /// Own changes about sessions that are not held yet, by name, and what is due.
+    fn sessions_under_way(&self) -> impl PartialEq + Hash {
+        let name = |counter: &CounterIndex| self.name(*counter).clone();
+        (
+            self.own_records.named(name),
+            self.due.clone(),
+            self.forked.clone(),
+        )
+    }
+
     /// Intervals being written and received, in this order, by name.
     fn under_way(
         &self,
@@ -55,7 +76,9 @@ impl PartialEq for Replica {
         (self.id, self.start) == (other.id, other.start)
             && self.histories().eq(other.histories())
             && self.records().eq(other.records())
+            && self.session_records().eq(other.session_records())
             && self.taken().eq(other.taken())
+            && self.sessions_under_way() == other.sessions_under_way()
             && self.under_way() == other.under_way()
     }
 }
@@ -67,7 +90,10 @@ impl Hash for Replica {
         (self.id, self.start).hash(state);
         self.histories().for_each(|history| history.hash(state));
         self.records().for_each(|record| record.hash(state));
+        self.session_records()
+            .for_each(|records| records.hash(state));
         self.taken().for_each(|taken| taken.hash(state));
+        self.sessions_under_way().hash(state);
         self.under_way().hash(state);
     }
 }

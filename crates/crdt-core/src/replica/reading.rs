@@ -103,6 +103,8 @@ impl Replica {
         let end = is_last.then(|| IntervalEnd {
             to,
             starts: held.history.starts_after(after.version),
+            records: held.records.changes_after(after.version),
+            needs: held.needs_after(after.version),
         });
         if is_last {
             *reader = IntervalReader::new(lane, to);
@@ -136,6 +138,8 @@ impl Replica {
                 to: end.to,
                 starts: end.starts,
                 sums: piece.sums,
+                records: end.records,
+                needs: end.needs,
             }
         }))
     }

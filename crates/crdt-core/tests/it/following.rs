@@ -66,6 +66,8 @@ fn receive(replica: &mut Replica, peer: &mut Replica, meanwhile: &[usize]) {
             to: end.to,
             starts: end.starts,
             sums,
+            records: crdt_core::Records::default(),
+            needs: Vec::new(),
         };
         let interval = replica.import(&peer.export(&interval));
         replica.receive(interval).expect("it continues the lane");

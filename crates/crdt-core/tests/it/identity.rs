@@ -49,6 +49,8 @@ fn interval(start: u64, amounts: &[(&str, i64)]) -> Interval<CounterName> {
         to,
         starts: vec![(to.version, to.start)],
         sums: amounts.iter().map(record).collect(),
+        records: crdt_core::Records::default(),
+        needs: Vec::new(),
     }
 }
 

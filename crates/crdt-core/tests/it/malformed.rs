@@ -82,6 +82,8 @@ fn a_malformed_interval_is_refused() {
         to: mark(1, FIRST),
         starts: starts(&[(1, FIRST)]),
         sums: sums(&[1]),
+        records: crdt_core::Records::default(),
+        needs: Vec::new(),
     };
     assert_eq!(b.receive(before), Ok(Received::Taken));
     let good = Interval {
@@ -90,6 +92,8 @@ fn a_malformed_interval_is_refused() {
         to: mark(3, SECOND),
         starts: starts(&[(3, SECOND)]),
         sums: sums(&[2, 2]),
+        records: crdt_core::Records::default(),
+        needs: Vec::new(),
     };
     for (what, damage) in DAMAGES {
         let mut bad = good.clone();

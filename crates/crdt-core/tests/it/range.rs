@@ -264,6 +264,8 @@ fn totals_that_a_peer_made_up_do_not_stop_the_process() {
             to,
             starts: vec![(to.version, start)],
             sums: [record].into_iter().collect(),
+            records: crdt_core::Records::default(),
+            needs: Vec::new(),
         };
         replica.receive(interval).expect("well-formed");
     }

@@ -110,6 +110,8 @@ impl Reading {
                 to: after,
                 starts: Vec::new(),
                 sums: Sums::new(),
+                records: crdt_core::Records::default(),
+                needs: Vec::new(),
             },
             pieces: 0,
         }
@@ -401,6 +403,8 @@ fn a_reader_goes_on_after_its_interval() {
             to: end.to,
             starts: end.starts,
             sums: piece.sums,
+            records: end.records,
+            needs: end.needs,
         });
         let interval = receiver.import(&interval);
         assert_eq!(receiver.receive(interval), Ok(Received::Taken));

@@ -198,7 +198,9 @@ impl Node {
             Err(ReceiveError::Gap { lane, .. }) if rules.breaks(Mutation::GapReported) => {
                 self.report(lane)
             }
-            Ok(Received::Known) | Err(ReceiveError::Gap { .. }) => None,
+            Ok(Received::Known) | Err(ReceiveError::Gap { .. } | ReceiveError::Needs { .. }) => {
+                None
+            }
             Err(ReceiveError::Fork(fork)) => self.report(fork.lane),
             Err(ReceiveError::Malformed { .. }) => {
                 let is_news = !self.has_refused_malformed;

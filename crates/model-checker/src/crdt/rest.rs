@@ -161,7 +161,11 @@ impl End<'_> {
             Ok(Received::Taken | Received::Known) => Ok(()),
             Err(ReceiveError::Fork(fork)) => Err(fork),
             // It begins where the asker is, so there is no gap either.
-            Err(ReceiveError::Gap { .. } | ReceiveError::Malformed { .. }) => {
+            Err(
+                ReceiveError::Gap { .. }
+                | ReceiveError::Needs { .. }
+                | ReceiveError::Malformed { .. },
+            ) => {
                 self.has_refused = true;
                 Ok(())
             }

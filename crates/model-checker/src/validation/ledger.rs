@@ -136,6 +136,8 @@ impl Ledger {
                 version: to.version,
                 total: last.total,
             }]),
+            records: crdt_core::Records::default(),
+            needs: Vec::new(),
         })
     }
 

@@ -196,9 +196,14 @@ fn altered(step: &Step, pick: u8) -> Option<Step> {
             *outcome = match (&outcome, pick % 2) {
                 (Outcome::Taken(_), 0) => Outcome::Known,
                 (Outcome::Taken(round), _) => Outcome::Taken(*round + 1),
-                (Outcome::Known | Outcome::Gap | Outcome::Fork | Outcome::Malformed, _) => {
-                    Outcome::Gap
-                }
+                (
+                    Outcome::Known
+                    | Outcome::Gap
+                    | Outcome::Needs
+                    | Outcome::Fork
+                    | Outcome::Malformed,
+                    _,
+                ) => Outcome::Gap,
             };
         }
         Step::Commit { round, group, .. } => match group.last_mut() {

@@ -155,9 +155,7 @@ impl Receiver {
                 self.forked.insert((shard, lane));
                 Ok(Outcome::LaneForked(fork))
             }
-            Err(error @ (ReceiveError::Gap { .. } | ReceiveError::Malformed { .. })) => {
-                Err(ReceiverError::Receive(error))
-            }
+            Err(error) => Err(ReceiverError::Receive(error)),
         }
     }
 

@@ -136,6 +136,8 @@ impl IntervalDecoder {
                 to,
                 starts,
                 sums,
+                records: crdt_core::Records::default(),
+                needs: Vec::new(),
             },
         )))
     }

@@ -273,6 +273,8 @@ mod tests {
             to,
             starts: vec![(to.version, start)],
             sums: (0..600).map(record).collect(),
+            records: crdt_core::Records::default(),
+            needs: Vec::new(),
         };
         let name = "x".repeat(CounterName::BYTES_MAX);
         let name = |_| name.parse().expect("a long name");

@@ -73,6 +73,8 @@ fn wide_interval(records: &[(u32, u128, u128)]) -> Interval {
         },
         starts: vec![],
         sums,
+        records: crdt_core::Records::default(),
+        needs: Vec::new(),
     }
 }
 

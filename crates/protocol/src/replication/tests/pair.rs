@@ -172,10 +172,13 @@ impl Stream {
             to: piece.after,
             starts: vec![],
             sums: Sums::new(),
+            records: crdt_core::Records::default(),
+            needs: alloc::vec::Vec::new(),
         });
         interval.sums.extend(piece.sums.into_records());
         let Some(end) = piece.end else { return Ok(()) };
         (interval.to, interval.starts) = (end.to, end.starts);
+        (interval.records, interval.needs) = (end.records, end.needs);
         let interval = self.assembling.take().expect("it was put there");
         let interval = to
             .shards

@@ -1,0 +1,203 @@
+//! Own records about sessions that are taken and not held yet.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use core::{
+    hash::Hash,
+    ops::Bound::{Excluded, Unbounded},
+};
+
+use crate::{
+    CounterIndex, CounterName, Gap, Mark, RecordContent, RecordKey, Records, ReplicaId,
+    SessionRecord, Sum, Version, record_map::RecordMap,
+};
+
+/// Changed records; `None` stands for one that goes.
+type Changes = BTreeMap<RecordKey, Option<RecordContent>>;
+
+/// Changes on top of the own lane: taken since the last commit, and in the group being written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnRecords {
+    taken: Changes,
+    writing: Changes,
+    needs: BTreeMap<ReplicaId, Mark>,
+    /// What values will move by beyond the own sums, once what was taken is held: more for a claim,
+    /// less for one that is folded, which counts as a claim until then.
+    reserved_taken: BTreeMap<CounterIndex, i128>,
+    reserved_writing: BTreeMap<CounterIndex, i128>,
+    /// Whether somebody waits for the next commit.
+    is_awaited: bool,
+}
+
+/// When a record became, or will become, durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Taken,
+    Writing,
+    Held,
+}
+
+impl OwnRecords {
+    /// The newest form of a record, and its stage.
+    pub(super) fn get<'a>(
+        &'a self,
+        held: &'a RecordMap,
+        key: RecordKey,
+    ) -> (Option<&'a RecordContent>, Stage) {
+        if let Some(content) = self.taken.get(&key) {
+            (content.as_ref(), Stage::Taken)
+        } else if let Some(content) = self.writing.get(&key) {
+            (content.as_ref(), Stage::Writing)
+        } else {
+            (held.get(key), Stage::Held)
+        }
+    }
+
+    /// The last record before a key.
+    pub(super) fn before(&self, held: &RecordMap, key: RecordKey) -> Option<RecordKey> {
+        let mut bound = key;
+        loop {
+            let taken = self.taken.range(..bound).next_back().map(|(&key, _)| key);
+            let writing = self.writing.range(..bound).next_back().map(|(&key, _)| key);
+            bound = taken.max(writing).max(held.before(bound).next())?;
+            if self.get(held, bound).0.is_some() {
+                return Some(bound);
+            }
+        }
+    }
+
+    /// The first record behind a key.
+    pub(super) fn behind(&self, held: &RecordMap, key: RecordKey) -> Option<RecordKey> {
+        let mut bound = key;
+        loop {
+            let range = (Excluded(bound), Unbounded);
+            let taken = self.taken.range(range).next().map(|(&key, _)| key);
+            let writing = self.writing.range(range).next().map(|(&key, _)| key);
+            let next = [taken, writing, held.behind(bound).next()];
+            bound = next.into_iter().flatten().min()?;
+            if self.get(held, bound).0.is_some() {
+                return Some(bound);
+            }
+        }
+    }
+
+    pub(super) fn put(&mut self, key: RecordKey, content: RecordContent) {
+        self.taken.insert(key, Some(content));
+        self.is_awaited = true;
+    }
+
+    pub(super) fn remove(&mut self, key: RecordKey) {
+        self.taken.insert(key, None);
+        self.is_awaited = true;
+    }
+
+    /// What was taken rests on this much of another lane.
+    pub(super) fn need(&mut self, lane: ReplicaId, mark: Mark) {
+        if mark != Mark::ZERO {
+            self.needs.insert(lane, mark);
+        }
+    }
+
+    pub(super) fn reserve(&mut self, counter: CounterIndex, value: i128) {
+        *self.reserved_taken.entry(counter).or_default() += value;
+    }
+
+    pub(super) fn reserved(&self, counter: CounterIndex) -> i128 {
+        let of = |map: &BTreeMap<CounterIndex, i128>| map.get(&counter).copied().unwrap_or(0);
+        if self.reserved_taken.is_empty() && self.reserved_writing.is_empty() {
+            return 0;
+        }
+        of(&self.reserved_taken) + of(&self.reserved_writing)
+    }
+
+    /// How many more claims there are than are held.
+    pub(super) fn more_claims(&self, held: &RecordMap) -> isize {
+        let keys = self.taken.keys().chain(self.writing.keys());
+        let keys: BTreeSet<&RecordKey> = keys
+            .filter(|key| matches!(key, RecordKey::Claim(_)))
+            .collect();
+        let is_there = |is: bool| isize::from(is);
+        keys.into_iter()
+            .map(|&key| {
+                is_there(self.get(held, key).0.is_some()) - is_there(held.get(key).is_some())
+            })
+            .sum()
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        !self.is_awaited
+    }
+
+    /// Everything taken, under one version. Nothing is being written.
+    pub(super) fn commit(
+        &mut self,
+        held: &RecordMap,
+        version: Version,
+    ) -> (Records, Vec<(ReplicaId, Mark)>) {
+        let mut records = Records::default();
+        for (&key, content) in &self.taken {
+            if let Some(content) = content {
+                let content = content.clone();
+                records.changed.push(SessionRecord {
+                    key,
+                    version,
+                    content,
+                });
+            } else if held.get(key).is_some() {
+                let gap = Gap {
+                    after: self.before(held, key),
+                    before: self.behind(held, key),
+                    version,
+                };
+                if records.gaps.last() != Some(&gap) {
+                    records.gaps.push(gap);
+                }
+            }
+        }
+        self.is_awaited = false;
+        self.writing = core::mem::take(&mut self.taken);
+        self.reserved_writing = core::mem::take(&mut self.reserved_taken);
+        let needs = core::mem::take(&mut self.needs);
+        (records, needs.into_iter().collect())
+    }
+
+    /// All of it by the names of counters, to compare it with another replica's.
+    pub(super) fn named<'a, F: Fn(&CounterIndex) -> CounterName>(
+        &'a self,
+        name: F,
+    ) -> impl PartialEq + Hash + use<'a, F> {
+        let changes = |changes: &'a Changes| -> Vec<_> {
+            let named = |content: &RecordContent| content.map_counters(&name);
+            changes
+                .iter()
+                .map(|(key, it)| (*key, it.as_ref().map(named)))
+                .collect()
+        };
+        let reserved = |of: &BTreeMap<CounterIndex, i128>| -> BTreeMap<CounterName, i128> {
+            of.iter()
+                .map(|(counter, value)| (name(counter), *value))
+                .collect()
+        };
+        (
+            changes(&self.taken),
+            changes(&self.writing),
+            &self.needs,
+            reserved(&self.reserved_taken),
+            reserved(&self.reserved_writing),
+            self.is_awaited,
+        )
+    }
+
+    /// What was being written is held.
+    pub(super) fn synced(&mut self) {
+        self.writing.clear();
+        self.reserved_writing.clear();
+    }
+}
+
+/// The adds of a claim in all.
+pub(super) fn values(adds: &[(CounterIndex, Sum)]) -> impl Iterator<Item = (CounterIndex, i128)> {
+    adds.iter().map(|&(counter, sum)| (counter, sum.value()))
+}
