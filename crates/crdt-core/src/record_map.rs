@@ -162,7 +162,8 @@ impl RecordMap {
         records
     }
 
-    fn changes_by_walk(&self, after: Version) -> Records {
+    /// The same, by looking at every record.
+    pub(crate) fn changes_by_walk(&self, after: Version) -> Records {
         let mut records = Records::default();
         self.note_gap(None, after, &mut records);
         for (&key, entry) in &self.by_key {
@@ -235,3 +236,35 @@ fn is_claim(key: RecordKey) -> bool {
 
 /// For each other lane, how far it must be held by whoever holds this one, and since which version.
 pub(crate) type Needs = BTreeMap<ReplicaId, (Version, crate::Mark)>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ReplicaId;
+
+    #[test]
+    fn changes_that_are_not_recent_are_found_by_a_walk() {
+        let mut map = RecordMap::default();
+        for number in 0..RECENT_MAX as u64 + 50 {
+            let record = SessionRecord {
+                key: RecordKey::Knows(ReplicaId::new(u128::from(number % 256))),
+                version: Version::new(number + 1),
+                content: RecordContent::Knows,
+            };
+            let records = Records {
+                changed: Vec::from([record]),
+                gaps: Vec::new(),
+            };
+            map.apply(&records, Version::new(number));
+        }
+        assert!(map.recent.len() <= RECENT_MAX && map.recent_after > Version::ZERO);
+        for after in [0, 20, 49, 50, 51, 900] {
+            let after = Version::new(after);
+            assert_eq!(
+                map.changes_after(after),
+                map.changes_by_walk(after),
+                "{after:?}"
+            );
+        }
+    }
+}

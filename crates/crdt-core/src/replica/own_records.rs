@@ -201,3 +201,58 @@ impl OwnRecords {
 pub(super) fn values(adds: &[(CounterIndex, Sum)]) -> impl Iterator<Item = (CounterIndex, i128)> {
     adds.iter().map(|&(counter, sum)| (counter, sum.value()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn key(number: u8) -> RecordKey {
+        RecordKey::Knows(ReplicaId::new(number.into()))
+    }
+
+    /// An owner's records at each version, and what it committed with each.
+    fn history(commits: &[Vec<(u8, bool)>]) -> Vec<RecordMap> {
+        let mut states = Vec::from([RecordMap::default()]);
+        for (changes, version) in commits.iter().zip(1..) {
+            let mut map = states[states.len() - 1].clone();
+            let mut own = OwnRecords::default();
+            for &(number, is_put) in changes {
+                if is_put {
+                    own.put(key(number), RecordContent::Knows);
+                } else {
+                    own.remove(key(number));
+                }
+            }
+            let (records, _) = own.commit(&map, Version::new(version));
+            map.apply(&records, Version::new(version - 1));
+            states.push(map);
+        }
+        states
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_hears_of_changes_from_anywhere_has_what_the_owner_has(
+            commits in vec(vec((0..12u8, any::<bool>()), 1..5), 1..24),
+            stops in vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let states = history(&commits);
+            let mut stops: Vec<usize> = stops.iter().map(|it| it.index(states.len())).collect();
+            stops.sort_unstable();
+            stops.push(states.len() - 1);
+            let (mut map, mut held) = (RecordMap::default(), 0);
+            for stop in stops {
+                let version = |at: usize| Version::new(at as u64);
+                let records = states[stop].changes_after(version(held));
+                prop_assert_eq!(&records, &states[stop].changes_by_walk(version(held)));
+                prop_assert_eq!(records.contradiction(|it| it > version(held)), None);
+                map.apply(&records, version(held));
+                held = stop;
+                prop_assert_eq!(map.content(), states[stop].content());
+                prop_assert_eq!(map.claims(), 0);
+            }
+        }
+    }
+}
