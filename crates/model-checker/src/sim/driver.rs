@@ -4,10 +4,13 @@
 //! are written beside the commits, a piece at a time.
 
 use commit_log::Sequence;
-use crdt_core::{Group, ReplicaId};
+use crdt_core::{
+    Group, Interval, RecordContent, RecordKey, ReplicaId, RequestId, SessionId, SessionRecord,
+};
 use protocol::{CommitEffect, Round};
 
 use super::kinds::{Coverage, FaultKind};
+use super::ledger::Committed;
 use super::limits::REPLICATION;
 use super::oracle::{self, Violation};
 use super::queue::SimTime;
@@ -122,7 +125,7 @@ impl World<'_> {
                 self.process(node).is_syncing = false;
             }
             if self.breaks(Mutation::AcknowledgedBeforeSync) {
-                self.acknowledge(node, round);
+                self.acknowledge(node, true);
             }
             if self.dies_at(node, CrashPoint::BeforeWrite) {
                 return Ok(());
@@ -148,8 +151,36 @@ impl World<'_> {
             return Err(self.violation(Guarantee::Durability, Some(node), says));
         }
         let adds: Vec<usize> = taken.iter().map(|&(add, _)| add).collect();
-        self.ledger
-            .commit((shard, incarnation), (interval.after, interval.to), &adds);
+        let committed = Committed {
+            shard,
+            of: incarnation,
+            after: interval.after,
+            to: interval.to,
+            adds: &adds,
+            grants: &grants_of(interval),
+            has_gaps: !interval.records.gaps.is_empty(),
+        };
+        let process = self.nodes[node].process.as_ref().expect("it commits");
+        let shards = process.shards.borrow();
+        let replica = shards[shard].replica();
+        let settled = self.ledger.commit(
+            &committed,
+            |request| replica.claimed_adds(request).is_some(),
+            |lane| replica.held(lane),
+        );
+        if !committed.grants.is_empty() {
+            self.coverage.count(Coverage::ClaimGranted);
+        }
+        if settled.folded > 0 {
+            self.coverage.count(Coverage::ClaimFolded);
+        }
+        if settled.dropped > 0 {
+            self.coverage.count(Coverage::ClaimDropped);
+        }
+        let is_gone = |record: &SessionRecord| matches!(record.key, RecordKey::Gone { .. });
+        if interval.records.changed.iter().any(is_gone) {
+            self.coverage.count(Coverage::SessionForgotten);
+        }
         Ok(())
     }
 
@@ -208,7 +239,7 @@ impl World<'_> {
         for shard in collected {
             self.judge_shard(node, shard)?;
         }
-        self.acknowledge(node, round);
+        self.acknowledge(node, false);
         self.drive_ingests(node)?;
         self.round_is_complete(node)?;
         self.drive_reads(node)
@@ -297,4 +328,21 @@ impl World<'_> {
         }
         self.now.after_us(slow * self.random.between(least, most))
     }
+}
+
+/// What an interval says its owner has granted, as the home of sessions.
+fn grants_of(interval: &Interval) -> Vec<(RequestId, ReplicaId)> {
+    let mut grants = Vec::new();
+    for record in &interval.records.changed {
+        let (&RecordKey::Session { start, count }, RecordContent::Session(mark)) =
+            (&record.key, &record.content)
+        else {
+            continue;
+        };
+        let home = interval.lane;
+        let session = SessionId { home, start, count };
+        let of_session = mark.grants().iter();
+        grants.extend(of_session.map(|(&number, &to)| (RequestId { session, number }, to)));
+    }
+    grants
 }

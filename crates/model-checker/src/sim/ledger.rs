@@ -4,10 +4,18 @@
 //! commits got; no sum of it comes from a replica. For every lane it knows every state the lane
 //! ever had, so it can say exactly what a replica that holds a lane at some mark must show. After
 //! a rollback a lane's states form a tree; a mark names one of its nodes.
+//!
+//! A claim is in no sum until its lane folds it. *That* a claim is gone and *whom* a home grants a
+//! request is what replicas decide; *whether* a claim that is gone counts in its lane from then on is
+//! the ledger's own judgement: when the home had granted it to the lane, as far as that held the home.
 
-use crdt_core::{Mark, ReplicaId};
+mod requests;
+
+use crdt_core::{Mark, ReplicaId, RequestId};
 
 use super::schedule::COUNTERS;
+
+pub(crate) use requests::{Add, Answer, Requested, Standing};
 
 /// For each counter, all that a lane holds of it.
 pub(crate) type Totals = [i128; COUNTERS];
@@ -17,37 +25,6 @@ const NOTHING: Totals = [0; COUNTERS];
 /// One incarnation that has existed, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Incarnation(pub(crate) usize);
-
-/// What the client of an add knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Nothing yet, or nothing ever: the add may count or not.
-    None,
-    /// That it is durable.
-    Acknowledged,
-}
-
-/// One amount that a node took for one counter.
-#[derive(Clone, Debug)]
-pub(crate) struct Add {
-    pub(crate) counter: usize,
-    pub(crate) amount: i64,
-    pub(crate) shard: usize,
-    pub(crate) taken_by: Incarnation,
-    /// Its place in the lane, once it was in a commit.
-    commit: Option<usize>,
-    pub(crate) answer: Answer,
-    /// A disk was lost that alone had it: known, reported, and no one's fault.
-    pub(crate) excused: bool,
-    /// The add that this one repeats.
-    pub(crate) repeats: Option<usize>,
-}
-
-impl Add {
-    pub(crate) fn is_acknowledged(&self) -> bool {
-        self.answer == Answer::Acknowledged
-    }
-}
 
 /// A state that a lane had.
 #[derive(Clone, Debug)]
@@ -61,6 +38,10 @@ struct Commit {
 #[derive(Clone, Debug, Default)]
 struct Lane {
     commits: Vec<Commit>,
+    /// The adds of the lane that were taken as claims, once they were in a commit.
+    claims: Vec<usize>,
+    /// As a home: which requests it has granted to whom, and in which commit.
+    grants: Vec<(RequestId, ReplicaId, usize)>,
     /// The owner's directory was rolled back or copied, so that it may have two histories.
     forkable: bool,
     /// A replica has said that it has.
@@ -72,6 +53,37 @@ impl Lane {
         // Mostly one of the newest is asked for.
         self.commits.iter().rposition(|commit| commit.mark == mark)
     }
+
+    /// Which commits are part of the lane's state at `end`.
+    fn path(&self, end: Mark, onto: &mut Vec<bool>) {
+        onto.resize(self.commits.len(), false);
+        let mut at = self.place(end);
+        while let Some(place) = at {
+            onto[place] = true;
+            at = self.commits[place].parent;
+        }
+    }
+}
+
+/// What a commit did to its owner's lane.
+pub(crate) struct Committed<'a> {
+    pub(crate) shard: usize,
+    pub(crate) of: Incarnation,
+    pub(crate) after: Mark,
+    pub(crate) to: Mark,
+    /// What was taken with it.
+    pub(crate) adds: &'a [usize],
+    /// Requests that the owner, as a home, says it has granted.
+    pub(crate) grants: &'a [(RequestId, ReplicaId)],
+    /// Whether the lane may have lost claims.
+    pub(crate) has_gaps: bool,
+}
+
+/// Claims that a commit has settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) folded: usize,
+    pub(crate) dropped: usize,
 }
 
 /// Everything that was ever taken and committed.
@@ -81,6 +93,9 @@ pub(crate) struct Ledger {
     ids: Vec<ReplicaId>,
     lanes: Vec<Lane>,
     pub(crate) adds: Vec<Add>,
+    pub(crate) requests: Vec<Requested>,
+    /// Requests of which anything was claimed, or was taken twice.
+    repeated: Vec<usize>,
 }
 
 impl Ledger {
@@ -90,6 +105,8 @@ impl Ledger {
             ids: Vec::new(),
             lanes: Vec::new(),
             adds: Vec::new(),
+            requests: Vec::new(),
+            repeated: Vec::new(),
         }
     }
 
@@ -127,52 +144,115 @@ impl Ledger {
         &mut self.lanes[of.0 * self.shards + shard]
     }
 
-    /// Notes an add that a node took.
-    pub(crate) fn take(&mut self, add: (usize, i64), shard: usize, by: Incarnation) -> usize {
-        let (counter, amount) = add;
-        self.adds.push(Add {
-            counter,
-            amount,
-            shard,
-            taken_by: by,
-            commit: None,
-            answer: Answer::None,
-            excused: false,
-            repeats: None,
-        });
-        self.adds.len() - 1
-    }
-
-    /// Notes that a commit moved a lane by these adds. A commit that is lost with the page cache
-    /// may be followed by another one of the same mark only if starts are reused; then the newer
-    /// is what the owner holds.
+    /// Notes that a commit moved a lane. A commit that is lost with the page cache may be followed by
+    /// another one of the same mark only if starts are reused; then the newer is what the owner
+    /// holds. `has_claim` says whether the owner still has its claim of a request, `held` how far it
+    /// holds another lane of the shard.
     pub(crate) fn commit(
         &mut self,
-        (shard, of): (usize, Incarnation),
-        (after, to): (Mark, Mark),
-        adds: &[usize],
-    ) {
-        let parent = self.lane(shard, of).place(after);
+        committed: &Committed<'_>,
+        has_claim: impl Fn(RequestId) -> bool,
+        held: impl Fn(ReplicaId) -> Mark,
+    ) -> Settled {
+        let &Committed { shard, of, .. } = committed;
+        let parent = self.lane(shard, of).place(committed.after);
         let mut totals = parent.map_or(NOTHING, |place| self.lane(shard, of).commits[place].totals);
-        for &add in adds {
-            totals[self.adds[add].counter] += i128::from(self.adds[add].amount);
+        for &add in committed.adds {
+            let add = &self.adds[add];
+            if !add.is_claim {
+                totals[add.counter] += i128::from(add.amount);
+            }
         }
         let commit = Commit {
-            mark: to,
+            mark: committed.to,
             parent,
             totals,
         };
         let lane = self.lane_mut(shard, of);
-        let place = if let Some(place) = lane.place(to) {
+        let place = if let Some(place) = lane.place(committed.to) {
             lane.commits[place] = commit;
             place
         } else {
             lane.commits.push(commit);
             lane.commits.len() - 1
         };
-        for &add in adds {
+        for &add in committed.adds {
             self.adds[add].commit = Some(place);
+            if self.adds[add].is_claim {
+                self.lane_mut(shard, of).claims.push(add);
+            }
         }
+        self.note_grants(committed, place);
+        self.settle(committed, place, has_claim, held)
+    }
+
+    /// A mark lists all grants of its session, so most are known.
+    fn note_grants(&mut self, committed: &Committed<'_>, place: usize) {
+        if committed.grants.is_empty() {
+            return;
+        }
+        let lane = self.lane_mut(committed.shard, committed.of);
+        let mut path = Vec::new();
+        lane.path(committed.to, &mut path);
+        for &(request, to) in committed.grants {
+            let is_known = |&(granted, whom, at): &(RequestId, ReplicaId, usize)| {
+                (granted, whom) == (request, to) && path[at]
+            };
+            if !lane.grants.iter().any(is_known) {
+                lane.grants.push((request, to, place));
+            }
+        }
+    }
+
+    /// Claims that are gone from the lane count in its sums from now on, or nowhere.
+    fn settle(
+        &mut self,
+        committed: &Committed<'_>,
+        place: usize,
+        has_claim: impl Fn(RequestId) -> bool,
+        held: impl Fn(ReplicaId) -> Mark,
+    ) -> Settled {
+        let &Committed { shard, of, .. } = committed;
+        let mut settled = Settled::default();
+        let has_new = committed.adds.iter().any(|&add| self.adds[add].is_claim);
+        if self.lane(shard, of).claims.is_empty() || !(committed.has_gaps || has_new) {
+            return settled;
+        }
+        let mut path = Vec::new();
+        self.lane(shard, of).path(committed.to, &mut path);
+        for claim in self.lane(shard, of).claims.clone() {
+            let id = self.requests[self.adds[claim].request].id;
+            let add = &self.adds[claim];
+            let is_open = add.commit.is_some_and(|at| path[at]) && add.end_on(&path).is_none();
+            if !is_open || has_claim(id) {
+                continue;
+            }
+            let home = id.session.home;
+            let is_folded = self.has_granted(shard, id, self.ids[of.0], held(home));
+            self.adds[claim].ends.push((place, is_folded));
+            if is_folded {
+                settled.folded += 1;
+                let (counter, amount) = (self.adds[claim].counter, self.adds[claim].amount);
+                let totals = &mut self.lane_mut(shard, of).commits[place].totals;
+                totals[counter] += i128::from(amount);
+            } else {
+                settled.dropped += 1;
+            }
+        }
+        settled
+    }
+
+    /// Whether a home had granted a request to a replica, by the time of a mark.
+    fn has_granted(&self, shard: usize, request: RequestId, to: ReplicaId, by: Mark) -> bool {
+        let Some(home) = self.find(request.session.home) else {
+            return false;
+        };
+        let lane = self.lane(shard, home);
+        let mut path = Vec::new();
+        lane.path(by, &mut path);
+        lane.grants
+            .iter()
+            .any(|&(granted, whom, at)| (granted, whom) == (request, to) && path[at])
     }
 
     /// What a lane holds at a mark; `None` when it never was there.
@@ -203,11 +283,6 @@ impl Ledger {
         (0..self.shards).any(|shard| self.lane(shard, of).forkable)
     }
 
-    /// The client of an add is told that it is durable.
-    pub(crate) fn acknowledge(&mut self, add: usize) {
-        self.adds[add].answer = Answer::Acknowledged;
-    }
-
     /// Somebody says that the lane has forked. False when it cannot have.
     pub(crate) fn report_fork(&mut self, shard: usize, of: Incarnation) -> bool {
         let lane = self.lane_mut(shard, of);
@@ -228,7 +303,7 @@ impl Ledger {
             (b, a)
         };
         let mut path = Vec::new();
-        self.path(shard, of, later, &mut path);
+        self.lane(shard, of).path(later, &mut path);
         earlier == Mark::ZERO
             || self
                 .lane(shard, of)
@@ -236,31 +311,23 @@ impl Ledger {
                 .is_some_and(|place| path[place])
     }
 
-    /// Which commits of a lane are part of its state at `end`.
-    fn path(&self, shard: usize, of: Incarnation, end: Mark, onto: &mut Vec<bool>) {
-        let lane = self.lane(shard, of);
-        onto.resize(lane.commits.len(), false);
-        let mut at = lane.place(end);
-        while let Some(place) = at {
-            onto[place] = true;
-            at = lane.commits[place].parent;
-        }
-    }
-
-    /// Which adds are part of a state that holds each lane at any of these marks.
-    pub(crate) fn counted<'a>(
-        &self,
-        ends: impl Fn(usize, ReplicaId) -> Vec<Mark> + 'a,
-    ) -> Vec<bool> {
+    /// By lane, which of its commits are part of a state that holds each lane at any of these marks.
+    fn paths(&self, ends: impl Fn(usize, ReplicaId) -> Vec<Mark>) -> Vec<Vec<bool>> {
         let mut paths = vec![Vec::new(); self.lanes.len()];
         for (number, &id) in self.ids.iter().enumerate() {
             for shard in 0..self.shards {
+                let place = number * self.shards + shard;
                 for end in ends(shard, id) {
-                    let path = &mut paths[number * self.shards + shard];
-                    self.path(shard, Incarnation(number), end, path);
+                    self.lanes[place].path(end, &mut paths[place]);
                 }
             }
         }
+        paths
+    }
+
+    /// Which adds were taken in a state that holds each lane at any of these marks.
+    pub(crate) fn counted(&self, ends: impl Fn(usize, ReplicaId) -> Vec<Mark>) -> Vec<bool> {
+        let paths = self.paths(ends);
         let holds = |add: &Add| {
             let path = &paths[add.taken_by.0 * self.shards + add.shard];
             add.commit
@@ -268,55 +335,7 @@ impl Ledger {
         };
         self.adds.iter().map(holds).collect()
     }
-
-    /// Whether an add is part of its lane's state at `end`.
-    pub(crate) fn holds(&self, add: usize, end: Mark) -> bool {
-        let add = &self.adds[add];
-        let mut path = Vec::new();
-        self.path(add.shard, add.taken_by, end, &mut path);
-        add.commit.is_some_and(|place| path[place])
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use crdt_core::{StartId, Version};
-
-    use super::*;
-
-    fn mark(version: u64, start: u64) -> Mark {
-        Mark {
-            version: Version::new(version),
-            start: StartId::new(start),
-        }
-    }
-
-    #[test]
-    fn a_lane_that_was_rolled_back_holds_the_adds_of_one_branch_at_a_time() {
-        let mut ledger = Ledger::new(1);
-        let owner = ledger.register(ReplicaId::new(9));
-        assert_eq!(ledger.number(ReplicaId::new(9)), owner);
-        assert_eq!(ledger.register(ReplicaId::new(9)), owner);
-        let adds: Vec<usize> = (1..=3).map(|n| ledger.take((0, n), 0, owner)).collect();
-        ledger.commit((0, owner), (Mark::ZERO, mark(1, 7)), &adds[..1]);
-        ledger.commit((0, owner), (mark(1, 7), mark(2, 7)), &adds[1..2]);
-        ledger.commit((0, owner), (mark(1, 7), mark(2, 8)), &adds[2..]);
-        assert_eq!(
-            ledger.totals(0, owner, mark(2, 7)).expect("committed")[0],
-            3
-        );
-        assert_eq!(
-            ledger.totals(0, owner, mark(2, 8)).expect("committed")[0],
-            4
-        );
-        assert_eq!(ledger.totals(0, owner, mark(2, 9)), None);
-        assert_eq!(ledger.counted(|_, _| vec![mark(2, 8)]), [true, false, true]);
-        assert_eq!(
-            ledger.counted(|_, _| vec![mark(2, 7), mark(2, 8)]),
-            [true; 3]
-        );
-        assert!(ledger.holds(adds[1], mark(2, 7)) && !ledger.holds(adds[1], mark(2, 8)));
-        assert!(ledger.on_one_branch(0, owner, mark(2, 8), mark(1, 7)));
-        assert!(!ledger.on_one_branch(0, owner, mark(2, 8), mark(2, 7)));
-    }
-}
+mod tests;

@@ -79,6 +79,11 @@ impl Network {
         };
     }
 
+    /// How many calls of a thousand, and answers to them, are lost, come late or come twice.
+    pub(super) fn unanswered(&self) -> u64 {
+        self.conditions.unanswered
+    }
+
     /// Decides what becomes of a message; `slow` is how many times longer than usual it takes.
     pub(super) fn fate(
         &mut self,

@@ -13,19 +13,19 @@ use protocol::{
     Time,
 };
 
+use super::calls::Refusal;
 use super::ledger::Incarnation;
 use super::limits::{CLUSTER, COMMIT, DIAL, DICTIONARY_BYTES_MAX};
 use super::queue::SimTime;
 use super::schedule::CrashPoint;
 use crate::node_log::{NodeLog, ReadBack, RunningSnapshot};
 
-/// Adds of one request, waiting to be durable.
+/// A call, waiting for what its answer rests on to be durable.
 pub(super) struct Waiting {
-    pub(super) round: Round,
-    pub(super) client: Option<usize>,
-    pub(super) adds: Vec<usize>,
-    pub(super) token: Vec<u8>,
-    pub(super) response_lost: bool,
+    pub(super) request: usize,
+    /// Own marks, by shard.
+    pub(super) marks: Vec<(usize, Mark)>,
+    pub(super) answer: Result<(), Refusal>,
 }
 
 /// An ingest stream at its node.
@@ -60,6 +60,7 @@ pub(super) struct Process {
     /// Adds taken since the last collection, of each shard, with the marks they were promised.
     pub(super) taken: Vec<Vec<(usize, Mark)>>,
     pub(super) waiting: Vec<Waiting>,
+    pub(super) sessions_opened: u64,
     pub(super) dialers: Vec<Dialer>,
     pub(super) dictionaries: Budget,
     pub(super) ingests: Vec<Ingest>,
@@ -163,6 +164,7 @@ impl Process {
             snapshot: None,
             commit_wakes_at: None,
             waiting: Vec::new(),
+            sessions_opened: 0,
             dialers: vec![Dialer::new(DIAL, now); nodes],
             dictionaries: Budget::new(DICTIONARY_BYTES_MAX),
             ingests: Vec::new(),

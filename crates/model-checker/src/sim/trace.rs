@@ -29,6 +29,15 @@ pub(crate) enum TraceEntry {
         add: usize,
         counter: usize,
         amount: i64,
+        is_claim: bool,
+    },
+    Sent {
+        request: usize,
+        node: usize,
+        is_moved: bool,
+    },
+    SessionMoved {
+        session: usize,
     },
     Refused {
         node: usize,
@@ -40,7 +49,7 @@ pub(crate) enum TraceEntry {
     },
     Acknowledged {
         node: usize,
-        add: usize,
+        request: usize,
     },
     Read {
         node: usize,
@@ -49,7 +58,7 @@ pub(crate) enum TraceEntry {
     },
     ReadOwn {
         node: usize,
-        add: usize,
+        request: usize,
     },
     Appended {
         node: usize,
@@ -135,9 +144,22 @@ impl fmt::Display for TraceEntry {
                 add,
                 counter,
                 amount,
+                is_claim,
             } => {
                 let name = counter_name(counter);
-                write!(f, "node {node} takes add #{add}: {amount:+} to {name}")
+                let takes = if is_claim { "claims" } else { "takes" };
+                write!(f, "node {node} {takes} add #{add}: {amount:+} to {name}")
+            }
+            Self::Sent {
+                request,
+                node,
+                is_moved,
+            } => {
+                let how = if is_moved { "moves" } else { "sends" };
+                write!(f, "a client {how} request #{request} to node {node}")
+            }
+            Self::SessionMoved { session } => {
+                write!(f, "the client of session {session} gives up on its home")
             }
             Self::Refused { node } => write!(f, "node {node} refuses adds"),
             Self::IngestTaken {
@@ -150,7 +172,9 @@ impl fmt::Display for TraceEntry {
                     "node {node} takes message {message} of ingest stream {number}"
                 )
             }
-            Self::Acknowledged { node, add } => write!(f, "node {node} acknowledges add #{add}"),
+            Self::Acknowledged { node, request } => {
+                write!(f, "node {node} says that request #{request} counts")
+            }
             Self::Read {
                 node,
                 counter,
@@ -158,8 +182,8 @@ impl fmt::Display for TraceEntry {
             } => {
                 write!(f, "node {node} answers {} = {value}", counter_name(counter))
             }
-            Self::ReadOwn { node, add } => {
-                write!(f, "node {node} covers the token of add #{add}")
+            Self::ReadOwn { node, request } => {
+                write!(f, "node {node} covers the token of request #{request}")
             }
             Self::Appended { node, bytes } => {
                 write!(f, "node {node} appends a group of {bytes} bytes")
