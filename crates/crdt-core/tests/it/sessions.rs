@@ -6,8 +6,8 @@
 //! and sets of intervals.
 
 use crdt_core::{
-    CounterName, Interval, Mark, ReceiveError, Replica, ReplicaId, RequestId, RequestState,
-    SessionId, StartId, Sum,
+    CounterName, Interval, Mark, NameHash, ReceiveError, Replica, ReplicaId, RequestId,
+    RequestState, SessionId, StartId, Sum,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -128,6 +128,12 @@ struct World {
     sets: Vec<Set>,
 }
 
+fn follow(replica: &mut Replica) {
+    let hash_name = |name: &CounterName| NameHash::new(name.as_str().len() as u64);
+    replica.follow(hash_name);
+    while !replica.walk(100) {}
+}
+
 fn home(session: usize) -> usize {
     session % REPLICAS
 }
@@ -149,6 +155,7 @@ impl World {
         let nodes = (0..REPLICAS).map(|at| {
             let mut replica = Replica::new(id(at), StartId::new(at as u64 + 1));
             (0..REPLICAS).for_each(|other| replica.know(id(other)));
+            follow(&mut replica);
             Node {
                 replica,
                 starts: 0,
@@ -319,6 +326,7 @@ impl World {
             let interval = node.replica.import(interval);
             node.replica.recover(&interval).expect("an own log");
         }
+        follow(&mut node.replica);
     }
 
     /// All that one lacks of what another holds is a set that covers its needs.
@@ -399,6 +407,15 @@ impl World {
             let replica = &self.nodes[at].replica;
             assert_eq!(self.value(at), value, "at {at}");
             assert!(!replica.is_due(), "nothing is left to be done at {at}");
+            let mut again = replica.clone();
+            follow(&mut again);
+            let prints = replica.fingerprints();
+            assert_eq!(again.fingerprints(), prints, "kept up with every change");
+            assert_eq!(
+                self.nodes[0].replica.fingerprints(),
+                prints,
+                "the same everywhere"
+            );
             assert_eq!(
                 replica.held_claims().next(),
                 None,
