@@ -38,6 +38,17 @@ impl RecordMap {
         self.by_key.get(&key).map(|entry| &entry.content)
     }
 
+    /// The newest form of a record, with the version at which it got that.
+    pub(crate) fn record(&self, key: RecordKey) -> Option<(Version, &RecordContent)> {
+        self.by_key.get(&key).map(|it| (it.version, &it.content))
+    }
+
+    /// All records, with their versions.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (RecordKey, Version, &RecordContent)> {
+        let entries = self.by_key.iter();
+        entries.map(|(&key, entry)| (key, entry.version, &entry.content))
+    }
+
     /// Records from this key on, in order.
     pub(crate) fn from(
         &self,

@@ -163,23 +163,26 @@ impl Replica {
     }
 
     /// Notes, in the own lane, that this replica knows another one: it may claim requests of own
-    /// sessions from then on, and is waited for when one is forgotten.
-    pub fn know(&mut self, replica: ReplicaId) {
+    /// sessions from then on, and is waited for when one is forgotten. The mark with which that is
+    /// durable, where it is news.
+    pub fn know(&mut self, replica: ReplicaId) -> Option<Mark> {
         let key = RecordKey::Knows(replica);
-        if replica != self.id && self.own(key).0.is_none() {
-            self.own_records.put(key, RecordContent::Knows);
+        if replica == self.id || self.own(key).0.is_some() {
+            return None;
         }
+        self.own_records.put(key, RecordContent::Knows);
+        Some(self.next_mark())
     }
 
     /// An operator has promised that a replica never comes back: the own lane forgets it, and waits
-    /// for it no more.
-    pub fn forget_replica(&mut self, replica: ReplicaId) {
+    /// for it no more. The mark with which that is durable, where it was known.
+    pub fn forget_replica(&mut self, replica: ReplicaId) -> Option<Mark> {
         let key = RecordKey::Knows(replica);
-        if self.own(key).0.is_some() {
-            self.own_records.remove(key);
-            let sessions: Vec<_> = self.own_sessions().map(|(session, _)| session).collect();
-            self.due.extend(sessions);
-        }
+        self.own(key).0?;
+        self.own_records.remove(key);
+        let sessions: Vec<_> = self.own_sessions().map(|(session, _)| session).collect();
+        self.due.extend(sessions);
+        Some(self.next_mark())
     }
 
     /// Whether the lane of a session's home, as it is held, says that the home knows this replica.

@@ -12,9 +12,9 @@ use tonic::{Request, Response, Status, Streaming};
 use wire::replica_id_to_bytes;
 use wire::v1::cluster_service_server::ClusterService;
 use wire::v1::{
-    AuditShardRequest, AuditShardResponse, ExportShardRequest, ExportShardResponse,
-    GetStatusRequest, GetStatusResponse, LaneStatus, ListLaneRecordsRequest,
-    ListLaneRecordsResponse, LogStatus, PeerStatus,
+    AuditShardRequest, AuditShardResponse, DeclareMemberGoneRequest, DeclareMemberGoneResponse,
+    ExportShardRequest, ExportShardResponse, GetStatusRequest, GetStatusResponse, LaneStatus,
+    ListLaneRecordsRequest, ListLaneRecordsResponse, LogStatus, PeerStatus,
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -98,6 +98,13 @@ impl ClusterService for ClusterServer {
         Ok(Response::new(export::spawn(node, shard, permit)))
     }
 
+    async fn declare_member_gone(
+        &self,
+        _request: Request<DeclareMemberGoneRequest>,
+    ) -> Result<Response<DeclareMemberGoneResponse>, Status> {
+        Err(Status::unimplemented("sessions are not served yet"))
+    }
+
     async fn get_status(
         &self,
         _request: Request<GetStatusRequest>,
@@ -117,6 +124,7 @@ impl ClusterService for ClusterServer {
             peers: surroundings.map_or_else(Vec::new, |s| s.peers.iter().map(peer).collect()),
             log: surroundings.map(|surroundings| log(&surroundings.log)),
             refusal: refusal.unwrap_or_default(),
+            sessions: None,
         }))
     }
 }

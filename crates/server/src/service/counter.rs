@@ -47,6 +47,7 @@ impl CounterService for CounterServer {
             counter,
             amount,
             return_value,
+            ..
         } = request.into_inner();
         let name = parse_name(&counter, Field::new("counter"))?;
         let amount = parse_amount(amount, Field::new("amount"))?;
@@ -56,7 +57,7 @@ impl CounterService for CounterServer {
             let token = node.token(&receipt).to_bytes();
             return Ok(Response::new(AddResponse {
                 token,
-                counter: None,
+                ..Default::default()
             }));
         }
         let [(name, _)] = adds;
@@ -65,6 +66,7 @@ impl CounterService for CounterServer {
             // What was read has the add in it, and so has its token.
             token: node.token_of(&reading).to_bytes(),
             counter: values.first().map(|&value| counter_value(&name, value)),
+            ..Default::default()
         }))
     }
 
@@ -83,7 +85,10 @@ impl CounterService for CounterServer {
         }
         let receipt = add_all(node, &adds).await?;
         let token = node.token(&receipt).to_bytes();
-        Ok(Response::new(BatchAddResponse { token }))
+        Ok(Response::new(BatchAddResponse {
+            token,
+            ..Default::default()
+        }))
     }
 
     async fn ingest(

@@ -47,6 +47,7 @@ async fn run(
             IngestEffect::Acknowledge(acknowledged_sequence) => {
                 let response = IngestResponse {
                     acknowledged_sequence,
+                    ..Default::default()
                 };
                 let sent = responses.send(Ok(response)).await;
                 sent.map_err(|_| Status::cancelled("the client closed the stream"))?;

@@ -129,7 +129,7 @@ impl Node {
             sequence,
             introduced: names.split_whitespace().map(str::to_owned).collect(),
             counters: counters.map_err(|_| "entries are dictionary indices")?,
-            amounts: Vec::new(),
+            ..Default::default()
         };
         let bytes = request.encode_to_vec();
         let request = IngestRequest::decode(bytes.as_slice()).expect("our own bytes");
