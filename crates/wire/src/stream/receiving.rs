@@ -121,16 +121,17 @@ impl ReceivingEnd {
                 continue;
             };
             let (lane, span) = (interval.lane, (interval.after, interval.to));
-            let outcome = self.receiver.interval(shards, shard, interval)?;
-            if let Outcome::LaneForked(fork) = &outcome {
-                received.forks.push((shard, fork.clone()));
+            let set = self.receiver.set(shards, shard, vec![interval])?;
+            let forks = set.forks.into_iter();
+            received.forks.extend(forks.map(|fork| (shard, fork)));
+            for outcome in set.intervals {
+                received.taken.push(Taken {
+                    shard,
+                    lane,
+                    span,
+                    outcome,
+                });
             }
-            received.taken.push(Taken {
-                shard,
-                lane,
-                span,
-                outcome,
-            });
         }
         if response.ends_all {
             self.receiver.ends_all(now);

@@ -108,7 +108,7 @@ impl SendingEnd {
         loop {
             let effect = self.waiting.take();
             match effect.unwrap_or_else(|| self.sender.poll(now, shards)) {
-                SenderEffect::Send { shard, piece } => {
+                SenderEffect::Send { shard, piece, .. } => {
                     let parts = self.encoder.encode_piece(shard, &piece, |counter| {
                         shards.with(shard, |it| it.replica().name(counter).clone())
                     });
