@@ -117,14 +117,14 @@ impl ReceivingEnd {
             let whole = shards.with(shard, |it| {
                 decoder.decode(part, |name| it.replica_mut().counter(name))
             })?;
-            let Some((shard, interval)) = whole else {
+            let Some((shard, set)) = whole else {
                 continue;
             };
-            let (lane, span) = (interval.lane, (interval.after, interval.to));
-            let set = self.receiver.set(shards, shard, vec![interval])?;
-            let forks = set.forks.into_iter();
+            let spans: Vec<_> = set.iter().map(|it| (it.lane, (it.after, it.to))).collect();
+            let outcome = self.receiver.set(shards, shard, set)?;
+            let forks = outcome.forks.into_iter();
             received.forks.extend(forks.map(|fork| (shard, fork)));
-            for outcome in set.intervals {
+            for ((lane, span), outcome) in spans.into_iter().zip(outcome.intervals) {
                 received.taken.push(Taken {
                     shard,
                     lane,
