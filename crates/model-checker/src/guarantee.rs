@@ -50,6 +50,8 @@ names! {
     Exact = "exact",
     /// Without further faults, every server of a lock protocol gets an answer.
     NeverStuck = "never_stuck",
+    /// At rest no claim is left of a session whose home is there.
+    Settled = "settled",
     /// No assertion of the code fails.
     NoPanic = "no_panic",
     /// Two runs of one schedule leave one trace.

@@ -36,7 +36,7 @@ names! {
     IdReused = "id-reused",
     /// Every start of a process has the same id, so marks are mere versions.
     StartsEqual = "starts-equal",
-    /// A client that got no answer tries its add again at another node, without a request id.
+    /// A client that got no answer adds again, at any node and without its request id.
     RetriedElsewhere = "retried-elsewhere",
     /// A node acknowledges an add only when another node holds it.
     WaitForPeer = "wait-for-peer",
@@ -58,13 +58,24 @@ names! {
     StrangerBelieved = "stranger-believed",
     /// A sender does not tell a receiver how far it holds the receiver's lane.
     ReceiverNotTold = "receiver-not-told",
+    /// A client goes on in a session that it has moved, and says of all that was answered that the
+    /// home need not remember it.
+    AnsweredBelowRaised = "answered-below-raised",
+    /// A request that counts already is answered at once, though that is not durable yet.
+    DuplicateNotAwaited = "duplicate-not-awaited",
+    /// A sender sends the lanes of a set one at a time.
+    SetsSplit = "sets-split",
+    /// A receiver takes lanes without looking at what they need.
+    NeedsForgotten = "needs-forgotten",
+    /// A client that has moved requests says, when it closes, that all was answered.
+    ForgottenEarly = "forgotten-early",
     /// A process does not look whether an earlier one has kept a fork of the own lane.
     ForkForgotten = "fork-forgotten",
 }
 
 impl Mutation {
     /// Those that the simulated driver can have.
-    pub const SIMULATED: [Self; 17] = [
+    pub const SIMULATED: [Self; 22] = [
         Self::SentBeforeDurable,
         Self::AcknowledgedBeforeSync,
         Self::ReplayedNotSynced,
@@ -82,5 +93,10 @@ impl Mutation {
         Self::StrangerBelieved,
         Self::ReceiverNotTold,
         Self::ForkForgotten,
+        Self::AnsweredBelowRaised,
+        Self::DuplicateNotAwaited,
+        Self::SetsSplit,
+        Self::NeedsForgotten,
+        Self::ForgottenEarly,
     ];
 }

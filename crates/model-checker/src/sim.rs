@@ -16,6 +16,7 @@
 //! `rest` (the judgement), `mutants` (the proof that it finds bugs), `shrink` and `trace` (what a
 //! person gets to read).
 
+mod calls;
 mod campaign;
 mod clients;
 mod driver;

@@ -1,14 +1,17 @@
-//! Calls of clients at the nodes: requests of sessions, and the closing of sessions.
+//! Calls of clients at the nodes: requests of sessions, and the opening and closing of sessions.
 //!
-//! A call that counts is answered once what it rests on is durable. When a process ends, calls that
-//! wait in it are never answered.
+//! What counts is decided by [`Adds::take_request`], which sessions are open by
+//! [`OpenSessions`](protocol::OpenSessions). A call is answered once the round is complete that its
+//! answer rests on. When a process ends, calls that wait in it are never answered.
 
-use crdt_core::{CounterIndex, Mark, RequestState, SessionId, Sum};
-use protocol::{Receipt, Token};
+use crdt_core::{Mark, ReplicaId, RequestState, SessionId, Sum};
+use protocol::{
+    Adds, RequestError, RequestHead, RequestReceipt, RequestRefusal, Round, TakeError, Token,
+};
 
 use super::kinds::Coverage;
-use super::ledger::{Answer, Incarnation};
-use super::limits::CLUSTER_HASH;
+use super::ledger::Answer;
+use super::limits::{CLUSTER_HASH, SHARD_COUNTERS_MAX};
 use super::node::Waiting;
 use super::oracle::Violation;
 use super::trace::TraceEntry;
@@ -41,187 +44,176 @@ pub(super) enum Refusal {
     OutOfRange,
     /// Some of it counts, and the rest cannot any more.
     CountsInPart,
-    /// The node takes no adds.
-    NotWritable,
+    /// The node takes nothing, or nothing more of that kind.
+    NotTaken,
 }
 
-/// What a call rests on: own marks, by shard.
-type Marks = Vec<(usize, Mark)>;
+/// What a client is told: that its request counts, mostly with a token, or why not.
+pub(super) type Told = Result<Option<Vec<u8>>, Refusal>;
 
 impl World<'_> {
-    /// A node opens a session, if it takes adds.
+    /// A node opens a session, if it opens any.
     pub(super) fn open_at(&mut self, node: usize) -> Option<SessionId> {
+        let now = self.nodes[node].clock(self.now);
         let process = self.process(node);
         if process.standing.ensure_writable().is_err() {
             self.cover(Coverage::ForkedRefused);
             return None;
         }
-        let session = SessionId {
-            home: process.hello.replica,
-            start: process.start,
-            count: process.sessions_opened,
-        };
-        process.sessions_opened += 1;
-        Some(session)
+        let opened = process.sessions.open(now).ok();
+        if opened.is_none() {
+            self.cover(Coverage::SessionsExhausted);
+        }
+        self.close_surplus(node);
+        opened
     }
 
     /// A call arrives; where no process runs, it is nowhere.
     pub(super) fn call(&mut self, call: Call) -> Result<(), Violation> {
-        let (node, request) = (call.node, call.request);
-        if !self.nodes[node].is_up() {
+        if !self.nodes[call.node].is_up() {
             return Ok(());
         }
-        let (marks, answer) = match self.judge_call(call) {
-            Ok(marks) => (marks, Ok(())),
-            Err((marks, refusal)) => (marks, Err(refusal)),
-        };
-        self.process(node).waiting.push(Waiting {
-            request,
-            marks,
-            answer,
-        });
-        self.taken(node)?;
-        if self.nodes[node].is_up() {
-            self.acknowledge(node, false);
+        let waiting = self.take_request(call);
+        self.process(call.node).waiting.push(waiting);
+        self.taken(call.node)?;
+        if self.nodes[call.node].is_up() {
+            self.acknowledge(call.node, false);
         }
         Ok(())
     }
 
-    /// Takes what is open of a request, where nothing stands against any of it.
-    fn judge_call(&mut self, call: Call) -> Result<Marks, (Marks, Refusal)> {
-        let Call { request, node, .. } = call;
+    /// The node takes a request, or says why it does not.
+    fn take_request(&mut self, call: Call) -> Waiting {
+        let Call { node, request, .. } = call;
         let id = self.ledger.requests[request].id;
-        let shards = self.ledger.shards_of(request, &self.shard_of);
-        let process = self.process(node);
-        let own = process.hello.replica;
-        let refuse = |refusal| Err((Marks::new(), refusal));
-        if process.standing.ensure_writable().is_err() {
-            self.cover(Coverage::ForkedRefused);
-            return refuse(Refusal::NotWritable);
-        }
-        match (id.session.home == own, call.is_moved) {
-            (true, true) => return refuse(Refusal::MovedToHome),
-            (false, false) => return refuse(Refusal::NotHome),
-            (true, false) | (false, true) => {}
-        }
-        let (mut open, mut marks, mut counted) = (Vec::new(), Marks::new(), 0);
-        let mut refused = None;
-        for &shard in &shards {
-            let state = process.shards.borrow()[shard].replica().request(id);
-            match state {
-                RequestState::Open => open.push(shard),
-                RequestState::Counted { lane, mark } => {
-                    counted += 1;
-                    if lane == own {
-                        marks.push((shard, mark));
+        let (below, is_moved) = (call.answered_below, call.is_moved);
+        let head = RequestHead::new(id.session, id.number, below, is_moved);
+        let head = head.expect("clients keep to the window");
+        let open = self.open_shards(node, request);
+        let mut adds = self.adds_of(request);
+        let taken = self.admit(node, id.session).and_then(|()| {
+            let shards = &self.process(node).shards;
+            adds.take_request(shards, &head, SHARD_COUNTERS_MAX)
+        });
+        match taken {
+            Ok(receipt) => {
+                let told = Ok(Some(Token::of_request(CLUSTER_HASH, &receipt).to_bytes()));
+                let marks = self.note_request(node, request, &open, &receipt);
+                let mut round = receipt.round;
+                if receipt.was_counted {
+                    self.cover(Coverage::RequestCountedBefore);
+                    if self.breaks(Mutation::DuplicateNotAwaited) {
+                        round = Round::NONE;
                     }
                 }
-                RequestState::Refused(mark) => {
-                    marks.push((shard, mark));
-                    refused = Some(Refusal::ForGood);
+                Waiting {
+                    request,
+                    round,
+                    marks,
+                    told,
                 }
-                RequestState::Closed => refused = Some(Refusal::Closed),
-                RequestState::UnknownToHome => refused = Some(Refusal::UnknownToHome),
             }
-        }
-        if let Some(refusal) = refused {
-            let in_part = counted > 0;
-            return Err((marks, if in_part { Refusal::CountsInPart } else { refusal }));
-        }
-        if open.is_empty() {
-            self.cover(Coverage::RequestCountedBefore);
-            if self.breaks(Mutation::DuplicateNotAwaited) {
-                marks.clear();
-            }
-            return Ok(marks);
-        }
-        let fits = open.iter().all(|&shard| self.fits(node, request, shard));
-        if !fits {
-            self.cover(Coverage::AddRefused);
-            self.trace(TraceEntry::Refused { node });
-        }
-        match (fits, id.session.home == own) {
-            (true, _) => {
-                for shard in open {
-                    let mark = self.take_part(&call, shard);
-                    marks.push((shard, mark));
+            Err(refused) => {
+                self.trace(TraceEntry::Refused { node });
+                Waiting {
+                    request,
+                    round: refused.round,
+                    marks: Vec::new(),
+                    told: Err(self.refusal(&refused.error)),
                 }
-                Ok(marks)
-            }
-            (false, _) if counted > 0 => Err((marks, Refusal::CountsInPart)),
-            (false, false) => Err((marks, Refusal::OutOfRange)),
-            (false, true) => {
-                for shard in open {
-                    let process = self.process(node);
-                    let replica = process.shards.get_mut()[shard].replica_mut();
-                    marks.push((shard, replica.refuse_request(id, call.answered_below)));
-                }
-                Err((marks, Refusal::ForGood))
             }
         }
     }
 
-    /// What a request adds in a shard, a sum for each counter.
-    fn sums(&self, request: usize, shard: usize) -> Vec<(usize, Sum)> {
-        let mut sums: Vec<(usize, Sum)> = Vec::new();
-        for &(counter, amount) in &self.ledger.requests[request].items {
-            if self.shard_of[counter] != shard {
-                continue;
+    /// Whether the node takes requests of a session at all.
+    fn admit(&mut self, node: usize, session: SessionId) -> Result<(), RequestRefusal> {
+        let process = self.process(node);
+        let writable = process.standing.ensure_writable();
+        writable.map_err(|error| RequestError::from(TakeError::from(error)).at_once())?;
+        if session.home == process.hello.replica {
+            let admitted = process.sessions.admits(session);
+            admitted.map_err(|error| RequestError::from(error).at_once())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn refusal(&mut self, error: &RequestError) -> Refusal {
+        match error {
+            RequestError::NotHome { .. } => Refusal::NotHome,
+            RequestError::MovedToHome => Refusal::MovedToHome,
+            RequestError::UnknownToHome { .. } => Refusal::UnknownToHome,
+            RequestError::Closed { .. } => Refusal::Closed,
+            RequestError::Refused => Refusal::ForGood,
+            RequestError::InPart { .. } => Refusal::CountsInPart,
+            RequestError::SessionsExhausted(_) => {
+                self.cover(Coverage::SessionsExhausted);
+                Refusal::NotTaken
             }
-            let sum = Sum::of(amount);
-            match sums.iter_mut().find(|(of, _)| *of == counter) {
-                Some((_, total)) => *total = total.checked_add(sum).expect("few amounts"),
-                None => sums.push((counter, sum)),
+            RequestError::Take(TakeError::NotWritable(_)) => {
+                self.cover(Coverage::ForkedRefused);
+                Refusal::NotTaken
+            }
+            RequestError::Take(_) => {
+                self.cover(Coverage::AddRefused);
+                Refusal::OutOfRange
+            }
+            RequestError::OtherAdds | RequestError::ClaimsExhausted => {
+                unreachable!("no client does this: {error}")
             }
         }
-        sums
     }
 
-    /// Whether no value would leave its range with the part of a request.
-    fn fits(&self, node: usize, request: usize, shard: usize) -> bool {
-        let process = self.nodes[node].process.as_ref().expect("it was called");
-        let shards = process.shards.borrow();
-        let replica = shards[shard].replica();
-        let sums = self.sums(request, shard).into_iter();
-        sums.fold(true, |fits, (counter, sum)| {
-            let checked = match replica.find(self.names[counter].as_str()) {
-                Some(index) => replica.check(index, sum),
-                None => replica.check_new(sum),
-            };
-            fits && checked.is_ok()
-        })
-    }
-
-    /// Takes a part of a request that is open and fits.
-    fn take_part(&mut self, call: &Call, shard: usize) -> Mark {
-        let Call { node, request, .. } = *call;
-        let incarnation = self.nodes[node].incarnation;
+    /// The shards where a node may still take a part of a request.
+    pub(super) fn open_shards(&self, node: usize, request: usize) -> Vec<usize> {
         let id = self.ledger.requests[request].id;
-        let sums = self.sums(request, shard);
-        let names = &self.names;
-        let process = self.nodes[node].process.as_mut().expect("it was called");
-        let is_claim = id.session.home != process.hello.replica;
-        let replica = process.shards.get_mut()[shard].replica_mut();
-        let adds: Vec<(CounterIndex, Sum)> = sums
-            .iter()
-            .map(|&(counter, sum)| (replica.counter(&names[counter]), sum))
-            .collect();
-        let mark = replica.take_request(id, call.answered_below, &adds);
-        if is_claim {
-            self.cover(Coverage::RequestClaimed);
-        }
-        self.note_taken((node, incarnation), request, shard, (is_claim, mark));
-        mark
+        let process = self.nodes[node].process.as_ref().expect("it is called");
+        let shards = process.shards.borrow();
+        let is_open = |&shard: &usize| shards[shard].replica().request(id) == RequestState::Open;
+        let of_request = self.ledger.shards_of(request, &self.shard_of).into_iter();
+        of_request.filter(is_open).collect()
     }
 
-    /// The ledger learns what a node has taken, and with which mark it is promised.
-    fn note_taken(
+    fn adds_of(&self, request: usize) -> Adds {
+        let mut adds = Adds::default();
+        for &(counter, amount) in &self.ledger.requests[request].items {
+            let shard = u32::try_from(self.shard_of[counter]).expect("a small number");
+            adds.add_named(shard, self.names[counter].clone(), Sum::of(amount));
+        }
+        adds
+    }
+
+    /// The ledger learns which parts of a request a node has taken: those that were open there.
+    /// The own marks that have any of it.
+    fn note_request(
         &mut self,
-        (node, by): (usize, Incarnation),
+        node: usize,
+        request: usize,
+        open: &[usize],
+        receipt: &RequestReceipt,
+    ) -> Vec<(usize, Mark)> {
+        let own = self.process(node).hello.replica;
+        let of_own = receipt.marks.iter().filter(|&&(_, lane, _)| lane == own);
+        let marks: Vec<(usize, Mark)> = of_own
+            .map(|&(shard, _, mark)| (shard as usize, mark))
+            .collect();
+        let home = self.ledger.requests[request].id.session.home;
+        for &(shard, mark) in marks.iter().filter(|(shard, _)| open.contains(shard)) {
+            self.note_taken(node, request, shard, (home != own, mark));
+        }
+        marks
+    }
+
+    pub(super) fn note_taken(
+        &mut self,
+        node: usize,
         request: usize,
         shard: usize,
         (is_claim, mark): (bool, Mark),
     ) {
+        let by = self.nodes[node].incarnation;
+        if is_claim {
+            self.cover(Coverage::RequestClaimed);
+        }
         for (counter, amount) in self.ledger.requests[request].items.clone() {
             if self.shard_of[counter] != shard {
                 continue;
@@ -239,19 +231,18 @@ impl World<'_> {
         }
     }
 
-    /// Answers the calls that rest on nothing that is not durable.
+    /// Answers the calls whose round is complete; all of them, where a mutant is early.
     pub(super) fn acknowledge(&mut self, node: usize, is_early: bool) {
         let waiting = std::mem::take(&mut self.process(node).waiting);
         for call in waiting {
-            let process = self.process(node);
-            let own = process.hello.replica;
-            let is_held = |&(shard, mark): &(usize, Mark)| {
-                process.held(shard, own).version >= mark.version
-            };
-            let is_enough = (is_early || call.marks.iter().all(is_held))
-                && (!self.breaks(Mutation::WaitForPeer) || self.others_hold(node, &call));
+            let is_complete = is_early || call.round <= self.process(node).completed;
+            let is_enough =
+                is_complete && (!self.breaks(Mutation::WaitForPeer) || self.others_hold(node, &call));
             if is_enough {
-                self.answer(node, call);
+                if call.told.is_ok() {
+                    self.ledger.requests[call.request].answer = Answer::Counted;
+                }
+                self.tell(node, call.request, call.told);
             } else {
                 self.process(node).waiting.push(call);
             }
@@ -270,56 +261,33 @@ impl World<'_> {
         })
     }
 
-    fn answer(&mut self, node: usize, call: Waiting) {
-        let request = call.request;
-        let answer = call.answer.map(|()| {
-            self.ledger.requests[request].answer = Answer::Counted;
-            self.token(node, &call.marks)
-        });
-        self.tell(node, request, answer);
-    }
-
-    /// The token of what was taken in this start of the process.
-    fn token(&mut self, node: usize, marks: &Marks) -> Option<Vec<u8>> {
-        let process = self.process(node);
-        let (lane, start) = (process.hello.replica, process.start);
-        let is_own = marks.iter().all(|(_, mark)| mark.start == start);
-        let index = |shard| u32::try_from(shard).expect("a small number");
-        let receipt = Receipt {
-            round: process.completed,
-            marks: marks.iter().map(|&(shard, mark)| (index(shard), mark)).collect(),
-        };
-        let is_whole = is_own && !marks.is_empty();
-        is_whole.then(|| Token::of(CLUSTER_HASH, lane, start, &receipt).to_bytes())
-    }
-
-    /// What a client does that knows of no sessions: it adds again, at the next node.
+    /// What a client does that knows of no sessions: it adds again, at any node.
     pub(super) fn retry_blindly(&mut self, request: usize) -> Result<(), Violation> {
         let node = self.random.index(self.nodes.len());
         if !self.answers(node) {
             return Ok(());
         }
-        let incarnation = self.nodes[node].incarnation;
-        let mut marks = Marks::new();
-        for shard in self.ledger.shards_of(request, &self.shard_of) {
-            let sums = self.sums(request, shard);
-            let process = self.nodes[node].process.as_mut().expect("it answers");
-            let replica = process.shards.get_mut()[shard].replica_mut();
-            for (counter, sum) in sums {
-                let index = replica.counter(&self.names[counter]);
-                replica.take(index, sum);
-            }
-            let mark = replica.next_mark();
-            self.note_taken((node, incarnation), request, shard, (false, mark));
-            marks.push((shard, mark));
+        let mut adds = self.adds_of(request);
+        let taken = adds.take(&self.process(node).shards, SHARD_COUNTERS_MAX);
+        let Ok(receipt) = taken else {
+            return Ok(());
+        };
+        for &(shard, mark) in &receipt.marks {
+            self.note_taken(node, request, shard as usize, (false, mark));
         }
+        let lane = self.process(node).hello.replica;
+        let start = self.process(node).start;
+        let token = Token::of(CLUSTER_HASH, lane, start, &receipt);
         self.process(node).waiting.push(Waiting {
             request,
-            marks,
-            answer: Ok(()),
+            round: receipt.round,
+            marks: Vec::new(),
+            told: Ok(Some(token.to_bytes())),
         });
         self.taken(node)
     }
+
+    // Closing.
 
     /// A client closes a session at a node, which is or was its home.
     pub(super) fn close_at(
@@ -333,10 +301,61 @@ impl World<'_> {
         if !is_home || process.standing.ensure_writable().is_err() {
             return Ok(());
         }
-        for shard in process.shards.get_mut() {
-            shard.replica_mut().close_session(session, all_is_answered);
-        }
         self.cover(Coverage::SessionClosed);
+        self.close_in_all_shards(node, session, all_is_answered);
         self.taken(node)
+    }
+
+    fn close_in_all_shards(&mut self, node: usize, session: SessionId, all_is_answered: bool) {
+        self.trace(TraceEntry::SessionClosed { node });
+        for shard in self.process(node).shards.get_mut() {
+            shard.close_session(session, all_is_answered);
+        }
+    }
+
+    /// The node learns from its own lane, as that is held now, which sessions are used, closed and
+    /// forgotten.
+    pub(super) fn note_sessions(&mut self, node: usize) {
+        let now = self.nodes[node].clock(self.now);
+        let process = self.process(node);
+        for (shard, group) in std::mem::take(&mut process.own_records) {
+            let shard = u32::try_from(shard).expect("a small number");
+            process.sessions.held(shard, &group[0], now);
+        }
+        self.close_surplus(node);
+    }
+
+    /// The node closes the sessions that were idle longest, where there are too many.
+    pub(super) fn close_surplus(&mut self, node: usize) {
+        while let Some(session) = self.process(node).sessions.surplus() {
+            self.cover(Coverage::SessionClosedIdle);
+            self.close_in_all_shards(node, session, false);
+            self.process(node).rounds.taken();
+        }
+    }
+
+    // Who is known.
+
+    /// A node has met a replica: it may claim requests of the node's sessions from now on.
+    pub(super) fn know(&mut self, node: usize, replica: ReplicaId) {
+        let process = self.process(node);
+        if process.standing.ensure_writable().is_err() {
+            return;
+        }
+        let mut is_news = false;
+        for shard in process.shards.get_mut() {
+            is_news |= shard.know(replica).is_some();
+        }
+        if is_news {
+            process.rounds.taken();
+        }
+    }
+
+    /// The same of somebody who has dialled the node: a stranger would be waited for.
+    pub(super) fn know_acquaintance(&mut self, node: usize, replica: ReplicaId) {
+        let process = self.process(node);
+        if process.standing.is_acquainted(&process.shards, replica) {
+            self.know(node, replica);
+        }
     }
 }

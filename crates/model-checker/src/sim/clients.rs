@@ -66,6 +66,7 @@ impl World<'_> {
             self.read(node, counter)?;
         }
         if let Some(session) = self.open_session(node, None) {
+            self.clients.sessions[session].stays = true;
             let request = self.number(session, &items);
             self.clients.probes[node] = Some(request);
             self.send(request);

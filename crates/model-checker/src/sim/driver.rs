@@ -104,6 +104,10 @@ impl World<'_> {
                 continue;
             };
             process.collected.push(shard);
+            let own = group.first().filter(|it| it.lane == process.hello.replica);
+            if own.is_some_and(|own| !own.records.is_empty()) {
+                process.own_records.push((shard, Group::clone(&group)));
+            }
             let index = u32::try_from(shard).expect("a small number");
             let appended = process.log.append(&process.shards, index, &group);
             let Ok(appended) = appended else {
@@ -241,6 +245,7 @@ impl World<'_> {
         for shard in collected {
             self.judge_shard(node, shard)?;
         }
+        self.note_sessions(node);
         self.acknowledge(node, false);
         self.drive_ingests(node)?;
         self.round_is_complete(node)?;

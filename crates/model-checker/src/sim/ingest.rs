@@ -2,13 +2,18 @@
 //!
 //! A client sends messages one after the other; some add, some only introduce names, and one may
 //! be wrong. When the node ends the stream, the client knows: what is acknowledged counts, and what
-//! is not does not, so it may be sent again. When the connection breaks instead, it knows less.
+//! is not does not. When the connection breaks instead, it knows less. What was not acknowledged it sends
+//! again, by itself: each message that adds is a request of a session.
 
-use crdt_core::Mark;
-use protocol::{IngestEffect, IngestEnd, IngestLimits, IngestMessage, IngestStream, Shards as _};
+use crdt_core::RequestState;
+use protocol::{
+    Acknowledgement, IngestEffect, IngestEnd, IngestLimits, IngestMessage, IngestRequest,
+    IngestRequestError, IngestStream,
+};
 
 use super::kinds::{Coverage, FaultKind};
-use super::limits::SHARD_COUNTERS_MAX;
+use super::ledger::Answer;
+use super::limits::{CLUSTER_HASH, SHARD_COUNTERS_MAX};
 use super::node::Ingest;
 use super::oracle::Violation;
 use super::schedule::{IngestPlan, Request};
@@ -28,19 +33,23 @@ impl World<'_> {
         plan
     }
 
-    /// A client opens a stream, and sends its messages.
+    /// A client opens a stream at a session's home, and sends its messages.
     pub(super) fn open_ingest(&mut self, op: usize) {
         let node = self.schedule.ops[op].node;
+        let Some(session) = self.open_session(node, None) else {
+            return;
+        };
         let life = self.nodes[node].life;
         let number = self.next_connection;
         self.next_connection += 1;
         let process = self.process(node);
         let limits = IngestLimits::new(SHARD_COUNTERS_MAX);
-        let stream = IngestStream::new(limits, &process.dictionaries);
+        let stream = IngestStream::new(limits, &process.dictionaries, CLUSTER_HASH);
         process.ingests.push(Ingest {
             number,
             stream,
             op,
+            session,
             taken: Vec::new(),
             acknowledged: 0,
             introduced: Vec::new(),
@@ -73,7 +82,7 @@ impl World<'_> {
         };
         let op = process.ingests[at].op;
         let plan = self.plan_of(op).clone();
-        let unanswered = self.schedule.conditions.unanswered;
+        let unanswered = self.network.unanswered();
         if self.random.chance(unanswered) {
             self.count_fault(node, FaultKind::IngestCut);
             let ingest = &mut self.process(node).ingests[at];
@@ -99,12 +108,15 @@ impl World<'_> {
         entries: &[(usize, i64)],
         is_bad: bool,
     ) {
-        for &(counter, amount) in entries {
-            self.clients.invoked[counter] += i128::from(amount.max(0));
-        }
-        let incarnation = self.nodes[node].incarnation;
+        let session = self.process(node).ingests[at].session;
+        let request = (!entries.is_empty()).then(|| {
+            let request = self.number(session, entries);
+            self.retry_later(request);
+            request
+        });
+        let head = request.map(|request| self.head_of(request));
+        let open = request.map(|request| self.open_shards(node, request));
         let names = self.names.clone();
-        let shard_of = self.shard_of.clone();
         let process = self.nodes[node].process.as_mut().expect("it runs");
         let ingest = &mut process.ingests[at];
         let mut introduced = Vec::new();
@@ -131,37 +143,47 @@ impl World<'_> {
             introduced: &introduced,
             counters: &counters,
             amounts: if is_bad { &[] } else { &amounts },
+            request: head.as_ref().map(|(session, number, below)| IngestRequest {
+                session,
+                number: *number,
+                answered_below: *below,
+                is_moved: false,
+            }),
         };
         let writable = process.standing.ensure_writable();
         let shard_index =
             |name: &crdt_core::CounterName| wire::shard_of(name, process.hello.shard_count);
-        let before = process
-            .shards
-            .indices()
-            .into_iter()
-            .map(|shard| process.shards.with(shard, |it| it.replica().next_mark()));
-        let marks: Vec<Mark> = before.collect();
         ingest
             .stream
             .message(&process.shards, writable, &message, shard_index);
-        let is_taken = !ingest.stream.is_ending();
-        if !is_taken {
+        if ingest.stream.is_ending() {
             return;
         }
-        let mut adds = Vec::new();
-        for &(counter, amount) in entries {
-            let shard = shard_of[counter];
-            let add = self.ledger.take((counter, amount), shard, incarnation);
-            process.taken[shard].push((add, marks[shard]));
-            adds.push(add);
+        ingest.taken.push(request);
+        let number = ingest.number;
+        if let (Some(request), Some(open)) = (request, open) {
+            self.note_message(node, request, &open);
         }
-        process.ingests[at].taken.push(adds);
-        let number = process.ingests[at].number;
         self.trace(TraceEntry::IngestTaken {
             node,
             number,
             message: index + 1,
         });
+    }
+
+    /// The ledger learns which parts of a message's request the node has taken.
+    fn note_message(&mut self, node: usize, request: usize, open: &[usize]) {
+        let id = self.ledger.requests[request].id;
+        for &shard in open {
+            let process = self.process(node);
+            let own = process.hello.replica;
+            let state = process.shards.borrow()[shard].replica().request(id);
+            if let RequestState::Counted { lane, mark } = state
+                && lane == own
+            {
+                self.note_taken(node, request, shard, (false, mark));
+            }
+        }
     }
 
     /// Lets every stream of a node do what is due.
@@ -177,7 +199,7 @@ impl World<'_> {
             };
             ingest.stream.completed(completed);
             match ingest.stream.poll() {
-                IngestEffect::Acknowledge(sequence) => self.acknowledge_ingest(node, at, sequence),
+                IngestEffect::Acknowledge(told) => self.acknowledge_ingest(node, at, &told)?,
                 IngestEffect::Read | IngestEffect::ReadOrAwaitRound | IngestEffect::AwaitRound => {
                     at += 1;
                 }
@@ -189,24 +211,38 @@ impl World<'_> {
         }
     }
 
-    fn acknowledge_ingest(&mut self, node: usize, at: usize, sequence: u64) {
+    fn acknowledge_ingest(
+        &mut self,
+        node: usize,
+        at: usize,
+        told: &Acknowledgement,
+    ) -> Result<(), Violation> {
         let hides = self.breaks(Mutation::HiddenAcknowledgement);
         let ingest = &mut self.process(node).ingests[at];
-        let upto = usize::try_from(sequence).expect("few messages");
+        let upto = usize::try_from(told.sequence).expect("few messages");
         if ingest.is_cut {
-            return;
+            return Ok(());
         }
         // What was once a bug: a message without entries at the end hid those before it.
-        if hides && ingest.stream.is_ending() && ingest.taken.last().is_some_and(Vec::is_empty) {
-            return;
+        if hides && ingest.stream.is_ending() && ingest.taken.last().is_some_and(Option::is_none) {
+            return Ok(());
         }
-        let from = ingest.acknowledged;
-        ingest.acknowledged = upto;
-        let adds: Vec<usize> = ingest.taken[from..upto].iter().flatten().copied().collect();
-        for add in adds {
-            self.ledger.acknowledge(add);
-            self.trace(TraceEntry::Acknowledged { node, add });
+        let from = std::mem::replace(&mut ingest.acknowledged, upto);
+        let messages = ingest.taken[from..upto].to_vec();
+        for (request, sequence) in messages.into_iter().zip(from as u64 + 1..) {
+            let Some(request) = request else { continue };
+            let refused = told.refused.as_ref().filter(|it| it.sequence == sequence);
+            let told = match refused.map(|refused| &refused.error) {
+                None => {
+                    self.ledger.requests[request].answer = Answer::Counted;
+                    Ok(None)
+                }
+                Some(IngestRequestError::Request(error)) => Err(self.refusal(error)),
+                Some(other) => unreachable!("no client does this: {other}"),
+            };
+            self.answered(node, request, told)?;
         }
+        Ok(())
     }
 
     /// The stream has ended: the client was told of everything that was taken.

@@ -15,7 +15,7 @@ use crdt_core::{Mark, ReplicaId, RequestId};
 
 use super::schedule::COUNTERS;
 
-pub(crate) use requests::{Add, Answer, Requested, Standing};
+pub(crate) use requests::{Add, Answer, PartStanding, Requested};
 
 /// For each counter, all that a lane holds of it.
 pub(crate) type Totals = [i128; COUNTERS];

@@ -207,6 +207,34 @@ impl World<'_> {
         }
     }
 
+    /// Sometimes operators promise that incarnations whose directories are gone never come back.
+    pub(super) fn declare_lost(&mut self) -> Result<(), Violation> {
+        for node in 0..self.nodes.len() {
+            if !self.nodes[node].is_up() || self.random.chance(500) {
+                continue;
+            }
+            let process = self.process(node);
+            if process.standing.ensure_writable().is_err() {
+                continue;
+            }
+            let known: Vec<ReplicaId> = {
+                let shards = process.shards.borrow();
+                shards[0].replica().known_replicas().collect()
+            };
+            for replica in known {
+                let number = self.ledger.find(replica);
+                if self.nodes.iter().all(|it| Some(it.incarnation) != number) {
+                    self.cover(Coverage::MemberGone);
+                    for shard in self.process(node).shards.get_mut() {
+                        shard.forget_replica(replica);
+                    }
+                }
+            }
+            self.taken(node)?;
+        }
+        Ok(())
+    }
+
     /// A node that knows that its own lane has forked stays up and takes no adds; sometimes its
     /// operator gives it an empty directory, as the message says.
     pub(super) fn plan_replacement(&mut self, node: usize) {
@@ -238,7 +266,8 @@ impl World<'_> {
         self.excuse_losses();
     }
 
-    /// Acknowledged adds that no disk holds any more went down with this one.
+    /// Requests that were said to count, and of which no disk holds a part any more: it went down with
+    /// this one.
     fn excuse_losses(&mut self) {
         let shards = self.schedule.shards;
         let held: Vec<Vec<Digest>> = self
@@ -250,14 +279,10 @@ impl World<'_> {
             let on = |digests: &Vec<Digest>| Some(digests.get(shard)?.mark(lane));
             held.iter().filter_map(on).collect()
         });
-        let mut excused = 0;
-        for (add, held) in self.ledger.adds.iter_mut().zip(held) {
-            if !held && add.is_acknowledged() && !add.excused {
-                add.excused = true;
-                excused += 1;
-            }
+        for (request, shard) in self.ledger.lost(&self.shard_of, &held) {
+            self.ledger.requests[request].excused.push(shard);
+            self.cover(Coverage::AddExcused);
         }
-        (0..excused).for_each(|_| self.cover(Coverage::AddExcused));
     }
 }
 

@@ -21,6 +21,20 @@ pub(super) fn keep_lane(message: &mut PullResponse, lanes: &[ReplicaId], kept: R
     message.parts.retain(|_| lanes.next() == Some(&kept));
 }
 
+/// Makes a set of each interval, as if none needed the others beside it.
+pub(super) fn split_sets(message: &mut PullResponse) {
+    for part in &mut message.parts {
+        part.set_goes_on = false;
+    }
+}
+
+/// Forgets what intervals need.
+pub(super) fn forget_needs(message: &mut PullResponse) {
+    for part in &mut message.parts {
+        part.needs.clear();
+    }
+}
+
 /// Makes two intervals of each one that came whole and spans two versions: the older half of its
 /// records as one, the rest as another. The first is no state that the lane ever had.
 pub(super) fn cut_intervals(message: &mut PullResponse) {
@@ -33,7 +47,9 @@ fn cut_in_two(whole: IntervalPart) -> Vec<IntervalPart> {
         return vec![whole];
     };
     let versions = to.version - after.version;
-    if !whole.last || versions < 2 {
+    let is_alone = !whole.set_goes_on && whole.needs.is_empty();
+    let has_sums_alone = whole.records.is_empty() && whole.gaps.is_empty();
+    if !whole.last || versions < 2 || !is_alone || !has_sums_alone {
         return vec![whole];
     }
     let version = after.version + versions / 2;

@@ -7,12 +7,14 @@ use std::cell::RefCell;
 
 use commit_log::ExpectedIdentity;
 use commit_log::memory::{Contents, MemoryDisk};
-use crdt_core::{Mark, ReplicaId, StartId};
-use protocol::{Budget, CommitRounds, Dialer, Hello, IngestStream, Round, Shard, Standing, Time};
+use crdt_core::{Group, Mark, ReplicaId, StartId};
+use protocol::{
+    Budget, CommitRounds, Dialer, Hello, IngestStream, OpenSessions, Round, Shard, Standing, Time,
+};
 
-use super::calls::Refusal;
+use super::calls::Told;
 use super::ledger::Incarnation;
-use super::limits::{CLUSTER, COMMIT, DIAL, DICTIONARY_BYTES_MAX};
+use super::limits::{CLUSTER, COMMIT, DIAL, DICTIONARY_BYTES_MAX, SESSIONS_MAX};
 use super::queue::SimTime;
 use super::schedule::CrashPoint;
 use crate::node_log::{NodeLog, ReadBack, RunningSnapshot};
@@ -20,9 +22,10 @@ use crate::node_log::{NodeLog, ReadBack, RunningSnapshot};
 /// A call, waiting for what its answer rests on to be durable.
 pub(super) struct Waiting {
     pub(super) request: usize,
-    /// Own marks, by shard.
+    pub(super) round: Round,
+    /// Own marks that have any of it, by shard.
     pub(super) marks: Vec<(usize, Mark)>,
-    pub(super) answer: Result<(), Refusal>,
+    pub(super) told: Told,
 }
 
 /// An ingest stream at its node.
@@ -30,8 +33,9 @@ pub(super) struct Ingest {
     pub(super) number: u64,
     pub(super) stream: IngestStream,
     pub(super) op: usize,
-    /// By message: the adds that were taken with it.
-    pub(super) taken: Vec<Vec<usize>>,
+    pub(super) session: usize,
+    /// By message that was not the stream's end: its request, if it adds anything.
+    pub(super) taken: Vec<Option<usize>>,
     pub(super) acknowledged: usize,
     /// Names that the client has introduced.
     pub(super) introduced: Vec<usize>,
@@ -57,7 +61,9 @@ pub(super) struct Process {
     /// Adds taken since the last collection, of each shard, with the marks they were promised.
     pub(super) taken: Vec<Vec<(usize, Mark)>>,
     pub(super) waiting: Vec<Waiting>,
-    pub(super) sessions_opened: u64,
+    pub(super) sessions: OpenSessions,
+    /// Own intervals of the round under way that say something of sessions, by shard.
+    pub(super) own_records: Vec<(usize, Group)>,
     pub(super) dialers: Vec<Dialer>,
     pub(super) dictionaries: Budget,
     pub(super) ingests: Vec<Ingest>,
@@ -142,6 +148,7 @@ impl Process {
     pub(super) fn new(read: ReadBack, start: StartId, nodes: usize, now: Time) -> Self {
         let status = read.log.status();
         let shard_count = u32::try_from(read.replicas.len()).expect("a small number");
+        let sessions = sessions_of(&read, start, now);
         Self {
             hello: Hello::new(CLUSTER.to_owned(), shard_count, read.replica),
             start,
@@ -156,7 +163,8 @@ impl Process {
             snapshot: None,
             commit_wakes_at: None,
             waiting: Vec::new(),
-            sessions_opened: 0,
+            sessions,
+            own_records: Vec::new(),
             dialers: vec![Dialer::new(DIAL, now); nodes],
             dictionaries: Budget::new(DICTIONARY_BYTES_MAX),
             ingests: Vec::new(),
@@ -167,4 +175,16 @@ impl Process {
     pub(super) fn held(&self, shard: usize, lane: ReplicaId) -> Mark {
         self.shards.borrow()[shard].replica().held(lane)
     }
+}
+
+/// The sessions that a process finds when it starts.
+fn sessions_of(read: &ReadBack, start: StartId, now: Time) -> OpenSessions {
+    let (open_max, closed_max) = SESSIONS_MAX;
+    let mut sessions = OpenSessions::with_bounds(read.replica, start, open_max, closed_max);
+    for (shard, replica) in (0..).zip(&read.replicas) {
+        for (session, mark) in replica.own_sessions() {
+            sessions.recovered(shard, session, mark.closed, now);
+        }
+    }
+    sessions
 }

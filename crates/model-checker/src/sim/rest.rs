@@ -1,17 +1,20 @@
 //! The judgement at rest: nothing is left to happen, and every node can reach every other.
 //!
 //! Here the guarantees are complete, for nothing is indeterminate to the simulator: it knows which
-//! adds the lanes hold that the nodes have ended with, and adds up their amounts one by one.
+//! requests the lanes hold that the nodes have ended with, and adds up their amounts one by one. A
+//! request that its client was told counts, counts once; one that nobody has said anything of, at most
+//! once.
 
 use crdt_core::{Digest, Mark, ReplicaId};
 use protocol::Shards as _;
 
 use super::kinds::Coverage;
+use super::ledger::{Answer, PartStanding};
 use super::lives::replicas_on;
 use super::oracle::Violation;
 use super::schedule::COUNTERS;
 use super::world::World;
-use crate::guarantee::Guarantee;
+use crate::guarantee::{Check, Guarantee, Property};
 
 /// What a peer holds of the lane of a node that hears it.
 pub(super) struct Heard {
@@ -101,6 +104,7 @@ impl World<'_> {
             }
         }
         self.judge_durability()?;
+        self.judge_answers()?;
         self.judge_restart()
     }
 
@@ -182,60 +186,107 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Conservation: each value is the sum of the single adds that the node's lanes hold, and an
-    /// add counts once.
+    /// Idempotence and conservation: each request counts once or not at all, as its client was told,
+    /// and each value is the sum of the single requests that count at the node.
     fn judge_values(&mut self, node: usize) -> Result<(), Violation> {
-        let counted = self
-            .ledger
-            .counted(|shard, lane| vec![self.held(node, shard, lane)]);
+        let held = |shard, lane| self.held(node, shard, lane);
+        let standings = self.ledger.standings(&self.shard_of, held);
         let mut sums = [0; COUNTERS];
-        let mut coverage = Vec::new();
-        for (add, &counts) in self.ledger.adds.iter().zip(&counted) {
-            if counts {
-                sums[add.counter] += i128::from(add.amount);
+        for (request, shard, standing) in standings {
+            self.judge_request(node, (request, shard), standing)?;
+            for &(counter, amount) in &self.ledger.requests[request].items {
+                if standing.counts() && self.shard_of[counter] == shard {
+                    sums[counter] += i128::from(amount);
+                }
             }
-            if !add.is_acknowledged() {
-                coverage.push(if counts {
-                    Coverage::UnansweredCounted
-                } else {
-                    Coverage::UnansweredLost
-                });
-            }
-            if counts && add.repeats.is_some_and(|first| counted[first]) {
-                let says = "an add that its client repeated counts twice";
-                return Err(self.violation(Guarantee::Conservation, Some(node), says));
-            }
-        }
-        for path in coverage {
-            self.cover(path);
         }
         for (counter, sum) in sums.into_iter().enumerate() {
             let value = self.read(node, counter)?;
-            if value != sum {
+            if value != sum && !self.ledger.is_uncertain(counter) {
                 let name = &self.names[counter];
-                let says = format!("{name} is {value}, but the adds it holds make {sum}");
+                let says = format!("{name} is {value}, but the requests that count make {sum}");
                 return Err(self.violation(Guarantee::Conservation, Some(node), says));
             }
         }
         Ok(())
     }
 
-    /// Durability: every acknowledged add is held, unless the only disk that had it was lost. With
-    /// a forked lane some node holds it; else, since all agree, all do.
+    /// How the part of a request stands at a node that hears of everything.
+    fn judge_request(
+        &mut self,
+        node: usize,
+        (request, shard): (usize, usize),
+        standing: PartStanding,
+    ) -> Result<(), Violation> {
+        let PartStanding {
+            sums,
+            claims,
+            dropped,
+        } = standing;
+        if claims > 0 {
+            self.cover(Coverage::ClaimAtRest);
+        }
+        let answer = self.ledger.requests[request].answer;
+        if answer == Answer::None {
+            self.cover(if standing.counts() {
+                Coverage::UnansweredCounted
+            } else {
+                Coverage::UnansweredLost
+            });
+        }
+        if self.ledger.is_tainted(request) {
+            return Ok(());
+        }
+        let id = self.ledger.requests[request].id;
+        let home = self.ledger.number(id.session.home);
+        let (violated, what): (Property, &str) = if sums > 1 {
+            let what = "is in the sums of more than one lane";
+            (Guarantee::Idempotence.into(), what)
+        } else if !standing.counts() && dropped > 0 {
+            let what = "was dropped where it was claimed, and counts nowhere";
+            (Guarantee::Idempotence.into(), what)
+        } else if standing.counts() && answer == Answer::Refused {
+            let what = "was refused for good, and counts";
+            (Guarantee::Idempotence.into(), what)
+        } else if claims > 0 && self.nodes.iter().any(|it| it.incarnation == home) {
+            let what = "is claimed, though its home is there to settle that";
+            (Check::Settled.into(), what)
+        } else {
+            return Ok(());
+        };
+        let says = format!("request #{request} {what} (shard {shard}; {standing:?})");
+        Err(self.violation(violated, Some(node), says))
+    }
+
+    /// Availability: whoever has no answer to a request was told why.
+    fn judge_answers(&mut self) -> Result<(), Violation> {
+        for request in 0..self.clients.sent.len() {
+            let sent = &self.clients.sent[request];
+            if sent.is_done {
+                continue;
+            }
+            if sent.refused.is_none() {
+                let says = format!("request #{request} has no answer, and nobody has refused it");
+                return Err(self.violation(Guarantee::Availability, None, says));
+            }
+            self.cover(Coverage::RequestUnknown);
+        }
+        Ok(())
+    }
+
+    /// Durability: every request that was said to count is held, unless the only disk that had it was
+    /// lost. With a forked lane some node holds it; else, since all agree, all do.
     fn judge_durability(&self) -> Result<(), Violation> {
         let nodes = 0..self.nodes.len();
         let held = self.ledger.counted(|shard, lane| {
             let nodes = nodes.clone();
             nodes.map(|node| self.held(node, shard, lane)).collect()
         });
-        for (number, (add, held)) in self.ledger.adds.iter().zip(held).enumerate() {
-            if add.is_acknowledged() && !add.excused && !held {
-                let says = format!(
-                    "add #{number} ({:+} to {}) was acknowledged, and no node holds it",
-                    add.amount, self.names[add.counter]
-                );
-                return Err(self.violation(Guarantee::Durability, None, says));
-            }
+        if let Some(&(request, shard)) = self.ledger.lost(&self.shard_of, &held).first() {
+            let says = format!(
+                "request #{request} was said to count, and no node holds its part of shard {shard}"
+            );
+            return Err(self.violation(Guarantee::Durability, None, says));
         }
         Ok(())
     }

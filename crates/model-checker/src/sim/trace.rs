@@ -39,6 +39,9 @@ pub(crate) enum TraceEntry {
     SessionMoved {
         session: usize,
     },
+    SessionClosed {
+        node: usize,
+    },
     Refused {
         node: usize,
     },
@@ -158,6 +161,7 @@ impl fmt::Display for TraceEntry {
                 let how = if is_moved { "moves" } else { "sends" };
                 write!(f, "a client {how} request #{request} to node {node}")
             }
+            Self::SessionClosed { node } => write!(f, "node {node} closes a session"),
             Self::SessionMoved { session } => {
                 write!(f, "the client of session {session} gives up on its home")
             }

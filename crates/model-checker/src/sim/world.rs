@@ -16,6 +16,7 @@ use commit_log::memory::{Contents, FaultEffects, MemoryDisk};
 use crdt_core::CounterName;
 use protocol::HeldLane;
 
+use super::calls::{Call, Told};
 use super::clients::state::Clients;
 use super::kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 use super::ledger::Ledger;
@@ -59,6 +60,19 @@ pub(super) enum Event {
         life: u32,
         number: u64,
         index: usize,
+    },
+    Call(Call),
+    Answered {
+        node: usize,
+        request: usize,
+        told: Told,
+    },
+    Retry {
+        request: usize,
+    },
+    Close {
+        session: usize,
+        tries: u32,
     },
     IsolationProbe {
         node: usize,
@@ -189,6 +203,7 @@ impl<'a> World<'a> {
         self.judge_told(&heard)?;
 
         self.replace_copies();
+        self.declare_lost()?;
         self.isolate();
         let asked = self.now.after_us(ISOLATION_SETTLE_US);
         for node in 0..self.nodes.len() {
@@ -269,6 +284,14 @@ impl<'a> World<'a> {
                 index,
                 ..
             } => self.ingest_message(node, number, index),
+            Event::Call(call) => self.call(call),
+            Event::Answered {
+                node,
+                request,
+                told,
+            } => self.answered(node, request, told),
+            Event::Retry { request } => self.retry(request),
+            Event::Close { session, tries } => self.close(session, tries),
             Event::IsolationProbe { node } => self.probe_isolated(node),
             Event::FaultBegins(number) => {
                 self.begin_fault(number);
@@ -328,13 +351,18 @@ impl<'a> World<'a> {
             Event::Broken { number, is_dialler } => end(number, is_dialler),
             // A client that is not answered goes away: see `request`.
             Event::Op(_)
+            | Event::Answered { .. }
+            | Event::Retry { .. }
+            | Event::Close { .. }
             | Event::IsolationProbe { .. }
             | Event::FaultBegins(_)
             | Event::FaultEnds(_)
             | Event::Backup { .. }
             | Event::Start { .. }
             | Event::Replace { .. } => None,
-            Event::ReadTimer { node, .. }
+            // What was sent to a process that stands still is there when it goes on.
+            Event::Call(Call { node, .. })
+            | Event::ReadTimer { node, .. }
             | Event::IngestMessage { node, .. }
             | Event::Commit { node, .. }
             | Event::Synced { node, .. }
@@ -405,6 +433,10 @@ impl Event {
             | Self::Replace { node, life }
             | Self::Dial { node, life, .. } => Some((node, life)),
             Self::Op(_)
+            | Self::Call(_)
+            | Self::Answered { .. }
+            | Self::Retry { .. }
+            | Self::Close { .. }
             | Self::IsolationProbe { .. }
             | Self::FaultBegins(_)
             | Self::FaultEnds(_)

@@ -8,13 +8,18 @@
 //!   leaves the request without an answer, and the client goes on; what it has at the end instead of
 //!   an answer is the reason why the request may count or not.
 
+use crdt_core::RequestId;
+use protocol::SessionToken;
+
 use super::state::{Sent, Session};
 use crate::guarantee::Guarantee;
 use crate::mutation::Mutation;
-use crate::sim::calls::{Call, Refusal};
+use crate::sim::calls::{Call, Refusal, Told};
 use crate::sim::kinds::{Coverage, FaultKind};
 use crate::sim::ledger::Answer;
+use crate::sim::limits::CLUSTER_HASH;
 use crate::sim::oracle::Violation;
+use crate::sim::queue::SimTime;
 use crate::sim::trace::TraceEntry;
 use crate::sim::world::{Event, World};
 
@@ -60,7 +65,7 @@ impl World<'_> {
     }
 
     /// Opens a session at a node, if that opens one.
-    pub(super) fn open_session(&mut self, node: usize, client: Option<usize>) -> Option<usize> {
+    pub(in crate::sim) fn open_session(&mut self, node: usize, client: Option<usize>) -> Option<usize> {
         if !self.answers(node) {
             return None;
         }
@@ -70,6 +75,7 @@ impl World<'_> {
             id,
             home: node,
             client,
+            stays: false,
             requests: Vec::new(),
             answered_below: 1,
             has_moved: false,
@@ -89,7 +95,7 @@ impl World<'_> {
         }
         let of = &mut self.clients.sessions[session];
         let number = of.requests.len() as u64 + 1;
-        let id = crdt_core::RequestId {
+        let id = RequestId {
             session: of.id,
             number,
         };
@@ -110,6 +116,7 @@ impl World<'_> {
 
     /// Sends a request, to the home or, after a move, to the next other node.
     pub(super) fn send(&mut self, request: usize) {
+        self.retry_later(request);
         let nodes = self.nodes.len();
         let sent = &mut self.clients.sent[request];
         let session = &self.clients.sessions[sent.session];
@@ -150,12 +157,28 @@ impl World<'_> {
             let at = self.call_arrival();
             self.queue.plan(at, Event::Call(call));
         }
+    }
+
+    /// Without an answer until then the request is sent again.
+    pub(in crate::sim) fn retry_later(&mut self, request: usize) {
         let retry_us = self.random.between(RETRY_US.0, RETRY_US.1);
         let again = self.now.after_us(retry_us);
         self.queue.plan(again, Event::Retry { request });
     }
 
-    fn call_arrival(&mut self) -> crate::sim::queue::SimTime {
+    /// A session as bytes, the number of a request in it, and what was answered.
+    pub(in crate::sim) fn head_of(&self, request: usize) -> (Vec<u8>, u64, u64) {
+        let sent = &self.clients.sent[request];
+        let of = &self.clients.sessions[sent.session];
+        let token = SessionToken {
+            cluster: CLUSTER_HASH,
+            session: of.id,
+        };
+        let below = of.answered_below.min(sent.number);
+        (token.to_bytes(), sent.number, below)
+    }
+
+    fn call_arrival(&mut self) -> SimTime {
         let us = self.random.between(LATENCY_US.0, LATENCY_US.1);
         self.now.after_us(us)
     }
@@ -165,7 +188,7 @@ impl World<'_> {
         &mut self,
         node: usize,
         request: usize,
-        answer: Result<Option<Vec<u8>>, Refusal>,
+        told: Told,
     ) {
         let unanswered = self.network.unanswered();
         let mut at = self.call_arrival();
@@ -180,7 +203,7 @@ impl World<'_> {
         let event = Event::Answered {
             node,
             request,
-            answer,
+            told,
         };
         self.queue.plan(at, event);
     }
@@ -193,8 +216,7 @@ impl World<'_> {
         }
         let session = &self.clients.sessions[sent.session];
         let is_over = self.now >= sent.first_sent.after_us(session.patience_us);
-        // A probe asks one node alone.
-        if is_over && !session.has_moved && session.client.is_some() {
+        if is_over && !session.has_moved && !session.stays {
             self.move_session(sent.session);
         }
         self.cover(Coverage::RequestRetried);
@@ -216,26 +238,26 @@ impl World<'_> {
         &mut self,
         node: usize,
         request: usize,
-        answer: Result<Option<Vec<u8>>, Refusal>,
+        told: Told,
     ) -> Result<(), Violation> {
         let sent = &self.clients.sent[request];
         if sent.is_done {
             return Ok(());
         }
         let (session, was_moved) = (sent.session, sent.was_moved);
-        match answer {
+        match told {
             Ok(token) => {
                 self.trace(TraceEntry::Acknowledged { node, request });
-                if let (Some(token), Some(client)) = (token, self.clients.sessions[session].client)
-                {
+                let client = self.clients.sessions[session].client;
+                if let (Some(client), Some(token)) = (client, token) {
                     self.clients.tokens[client] = Some((request, token));
                 }
-                self.clients.done(request);
+                self.done(request);
             }
             Err(Refusal::ForGood) if !was_moved => {
                 self.cover(Coverage::RequestRefused);
                 self.refused_for_good(node, request)?;
-                self.clients.done(request);
+                self.done(request);
             }
             Err(refusal) => {
                 let sent = &mut self.clients.sent[request];
@@ -251,6 +273,14 @@ impl World<'_> {
         }
         self.close_if_over(session);
         Ok(())
+    }
+
+    fn done(&mut self, request: usize) {
+        self.clients.sent[request].is_done = true;
+        let session = self.clients.sent[request].session;
+        if !self.clients.sessions[session].has_moved || self.breaks(Mutation::AnsweredBelowRaised) {
+            self.clients.raise(session);
+        }
     }
 
     fn refused_for_good(&mut self, node: usize, request: usize) -> Result<(), Violation> {

@@ -34,6 +34,8 @@ pub(super) struct Session {
     /// Where it was opened.
     pub(super) home: usize,
     pub(super) client: Option<usize>,
+    /// Its client asks this one node alone.
+    pub(super) stays: bool,
     /// By number, from 1 on.
     pub(super) requests: Vec<usize>,
     /// The lowest request without an answer; never raised after a move.
@@ -105,24 +107,19 @@ impl Clients {
         self.read[node] = [0; COUNTERS_GROWING];
     }
 
-    /// Notes an answer, and what may be said of the session from now on.
-    pub(super) fn done(&mut self, request: usize) {
-        self.sent[request].is_done = true;
-        self.raise(self.sent[request].session);
-    }
-
-    fn raise(&mut self, session: usize) {
+    /// All requests below the first without an answer were answered.
+    pub(super) fn raise(&mut self, session: usize) {
         let of = &mut self.sessions[session];
         let is_done = |number: u64| {
             let place = usize::try_from(number - 1).expect("few requests");
             let request = of.requests.get(place);
             request.is_some_and(|&request| self.sent[request].is_done)
         };
-        if !of.has_moved {
-            while is_done(of.answered_below) {
-                of.answered_below += 1;
-            }
+        let mut below = of.answered_below;
+        while is_done(below) {
+            below += 1;
         }
+        of.answered_below = below;
     }
 
     /// Whether all requests of a session were answered.

@@ -55,7 +55,7 @@ impl Add {
 
 /// How a part of a request stands in a state: the part of one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct PartStanding {
     /// Lanes whose sums have it.
     pub(crate) sums: usize,
     /// Lanes that claim it.
@@ -64,7 +64,7 @@ pub(crate) struct Standing {
     pub(crate) dropped: usize,
 }
 
-impl Standing {
+impl PartStanding {
     /// Whether it counts.
     pub(crate) fn counts(self) -> bool {
         self.sums > 0 || self.claims > 0
@@ -145,8 +145,8 @@ impl Ledger {
     }
 
     /// How the part of a request stands, where each lane of its shard is held as the paths say.
-    fn standing(&self, request: usize, shard: usize, paths: &[Vec<bool>]) -> Standing {
-        let mut standing = Standing::default();
+    fn standing(&self, request: usize, shard: usize, paths: &[Vec<bool>]) -> PartStanding {
+        let mut standing = PartStanding::default();
         let mut seen: Vec<(Incarnation, Option<usize>)> = Vec::new();
         for &add in &self.requests[request].adds {
             let add = &self.adds[add];
@@ -172,7 +172,7 @@ impl Ledger {
         &self,
         shard_of: &[usize],
         held: impl Fn(usize, ReplicaId) -> Mark,
-    ) -> Vec<(usize, usize, Standing)> {
+    ) -> Vec<(usize, usize, PartStanding)> {
         let paths = self.paths(|shard, lane| vec![held(shard, lane)]);
         let all = 0..self.requests.len();
         let parts = all.flat_map(|request| {
@@ -223,6 +223,24 @@ impl Ledger {
             }
         }
         Some(value)
+    }
+
+    /// Parts of requests that were said to count, and of which no add is held: request and shard. Those
+    /// that are excused are left out.
+    pub(crate) fn lost(&self, shard_of: &[usize], held: &[bool]) -> Vec<(usize, usize)> {
+        let mut lost = Vec::new();
+        for (number, request) in self.requests.iter().enumerate() {
+            if request.answer != Answer::Counted {
+                continue;
+            }
+            for shard in self.shards_of(number, shard_of) {
+                let is_held = |&add: &usize| self.adds[add].shard == shard && held[add];
+                if !request.excused.contains(&shard) && !request.adds.iter().any(is_held) {
+                    lost.push((number, shard));
+                }
+            }
+        }
+        lost
     }
 
     /// Whether a part of a request was taken in a state that holds each lane of its shard so far. It

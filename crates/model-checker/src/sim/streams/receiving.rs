@@ -7,7 +7,9 @@ use wire::stream::{Received, Receiving, ReceivingError};
 use wire::v1::PullResponse;
 
 use crate::guarantee::Guarantee;
+use crate::mutation::Mutation;
 use crate::sim::kinds::Coverage;
+use crate::sim::mutants;
 use crate::sim::oracle::Violation;
 use crate::sim::trace::MessageEntry;
 use crate::sim::world::{Event, World};
@@ -70,7 +72,11 @@ impl World<'_> {
         number: u64,
         bytes: &[u8],
     ) -> Result<(), Violation> {
-        let response = PullResponse::decode(bytes).expect("our own bytes");
+        let mut response = PullResponse::decode(bytes).expect("our own bytes");
+        if self.breaks(Mutation::NeedsForgotten) {
+            mutants::forget_needs(&mut response);
+            mutants::split_sets(&mut response);
+        }
         let connection = self.connections.get_mut(&number).expect("it is open");
         let node = connection.dialler.node;
         let now = self.nodes[node].clock(self.now);
@@ -81,6 +87,7 @@ impl World<'_> {
         let peer_lane = end.peer();
         if let (false, Some(peer)) = (was_known, end.peer()) {
             process.standing.meet(peer);
+            self.know(node, peer);
         }
         match received {
             Ok(received) => {

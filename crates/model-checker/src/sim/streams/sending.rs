@@ -45,7 +45,13 @@ impl World<'_> {
                 .map(|end| connection.sending = Some(end))
         };
         match judged {
-            Ok(()) => self.drive_sending(number),
+            Ok(()) => {
+                let end = connection.sending.as_ref().expect("it was accepted");
+                let peer = end.peer();
+                self.know_acquaintance(node, peer);
+                self.drive_commits(node)?;
+                self.drive_sending(number)
+            }
             Err(error) => self.close_sending(number, &error),
         }
     }
@@ -127,6 +133,9 @@ impl World<'_> {
         }
         if self.breaks(Mutation::ReceiverNotTold) {
             message.held.clear();
+        }
+        if self.breaks(Mutation::SetsSplit) {
+            mutants::split_sets(&mut message);
         }
         if self.breaks(Mutation::Piecemeal) {
             mutants::cut_intervals(&mut message);
