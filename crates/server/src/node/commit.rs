@@ -7,9 +7,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use commit_log::{Log, LogWatcher, Sequence, SnapshotWriter, WriteError};
-use crdt_core::Group;
+use crdt_core::{Group, Replica};
 use protocol::{
-    CommitEffect, CommitLimits, CommitRounds, Round, Shard, ShardIndex, Shards as _, SnapshotReader,
+    CommitEffect, CommitLimits, CommitRounds, Round, ShardIndex, Shards as _, SnapshotReader,
 };
 use tokio::sync::oneshot;
 use trace::Step;
@@ -85,6 +85,9 @@ impl CommitLoop {
         let watcher = log.watcher();
         let status = watcher.status();
         let limits = CommitLimits::default();
+        if node.each_shard(Replica::is_due).any(|is_due| is_due) {
+            node.wake();
+        }
         Self {
             machine: CommitRounds::new(limits, status.segment_bytes, status.snapshot_bytes),
             encoder: FrameEncoder::new(node.identity.shard_count),
@@ -116,9 +119,16 @@ impl CommitLoop {
                 }
                 CommitEffect::Complete { round } => {
                     for &(shard, _) in &self.written {
-                        self.node.with(shard, Shard::synced);
+                        let is_due = self.node.with(shard, |it| {
+                            it.synced();
+                            it.replica().is_due()
+                        });
+                        if is_due {
+                            self.node.wake();
+                        }
                     }
                     self.node.note_held(&self.written);
+                    self.node.note_sessions(&self.written);
                     self.written.clear();
                     self.node
                         .trace
