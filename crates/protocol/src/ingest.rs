@@ -20,10 +20,11 @@ mod requested;
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use crdt_core::{CounterName, Sum};
+use crdt_core::{CounterName, SessionId, Sum};
 
 use crate::{
-    Adds, Budget, ClusterHash, Lease, NotWritable, Place, Round, ShardIndex, Shards, TakeError,
+    Adds, Budget, ClusterHash, Lease, NotWritable, Place, Round, SessionsExhausted, ShardIndex,
+    Shards, TakeError,
 };
 
 pub use error::{IngestEnd, IngestError, IngestRequestError};
@@ -132,21 +133,22 @@ impl IngestStream {
     // What happens.
 
     /// A message has come. `writable` tells whether the node takes adds, `shard_of` to which shard
-    /// a name belongs. All of the message is taken, or nothing, and then the stream ends, unless the
-    /// message is a request.
+    /// a name belongs, and `admit` whether requests of a session are taken. All of the message is
+    /// taken, or nothing, and then the stream ends, unless the message is a request.
     pub fn message(
         &mut self,
         shards: &impl Shards,
         writable: Result<(), NotWritable>,
         message: &IngestMessage<'_>,
         shard_of: impl Fn(&CounterName) -> ShardIndex,
+        admit: impl Fn(SessionId) -> Result<(), SessionsExhausted>,
     ) {
         if self.end.is_some() {
             return;
         }
         let taken = writable
             .map_err(|error| IngestError::Take(TakeError::NotWritable(error)))
-            .and_then(|()| self.take(shards, message, shard_of));
+            .and_then(|()| self.take(shards, message, shard_of, admit));
         self.touched.clear();
         self.adds.clear();
         match taken {
@@ -200,6 +202,7 @@ impl IngestStream {
         shards: &impl Shards,
         message: &IngestMessage<'_>,
         shard_of: impl Fn(&CounterName) -> ShardIndex,
+        admit: impl Fn(SessionId) -> Result<(), SessionsExhausted>,
     ) -> Result<Round, IngestError> {
         // All that the message alone can be refused for, before anything is kept of it.
         message.check(self.sequence + 1, self.limits.entries_max)?;
@@ -214,7 +217,7 @@ impl IngestStream {
         self.dictionary.extend(names.into_iter().map(entry));
         self.sums.resize(self.dictionary.len(), Sum::default());
         if let Some(request) = &message.request {
-            return Ok(self.take_request(shards, message, request));
+            return Ok(self.take_request(shards, message, request, admit));
         }
         self.count(message)
             .map_err(|index| IngestError::Overflow { index })?;

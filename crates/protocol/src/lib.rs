@@ -131,7 +131,7 @@ pub use replication::{
 };
 pub use session::{
     CLOSED_SESSIONS_MAX, OpenSessions, RequestHead, RequestNumberError, SESSION_BYTES_MAX,
-    SESSIONS_MAX, SessionError, SessionToken,
+    SESSIONS_MAX, SessionError, SessionToken, SessionsExhausted,
 };
 pub use shard::{Place, Round, SHARD_COUNT_MAX, Shard, ShardIndex, Shards};
 pub use snapshot::SnapshotReader;

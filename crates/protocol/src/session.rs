@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::ClusterHash;
 
-pub use open::{CLOSED_SESSIONS_MAX, OpenSessions, SESSIONS_MAX};
+pub use open::{CLOSED_SESSIONS_MAX, OpenSessions, SESSIONS_MAX, SessionsExhausted};
 
 /// Bytes that a session has at most, in this format and any later one.
 pub const SESSION_BYTES_MAX: usize = 64;

@@ -245,6 +245,32 @@ impl Replica {
         }
     }
 
+    /// For each replica that the own lane knows, how many closed sessions wait for it to say that it
+    /// has heard of the closing; those for which none waits are left out.
+    #[must_use]
+    pub fn closings_awaited(&self) -> Vec<(ReplicaId, usize)> {
+        let closed = self.own_sessions().filter(|(_, mark)| mark.closed);
+        let closed: Vec<SessionId> = closed.map(|(session, _)| session).collect();
+        let Some(&first) = closed.first() else {
+            return Vec::new();
+        };
+        let heard_by = |replica: ReplicaId| {
+            let records = self.lanes.get(&replica).map(|lane| &lane.records);
+            let records = records.into_iter();
+            let reports = records.flat_map(|it| it.from(RecordKey::Heard(first)));
+            let sessions = reports.map_while(|(key, _)| match key {
+                RecordKey::Heard(session) if session.home == self.id => Some(session),
+                _ => None,
+            });
+            sessions
+                .filter(|session| closed.binary_search(session).is_ok())
+                .count()
+        };
+        let awaited = self.known_replicas();
+        let awaited = awaited.map(|replica| (replica, closed.len() - heard_by(replica)));
+        awaited.filter(|&(_, sessions)| sessions > 0).collect()
+    }
+
     /// Replicas that the own lane knows, as far as it is held.
     pub fn known_replicas(&self) -> impl Iterator<Item = ReplicaId> {
         let first = RecordKey::Knows(ReplicaId::new(0));

@@ -5,7 +5,7 @@
 //! is not does not. When the connection breaks instead, it knows less. What was not acknowledged it sends
 //! again, by itself: each message that adds is a request of a session.
 
-use crdt_core::RequestState;
+use crdt_core::{CounterName, RequestState, SessionId};
 use protocol::{
     Acknowledgement, IngestEffect, IngestEnd, IngestLimits, IngestMessage, IngestRequest,
     IngestRequestError, IngestStream,
@@ -80,10 +80,11 @@ impl World<'_> {
         let Some(at) = process.ingests.iter().position(|it| it.number == number) else {
             return Ok(());
         };
-        let op = process.ingests[at].op;
+        let (op, session) = (process.ingests[at].op, process.ingests[at].session);
         let plan = self.plan_of(op).clone();
         let unanswered = self.network.unanswered();
-        if self.random.chance(unanswered) {
+        // Nothing new goes to a home that its client has given up on.
+        if self.has_moved(session) || self.random.chance(unanswered) {
             self.count_fault(node, FaultKind::IngestCut);
             let ingest = &mut self.process(node).ingests[at];
             ingest.is_cut = true;
@@ -151,11 +152,15 @@ impl World<'_> {
             }),
         };
         let writable = process.standing.ensure_writable();
-        let shard_index =
-            |name: &crdt_core::CounterName| wire::shard_of(name, process.hello.shard_count);
-        ingest
-            .stream
-            .message(&process.shards, writable, &message, shard_index);
+        let shard_count = process.hello.shard_count;
+        let shard_index = |name: &CounterName| wire::shard_of(name, shard_count);
+        let (own, sessions) = (process.hello.replica, &process.sessions);
+        let admit = |session: SessionId| {
+            let is_home = session.home == own;
+            if is_home { sessions.admits(session) } else { Ok(()) }
+        };
+        let (stream, shards) = (&mut ingest.stream, &process.shards);
+        stream.message(shards, writable, &message, shard_index, admit);
         if ingest.stream.is_ending() {
             return;
         }

@@ -7,7 +7,7 @@ use crdt_core::{SessionId, Sum};
 use super::{Entry, IngestMessage, IngestRequest, IngestRequestError, IngestStream};
 use crate::{
     ClusterHash, RequestError, RequestHead, RequestReceipt, RequestRefusal, Round, SessionError,
-    SessionToken, ShardIndex, Shards,
+    SessionToken, SessionsExhausted, ShardIndex, Shards,
 };
 
 /// What a client is told at once.
@@ -81,8 +81,9 @@ impl IngestStream {
         shards: &impl Shards,
         message: &IngestMessage<'_>,
         request: &IngestRequest<'_>,
+        admit: impl Fn(SessionId) -> Result<(), SessionsExhausted>,
     ) -> Round {
-        match self.try_request(shards, message, request) {
+        match self.try_request(shards, message, request, admit) {
             Ok(receipt) => {
                 self.place_touched(shards);
                 if receipt.was_counted {
@@ -110,9 +111,11 @@ impl IngestStream {
         shards: &impl Shards,
         message: &IngestMessage<'_>,
         request: &IngestRequest<'_>,
+        admit: impl Fn(SessionId) -> Result<(), SessionsExhausted>,
     ) -> Result<RequestReceipt, Refused> {
         let at_once = |error| (error, Round::NONE);
         let head = self.session.head(request).map_err(at_once)?;
+        admit(head.id.session).map_err(|error| at_once(RequestError::from(error).into()))?;
         if let Err(index) = self.count(message) {
             for &index in &self.touched {
                 self.sums[index as usize] = Sum::default();

@@ -52,7 +52,8 @@ impl Node {
             amounts,
             request: None,
         };
-        self.stream.message(&self.shards, Ok(()), &message, |_| 0);
+        self.stream
+            .message(&self.shards, Ok(()), &message, |_| 0, |_| Ok(()));
     }
 
     /// Makes everything taken durable.
@@ -158,7 +159,8 @@ fn a_node_that_takes_no_adds_takes_none_of_a_stream() {
         request: None,
     };
     let stopping = Err(NotWritable::Stopping);
-    node.stream.message(&node.shards, stopping, &message, |_| 0);
+    node.stream
+        .message(&node.shards, stopping, &message, |_| 0, |_| Ok(()));
     let refused = TakeError::NotWritable(NotWritable::Stopping);
     assert_eq!(node.refusal(), IngestError::Take(refused));
 }

@@ -13,6 +13,7 @@ use alloc::{
 use core::ops::Bound::Included;
 
 use crdt_core::{Interval, RecordContent, RecordKey, ReplicaId, SessionId, StartId};
+use thiserror::Error;
 
 use crate::{ShardIndex, Time};
 
@@ -26,6 +27,18 @@ pub const CLOSED_SESSIONS_MAX: usize = 65_536;
 /// How exactly it is known when a session was used last: noting it more often costs, and tells
 /// nothing.
 const IDLE_RESOLUTION_US: u64 = 1_000_000;
+
+/// Too many closed sessions wait for other replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{closed} closed sessions of this node are remembered, since other replicas have not heard of \
+     their closing; no more are opened until they have. The node's status names those replicas: start \
+     them again, or declare them gone (tally member gone)"
+)]
+pub struct SessionsExhausted {
+    /// How many there are.
+    pub closed: usize,
+}
 
 /// The sessions of one home.
 #[derive(Clone, Debug)]
@@ -49,7 +62,10 @@ impl OpenSessions {
         Self::with_bounds(home, start, SESSIONS_MAX, CLOSED_SESSIONS_MAX)
     }
 
-    fn with_bounds(
+    /// Those of a process that has opened none, with bounds of its own: on sessions that are open, and on
+    /// closed ones that are remembered.
+    #[must_use]
+    pub fn with_bounds(
         home: ReplicaId,
         start: StartId,
         sessions_max: usize,
@@ -68,23 +84,40 @@ impl OpenSessions {
     }
 
     /// Whether as many closed sessions are remembered as may be. Until that changes no session is
-    /// opened, and none is used that is not [known](Self::has).
-    #[must_use]
-    pub fn is_exhausted(&self) -> bool {
-        self.closed.len() >= self.closed_max
-    }
-
-    /// Whether a session is one of those that are open.
-    #[must_use]
-    pub fn has(&self, session: SessionId) -> bool {
-        self.last_use.contains_key(&session)
-    }
-
-    /// Opens a session; `None` when [exhausted](Self::is_exhausted).
-    pub fn open(&mut self, now: Time) -> Option<SessionId> {
-        if self.is_exhausted() {
-            return None;
+    /// opened.
+    ///
+    /// # Errors
+    ///
+    /// When it is so.
+    pub fn has_room(&self) -> Result<(), SessionsExhausted> {
+        if self.closed.len() < self.closed_max {
+            return Ok(());
         }
+        Err(SessionsExhausted {
+            closed: self.closed.len(),
+        })
+    }
+
+    /// Whether requests of a session are taken: while there is [no room](Self::has_room), only those
+    /// of sessions that are open.
+    ///
+    /// # Errors
+    ///
+    /// When they are not.
+    pub fn admits(&self, session: SessionId) -> Result<(), SessionsExhausted> {
+        if self.last_use.contains_key(&session) {
+            return Ok(());
+        }
+        self.has_room()
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    ///
+    /// When there is [no room](Self::has_room).
+    pub fn open(&mut self, now: Time) -> Result<SessionId, SessionsExhausted> {
+        self.has_room()?;
         let session = SessionId {
             home: self.home,
             start: self.start,
@@ -92,7 +125,7 @@ impl OpenSessions {
         };
         self.opened += 1;
         self.used(session, now);
-        Some(session)
+        Ok(session)
     }
 
     /// An own session was found in a shard at the start of the process.

@@ -11,7 +11,7 @@ use crdt_core::{CLAIMS_MAX, CounterIndex, Mark, ReplicaId, RequestState, Session
 use thiserror::Error;
 
 use super::{Adds, Named, Part, TAKEN_AT_ONCE_MAX, TakeError};
-use crate::{Place, RequestHead, Round, Shard, ShardIndex, Shards};
+use crate::{Place, RequestHead, Round, SessionsExhausted, Shard, ShardIndex, Shards};
 
 /// A promise: the request counts, and whoever waits for the round may say so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +99,9 @@ pub enum RequestError {
          sessions have settled them; send it to another node, or bring those homes back"
     )]
     ClaimsExhausted,
+    /// The session is not one of those that are open, and no more may be.
+    #[error(transparent)]
+    SessionsExhausted(#[from] SessionsExhausted),
     /// The adds cannot be taken.
     #[error(transparent)]
     Take(#[from] TakeError),
@@ -381,7 +384,8 @@ impl ShardPart<'_> {
 
 impl RequestError {
     /// Nothing has to be durable before it is told.
-    fn at_once(self) -> RequestRefusal {
+    #[must_use]
+    pub fn at_once(self) -> RequestRefusal {
         RequestRefusal {
             error: self,
             round: Round::NONE,

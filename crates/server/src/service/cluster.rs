@@ -1,6 +1,6 @@
 //! `ClusterService`: what the node says of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use commit_log::LogWatcher;
@@ -18,7 +18,7 @@ use wire::v1::{
 };
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{NodeCell, audit, export, status};
+use super::{NodeCell, audit, export, sessions, status};
 use crate::node::Node;
 use crate::replicate::pull::{PeerState, SharedPeerState};
 
@@ -100,9 +100,12 @@ impl ClusterService for ClusterServer {
 
     async fn declare_member_gone(
         &self,
-        _request: Request<DeclareMemberGoneRequest>,
+        request: Request<DeclareMemberGoneRequest>,
     ) -> Result<Response<DeclareMemberGoneResponse>, Status> {
-        Err(Status::unimplemented("sessions are not served yet"))
+        let node = self.node.get()?;
+        let connected = connected(self.surroundings.get());
+        sessions::declare_gone(node, &connected, &request.into_inner()).await?;
+        Ok(Response::new(DeclareMemberGoneResponse {}))
     }
 
     async fn get_status(
@@ -112,6 +115,7 @@ impl ClusterService for ClusterServer {
         let node = self.node.get()?;
         let surroundings = self.surroundings.get();
         let identity = node.identity();
+        let connected = connected(surroundings);
         let refusal = node.ensure_writable().err().map(|error| error.to_string());
         Ok(Response::new(GetStatusResponse {
             cluster: identity.cluster.clone(),
@@ -124,9 +128,22 @@ impl ClusterService for ClusterServer {
             peers: surroundings.map_or_else(Vec::new, |s| s.peers.iter().map(peer).collect()),
             log: surroundings.map(|surroundings| log(&surroundings.log)),
             refusal: refusal.unwrap_or_default(),
-            sessions: None,
+            sessions: Some(sessions::status(node, &connected)),
         }))
     }
+}
+
+/// The peers from which this node receives now.
+fn connected(surroundings: Option<&Surroundings>) -> BTreeSet<ReplicaId> {
+    let peers = surroundings.into_iter().flat_map(|it| &it.peers);
+    let states = peers.map(|state| {
+        state
+            .lock()
+            .expect("nobody panics while holding a peer's state")
+            .clone()
+    });
+    let connected = states.filter(|state| state.is_connected);
+    connected.filter_map(|state| state.replica).collect()
 }
 
 /// For each lane how far it is held: versions added up over the shards, and a checksum of its

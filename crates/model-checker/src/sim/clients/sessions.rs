@@ -227,6 +227,11 @@ impl World<'_> {
         Ok(())
     }
 
+    /// Whether the client of a session has given up on its home.
+    pub(in crate::sim) fn has_moved(&self, session: usize) -> bool {
+        self.clients.sessions[session].has_moved
+    }
+
     fn move_session(&mut self, session: usize) {
         self.cover(Coverage::SessionMoved);
         self.trace(TraceEntry::SessionMoved { session });

@@ -70,11 +70,11 @@ fn gone(first: u64, last: u64) -> Interval {
 fn the_session_that_was_idle_longest_is_closed_for_another() {
     let mut sessions = sessions();
     for count in 0..2 {
-        assert_eq!(sessions.open(at_s(count)), Some(session(count)));
+        assert_eq!(sessions.open(at_s(count)), Ok(session(count)));
     }
     sessions.held(3, &marked(0, false), at_s(5));
     assert_eq!(sessions.surplus(), None);
-    assert_eq!(sessions.open(at_s(6)), Some(session(2)));
+    assert_eq!(sessions.open(at_s(6)), Ok(session(2)));
     assert_eq!(sessions.surplus(), Some(session(1)));
     assert_eq!(sessions.surplus(), None);
     assert_eq!(sessions.open_count(), 2);
@@ -83,8 +83,9 @@ fn the_session_that_was_idle_longest_is_closed_for_another() {
 #[test]
 fn what_is_closed_is_open_no_more_and_what_is_forgotten_is_nowhere() {
     let mut sessions = sessions();
-    sessions.open(at_s(0));
-    sessions.open(at_s(0));
+    for count in 0..2 {
+        assert_eq!(sessions.open(at_s(0)), Ok(session(count)));
+    }
     sessions.held(1, &marked(0, true), at_s(1));
     assert_eq!((sessions.open_count(), sessions.closed_count()), (1, 0));
     sessions.held(0, &marked(0, true), at_s(1));
@@ -93,22 +94,23 @@ fn what_is_closed_is_open_no_more_and_what_is_forgotten_is_nowhere() {
     assert_eq!(sessions.closed_count(), 1, "shard 0 remembers it");
     sessions.held(0, &gone(0, 1), at_s(2));
     assert_eq!((sessions.open_count(), sessions.closed_count()), (0, 0));
-    assert_eq!(sessions.open(at_s(3)), Some(session(2)), "never twice");
+    assert_eq!(sessions.open(at_s(3)), Ok(session(2)), "never twice");
 }
 
 #[test]
 fn too_many_closed_sessions_stop_the_opening_of_others() {
     let mut sessions = sessions();
-    assert_eq!(sessions.open(at_s(0)), Some(session(0)));
+    assert_eq!(sessions.open(at_s(0)), Ok(session(0)));
     for count in 8..10 {
-        assert!(!sessions.is_exhausted());
+        assert_eq!(sessions.has_room(), Ok(()));
         sessions.recovered(0, session(count), true, at_s(0));
     }
-    assert!(sessions.is_exhausted());
-    assert_eq!(sessions.open(at_s(1)), None);
-    assert!(sessions.has(session(0)) && !sessions.has(session(8)));
+    let exhausted = SessionsExhausted { closed: 2 };
+    assert_eq!(sessions.open(at_s(1)), Err(exhausted));
+    assert_eq!(sessions.admits(session(7)), Err(exhausted));
+    assert_eq!(sessions.admits(session(0)), Ok(()));
     sessions.held(0, &gone(8, 8), at_s(2));
-    assert_eq!(sessions.open(at_s(2)), Some(session(1)));
+    assert_eq!(sessions.open(at_s(2)), Ok(session(1)));
 }
 
 #[test]
@@ -121,8 +123,8 @@ fn sessions_of_earlier_starts_are_open_and_idle() {
     sessions.recovered(0, earlier, false, at_s(0));
     sessions.recovered(1, earlier, false, at_s(0));
     assert_eq!(sessions.open_count(), 1);
-    for _ in 0..2 {
-        sessions.open(at_s(1));
+    for count in 0..2 {
+        assert_eq!(sessions.open(at_s(1)), Ok(session(count)));
     }
     assert_eq!(sessions.surplus(), Some(earlier));
 }
