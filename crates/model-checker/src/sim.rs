@@ -12,7 +12,7 @@
 //! that all of them are reached within a run. What is left out: sockets, threads and tokio.
 //!
 //! Read in this order: `schedule` (what is drawn), `limits`, `world` (the loop), `node`, `driver`, `lives`,
-//! `streams`, `ingest`, `clients`, `faults` (what happens), `ledger` (the truth), `oracle` and
+//! `streams`, `calls`, `ingest`, `clients`, `faults` (what happens), `ledger` (the truth), `oracle` and
 //! `rest` (the judgement), `mutants` (the proof that it finds bugs), `shrink` and `trace` (what a
 //! person gets to read).
 

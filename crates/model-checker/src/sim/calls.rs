@@ -267,6 +267,15 @@ impl World<'_> {
         if !self.answers(node) {
             return Ok(());
         }
+        self.take_blindly(node, request)
+    }
+
+    /// A node takes adds that belong to no session.
+    pub(super) fn take_blindly(&mut self, node: usize, request: usize) -> Result<(), Violation> {
+        let process = self.process(node);
+        if process.standing.ensure_writable().is_err() {
+            return Ok(());
+        }
         let mut adds = self.adds_of(request);
         let taken = adds.take(&self.process(node).shards, SHARD_COUNTERS_MAX);
         let Ok(receipt) = taken else {

@@ -8,6 +8,8 @@ mod reads;
 mod sessions;
 pub(super) mod state;
 
+use crdt_core::SessionId;
+
 use super::kinds::FaultKind;
 use super::ledger::Answer;
 use super::oracle::Violation;
@@ -65,13 +67,28 @@ impl World<'_> {
         for &(counter, _) in &items {
             self.read(node, counter)?;
         }
-        if let Some(session) = self.open_session(node, None) {
-            self.clients.sessions[session].stays = true;
-            let request = self.number(session, &items);
-            self.clients.probes[node] = Some(request);
+        let opened = self.open_at(node);
+        let session = opened.unwrap_or_else(|| self.no_session(node));
+        let session = self.begin_session(node, None, session);
+        self.clients.sessions[session].stays = true;
+        let request = self.number(session, &items);
+        self.clients.probes[node] = Some(request);
+        if opened.is_some() {
             self.send(request);
+            return Ok(());
         }
-        Ok(())
+        // A node that opens no sessions still takes adds.
+        self.take_blindly(node, request)
+    }
+
+    /// What stands for the session of adds that have none.
+    fn no_session(&mut self, node: usize) -> SessionId {
+        let process = self.process(node);
+        SessionId {
+            home: process.hello.replica,
+            start: process.start,
+            count: u64::MAX,
+        }
     }
 
     /// All of them have been answered by now, but by nodes whose lane has forked.

@@ -264,13 +264,6 @@ impl Ledger {
         lane.place(at).map(|place| &lane.commits[place].totals)
     }
 
-    /// Where in its lane an add was committed.
-    pub(crate) fn mark(&self, add: usize) -> Option<Mark> {
-        let add = &self.adds[add];
-        let lane = self.lane(add.shard, add.taken_by);
-        add.commit.map(|place| lane.commits[place].mark)
-    }
-
     /// A directory was rolled back or copied: the lane of its owner may fork.
     pub(crate) fn may_fork(&mut self, of: Incarnation) {
         for shard in 0..self.shards {

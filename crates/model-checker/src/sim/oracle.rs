@@ -2,8 +2,12 @@
 //!
 //! - `conservation` and `convergence`, in one: a replica that holds a lane at some mark shows
 //!   exactly what the lane's owner had put into it by then, at all times ([`lane_is_exact`]). So
-//!   equal digests show equal values, and nothing is counted twice or by halves. At rest, each
-//!   value is also added up from the single adds.
+//!   equal digests show equal values, and nothing is counted twice or by halves. Each value that is
+//!   read is what these lanes hold, with each claimed request once. At rest it is also added up from
+//!   the single requests.
+//! - `idempotence`: at rest each request counts once or not at all, as its client was told, and no
+//!   claim is left of a session whose home is there. Where the lane of its home, or of who claimed
+//!   it, may have forked, a request may count in both histories.
 //! - `no_phantom`: a counter that only grows is never below 0 or above everything invoked.
 //! - `durability`, `read_your_writes`, `availability`: at the places where they can break.
 //! - `monotonic_reads`: on one directory, and wherever the token of a read is covered, a growing counter
@@ -84,9 +88,10 @@ pub(super) fn monotonic_reads(before: i128, now: i128) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crdt_core::{Mark, StartId, Sum};
+    use crdt_core::{Mark, RequestId, SessionId, StartId, Sum};
 
     use super::*;
+    use crate::sim::ledger::Committed;
 
     #[test]
     fn a_lane_is_exact_only_with_the_sums_of_its_mark() {
@@ -107,10 +112,29 @@ mod tests {
             )
         };
         exact(&ledger).expect_err("nobody has committed this");
-        let adds = [ledger.take((0, 3), 0, owner), ledger.take((0, 1), 0, owner)];
-        ledger.commit((0, owner), (Mark::ZERO, to), &adds);
+        let session = SessionId {
+            home: ReplicaId::new(9),
+            start: StartId::new(1),
+            count: 0,
+        };
+        let items = [(0, 3), (0, 1)];
+        let request = ledger.ask(RequestId { session, number: 1 }, &items);
+        let adds = items.map(|item| ledger.take(request, item, 0, (owner, false)));
+        let commit = |ledger: &mut Ledger, adds: &[usize]| {
+            let committed = Committed {
+                shard: 0,
+                of: owner,
+                after: Mark::ZERO,
+                to,
+                adds,
+                grants: &[],
+                has_gaps: false,
+            };
+            ledger.commit(&committed, |_| true, |_| Mark::ZERO);
+        };
+        commit(&mut ledger, &adds);
         exact(&ledger).expect_err("one add is missing");
-        ledger.commit((0, owner), (Mark::ZERO, to), &adds[..1]);
+        commit(&mut ledger, &adds[..1]);
         exact(&ledger).expect("3 it is");
     }
 }

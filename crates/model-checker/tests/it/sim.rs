@@ -49,13 +49,14 @@ fn every_mutant_is_found_and_every_guarantee_can_be_seen_to_break() {
             violated.extend(found.map(|failure| failure.violation.violated));
         }
     }
-    // The oracles of all guarantees that do not wait for request ids or retirement.
+    // The oracles of all guarantees that do not wait for retirement.
     let guarantees = [
         Guarantee::Conservation,
         Guarantee::Convergence,
         Guarantee::NoPhantom,
         Guarantee::Durability,
         Guarantee::Availability,
+        Guarantee::Idempotence,
         Guarantee::ReadYourWrites,
         Guarantee::MonotonicReads,
         Guarantee::IncarnationSafety,

@@ -8,7 +8,7 @@
 //!   leaves the request without an answer, and the client goes on; what it has at the end instead of
 //!   an answer is the reason why the request may count or not.
 
-use crdt_core::RequestId;
+use crdt_core::{RequestId, SessionId};
 use protocol::SessionToken;
 
 use super::state::{Sent, Session};
@@ -28,7 +28,9 @@ const LATENCY_US: (u64, u64) = (50, 1_500);
 /// How much later one comes that is late.
 const LATE_US: (u64, u64) = (20_000, 900_000);
 /// After this time without an answer a request is sent again.
-const RETRY_US: (u64, u64) = (8_000, 60_000);
+const RETRY_US: (u64, u64) = (4_000, 25_000);
+/// The time doubles so often.
+const BACK_OFF_MAX: u32 = 4;
 /// After this time without an answer a client gives up on a home.
 const PATIENCE_US: (u64, u64) = (15_000, 250_000);
 /// So many requests a session has at most: some have few, and are closed soon.
@@ -70,6 +72,16 @@ impl World<'_> {
             return None;
         }
         let id = self.open_at(node)?;
+        Some(self.begin_session(node, client, id))
+    }
+
+    /// A client has a session.
+    pub(super) fn begin_session(
+        &mut self,
+        node: usize,
+        client: Option<usize>,
+        id: SessionId,
+    ) -> usize {
         let requests_max = self.random.between(SESSION_REQUESTS.0, SESSION_REQUESTS.1);
         let session = Session {
             id,
@@ -85,7 +97,7 @@ impl World<'_> {
             patience_us: self.random.between(PATIENCE_US.0, PATIENCE_US.1),
         };
         self.clients.sessions.push(session);
-        Some(self.clients.sessions.len() - 1)
+        self.clients.sessions.len() - 1
     }
 
     /// The next request of a session.
@@ -105,6 +117,7 @@ impl World<'_> {
             session,
             number,
             first_sent: self.now,
+            tries: 0,
             was_moved: false,
             last_node: of.home,
             is_done: false,
@@ -162,7 +175,9 @@ impl World<'_> {
     /// Without an answer until then the request is sent again.
     pub(in crate::sim) fn retry_later(&mut self, request: usize) {
         let retry_us = self.random.between(RETRY_US.0, RETRY_US.1);
-        let again = self.now.after_us(retry_us);
+        let tries = &mut self.clients.sent[request].tries;
+        *tries += 1;
+        let again = self.now.after_us(retry_us << (*tries).min(BACK_OFF_MAX));
         self.queue.plan(again, Event::Retry { request });
     }
 

@@ -57,6 +57,7 @@ pub(in crate::sim) struct Sent {
     pub(super) session: usize,
     pub(super) number: u64,
     pub(super) first_sent: SimTime,
+    pub(super) tries: u32,
     /// Whether it was sent to another node than the home.
     pub(super) was_moved: bool,
     /// Where it was sent last.
