@@ -60,18 +60,18 @@ impl World<'_> {
         let before = std::mem::replace(&mut self.clients.read[node][counter], value);
         let is_lower = |before: &i128| !oracle::monotonic_reads(*before, value);
         let name = &self.names[counter];
-        let (violated, says) = if !oracle::no_phantom(value, invoked) {
+        let violation = if !oracle::no_phantom(value, invoked) {
             let says = format!("{name} is {value}, but clients have sent {invoked} in all");
-            (Guarantee::NoPhantom, says)
+            self.violation(Guarantee::NoPhantom, Some(node), says)
         } else if is_lower(&before) {
             let says = format!("{name} was {before} and is {value}");
-            (Guarantee::MonotonicReads, says)
+            self.violation(Guarantee::MonotonicReads, Some(node), says)
         } else if let Some(before) = covered.filter(is_lower) {
             let says = format!(
                 "{name} was {before} where it was read with a token that this node covers, and is \
                  {value} here"
             );
-            (Guarantee::MonotonicReads, says)
+            self.violation(Guarantee::MonotonicReads, Some(node), says)
         } else {
             return Ok(());
         };
@@ -79,7 +79,7 @@ impl World<'_> {
             self.cover(Coverage::ForkUncertain);
             return Ok(());
         }
-        Err(self.violation(violated, Some(node), says))
+        Err(violation)
     }
 
     /// A value is what the lanes hold that the node holds, with each claimed request once.
