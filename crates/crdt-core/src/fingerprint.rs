@@ -149,7 +149,7 @@ impl RecordHash {
             RecordContent::Gone { last } => words.0.push(*last),
             RecordContent::Session(mark) => {
                 words.0.extend([mark.answered_below, mark.closed.into()]);
-                words.numbers(&mark.taken);
+                words.numbers(&mark.taken());
                 words.numbers(mark.void().unwrap_or(&Numbers::default()));
                 for (&number, &to) in mark.grants() {
                     words.0.push(number);
@@ -335,8 +335,8 @@ mod tests {
         let numbers = |number: u64| Numbers::from_iter([number]);
         let mark = |below, taken, closed| {
             let mut mark = SessionMark::default();
-            (mark.answered_below, mark.taken, mark.closed) = (below, numbers(taken), closed);
-            mark
+            (mark.answered_below, mark.closed) = (below, closed);
+            mark.with_taken(&numbers(taken)).expect("in the window")
         };
         let granted = |number, to| {
             let grants = BTreeMap::from([(number, ReplicaId::new(to))]);

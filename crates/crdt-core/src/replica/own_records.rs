@@ -61,7 +61,7 @@ impl OwnRecords {
         loop {
             let taken = self.taken.range(..bound).next_back().map(|(&key, _)| key);
             let writing = self.writing.range(..bound).next_back().map(|(&key, _)| key);
-            bound = taken.max(writing).max(held.before(bound).next())?;
+            bound = taken.max(writing).max(held.before(bound))?;
             if self.get(held, bound).0.is_some() {
                 return Some(bound);
             }
@@ -75,7 +75,7 @@ impl OwnRecords {
             let range = (Excluded(bound), Unbounded);
             let taken = self.taken.range(range).next().map(|(&key, _)| key);
             let writing = self.writing.range(range).next().map(|(&key, _)| key);
-            let next = [taken, writing, held.behind(bound).next()];
+            let next = [taken, writing, held.behind(bound)];
             bound = next.into_iter().flatten().min()?;
             if self.get(held, bound).0.is_some() {
                 return Some(bound);
