@@ -28,6 +28,17 @@ struct State {
     contents: BTreeMap<ReplicaId, Content>,
     /// The lanes of the group being written.
     writing: Vec<ReplicaId>,
+    /// What was taken since the own lane was committed last, if anything was.
+    taken: Option<Content>,
+}
+
+impl State {
+    /// What a commit has put into the own lane by itself: adds of claims that it has folded, or
+    /// nothing but a new version. `None` where it has what was taken, and no more.
+    fn settled(&mut self, gain: Content) -> Option<Content> {
+        let taken = self.taken.take();
+        (taken != Some(gain)).then(|| gain - taken.unwrap_or_default())
+    }
 }
 
 impl ShardTrace {
@@ -39,7 +50,7 @@ impl ShardTrace {
             index,
             state: Mutex::new(State {
                 contents: contents.collect(),
-                writing: Vec::new(),
+                ..State::default()
             }),
         }
     }
@@ -115,6 +126,7 @@ impl Observer for ShardTrace {
             count += 1;
             content += Content::of(name, sum);
         }
+        *self.state().taken.get_or_insert_default() += content;
         self.trace.line(|| Step::Take {
             shard: self.index,
             round: shard.next_round().get(),
@@ -138,7 +150,7 @@ impl Observer for ShardTrace {
     fn collected(&self, shard: &Shard, round: Round, group: Option<&Group>) {
         let group = group.map_or(&[][..], |group| group);
         let mut state = self.state();
-        let State { contents, writing } = &mut *state;
+        let own = shard.replica().id();
         let mut moved = Moved {
             replica: shard.replica(),
             totals: HashMap::new(),
@@ -146,13 +158,28 @@ impl Observer for ShardTrace {
         let group: Vec<Written> = group
             .iter()
             .map(|interval| {
-                let content = contents.entry(interval.lane).or_default();
-                *content += moved.gain(interval);
-                writing.push(interval.lane);
+                let gain = moved.gain(interval);
+                let Interval {
+                    lane, after, to, ..
+                } = *interval;
+                if lane == own
+                    && let Some(content) = state.settled(gain)
+                {
+                    self.trace.line(|| Step::Take {
+                        shard: self.index,
+                        round: round.get(),
+                        mark: to,
+                        adds: 0,
+                        content,
+                    });
+                }
+                state.writing.push(lane);
+                let content = state.contents.entry(lane).or_default();
+                *content += gain;
                 Written {
-                    lane: interval.lane,
-                    after: interval.after,
-                    to: interval.to,
+                    lane,
+                    after,
+                    to,
                     content: *content,
                 }
             })
