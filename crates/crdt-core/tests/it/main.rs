@@ -7,3 +7,4 @@ mod range;
 mod reading;
 mod refusals;
 mod schedule;
+mod sessions;

@@ -90,7 +90,7 @@ impl CommitLoop {
         }
         Self {
             machine: CommitRounds::new(limits, status.segment_bytes, status.snapshot_bytes),
-            encoder: FrameEncoder::new(node.identity.shard_count),
+            encoder: FrameEncoder::new(node.identity.replica, node.identity.shard_count),
             node,
             log,
             watcher,
@@ -137,7 +137,10 @@ impl CommitLoop {
                 }
                 CommitEffect::Cut => {
                     let below = self.log.rotate()?;
-                    self.encoder = FrameEncoder::new(self.node.identity.shard_count);
+                    self.encoder = FrameEncoder::new(
+                        self.node.identity.replica,
+                        self.node.identity.shard_count,
+                    );
                     self.machine.cut(below.get());
                     self.node.trace.line(|| Step::Cut { below: below.get() });
                 }
@@ -232,7 +235,7 @@ impl CommitLoop {
 /// Writes all lanes into a snapshot; its bytes.
 fn copy_shards(node: &Node, mut snapshot: SnapshotWriter) -> SnapshotEnd {
     let mut bytes = 0;
-    let mut encoder = FrameEncoder::new(node.identity.shard_count);
+    let mut encoder = FrameEncoder::new(node.identity.replica, node.identity.shard_count);
     let records_max = node.limits.replication.piece_records_max;
     let mut reader = SnapshotReader::new(node, records_max);
     while let Some((shard, piece)) = reader.poll(node) {
