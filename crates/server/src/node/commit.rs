@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use commit_log::{Log, LogWatcher, Sequence, SnapshotWriter, WriteError};
 use crdt_core::{Group, Replica};
 use protocol::{
-    CommitEffect, CommitLimits, CommitRounds, Round, ShardIndex, Shards as _, SnapshotReader,
+    CommitEffect, CommitLimits, CommitRounds, Round, Shard, ShardIndex, Shards as _, SnapshotReader,
 };
 use tokio::sync::oneshot;
 use trace::Step;
@@ -85,9 +85,6 @@ impl CommitLoop {
         let watcher = log.watcher();
         let status = watcher.status();
         let limits = CommitLimits::default();
-        if node.each_shard(Replica::is_due).any(|is_due| is_due) {
-            node.wake();
-        }
         Self {
             machine: CommitRounds::new(limits, status.segment_bytes, status.snapshot_bytes),
             encoder: FrameEncoder::new(node.identity.replica, node.identity.shard_count),
@@ -100,6 +97,10 @@ impl CommitLoop {
     }
 
     fn run(mut self) -> Result<(), WriteError> {
+        // What was read back may let a shard settle something.
+        if self.node.each_shard(Replica::is_due).any(|is_due| is_due) {
+            self.machine.taken();
+        }
         loop {
             self.listen();
             let now = self.node.clock.now();
@@ -119,12 +120,8 @@ impl CommitLoop {
                 }
                 CommitEffect::Complete { round } => {
                     for &(shard, _) in &self.written {
-                        let is_due = self.node.with(shard, |it| {
-                            it.synced();
-                            it.replica().is_due()
-                        });
-                        if is_due {
-                            self.node.wake();
+                        if self.node.with(shard, Shard::synced) {
+                            self.machine.taken();
                         }
                     }
                     self.node.note_held(&self.written);
