@@ -199,7 +199,8 @@ impl Sender {
         }
         self.ready
             .push_back(SenderEffect::LaneForked { shard, fork });
-        if mark != Mark::ZERO {
+        // Of its own lane it is told in any case.
+        if lane != self.peer && mark != Mark::ZERO {
             let held = HeldLane { shard, lane, mark };
             self.ready.push_back(SenderEffect::Tell(vec![held]));
         }

@@ -9,8 +9,7 @@ use std::thread::{self, JoinHandle};
 use commit_log::{Log, LogWatcher, Sequence, SnapshotWriter, WriteError};
 use crdt_core::{Group, Replica};
 use protocol::{
-    CommitEffect, CommitLimits, CommitRounds, Round, Shard, ShardIndex, Shards as _,
-    SnapshotReader,
+    CommitEffect, CommitLimits, CommitRounds, Round, Shard, ShardIndex, Shards as _, SnapshotReader,
 };
 use tokio::sync::oneshot;
 use trace::Step;
@@ -86,9 +85,6 @@ impl CommitLoop {
         let watcher = log.watcher();
         let status = watcher.status();
         let limits = CommitLimits::default();
-        if node.each_shard(Replica::is_due).any(|is_due| is_due) {
-            node.wake();
-        }
         Self {
             machine: CommitRounds::new(limits, status.segment_bytes, status.snapshot_bytes),
             encoder: FrameEncoder::new(node.identity.replica, node.identity.shard_count),

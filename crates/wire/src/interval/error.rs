@@ -1,6 +1,6 @@
 //! Why parts are no interval. The stream that they came on cannot be read on.
 
-use crdt_core::{CounterName, CounterNameError, ReplicaId};
+use crdt_core::{CounterName, CounterNameError, REQUESTS_WINDOW, ReplicaId};
 use thiserror::Error;
 
 /// Why bytes are no interval.
@@ -135,6 +135,19 @@ pub enum DecodeError {
         entry: usize,
         /// What it is.
         found: u64,
+    },
+    /// A session has counted what no client can have sent.
+    #[error(
+        "a session has counted requests {first} to {last}, but all below {answered_below} were \
+         answered, and a client sends at most {REQUESTS_WINDOW} from there on"
+    )]
+    OutsideWindow {
+        /// What was answered.
+        answered_below: u64,
+        /// The lowest number counted.
+        first: u64,
+        /// The highest.
+        last: u64,
     },
     /// The grants of a session are not in order.
     #[error("a session grants request {number} after request {before}; their numbers must ascend")]

@@ -336,4 +336,5 @@ fn hex(bytes: &[u8]) -> String {
     hex
 }
 
+mod records;
 mod refusals;
