@@ -236,8 +236,8 @@ impl World<'_> {
         let waiting = std::mem::take(&mut self.process(node).waiting);
         for call in waiting {
             let is_complete = is_early || call.round <= self.process(node).completed;
-            let is_enough =
-                is_complete && (!self.breaks(Mutation::WaitForPeer) || self.others_hold(node, &call));
+            let is_enough = is_complete
+                && (!self.breaks(Mutation::WaitForPeer) || self.others_hold(node, &call));
             if is_enough {
                 if call.told.is_ok() {
                     self.ledger.requests[call.request].answer = Answer::Counted;

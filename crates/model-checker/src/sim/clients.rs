@@ -74,7 +74,7 @@ impl World<'_> {
         let request = self.number(session, &items);
         self.clients.probes[node] = Some(request);
         if opened.is_some() {
-            self.send(request);
+            self.send_request(request);
             return Ok(());
         }
         // A node that opens no sessions still takes adds.

@@ -157,7 +157,11 @@ impl World<'_> {
         let (own, sessions) = (process.hello.replica, &process.sessions);
         let admit = |session: SessionId| {
             let is_home = session.home == own;
-            if is_home { sessions.admits(session) } else { Ok(()) }
+            if is_home {
+                sessions.admits(session)
+            } else {
+                Ok(())
+            }
         };
         let (stream, shards) = (&mut ingest.stream, &process.shards);
         stream.message(shards, writable, &message, shard_index, admit);

@@ -86,7 +86,9 @@ impl World<'_> {
     fn judge_value(&self, node: usize, counter: usize, value: i128) -> Result<(), Violation> {
         let shard = self.shard_of[counter];
         let process = self.nodes[node].process.as_ref().expect("it answers");
-        let expected = self.ledger.value((counter, shard), |lane| process.held(shard, lane));
+        let expected = self
+            .ledger
+            .value((counter, shard), |lane| process.held(shard, lane));
         let Some(expected) = expected.filter(|&expected| expected != value) else {
             return Ok(());
         };

@@ -50,7 +50,7 @@ impl World<'_> {
         self.clients.current[client] = session;
         if let Some(session) = session {
             let request = self.number(session, items);
-            self.send(request);
+            self.send_request(request);
         }
     }
 
@@ -67,7 +67,11 @@ impl World<'_> {
     }
 
     /// Opens a session at a node, if that opens one.
-    pub(in crate::sim) fn open_session(&mut self, node: usize, client: Option<usize>) -> Option<usize> {
+    pub(in crate::sim) fn open_session(
+        &mut self,
+        node: usize,
+        client: Option<usize>,
+    ) -> Option<usize> {
         if !self.answers(node) {
             return None;
         }
@@ -128,7 +132,7 @@ impl World<'_> {
     }
 
     /// Sends a request, to the home or, after a move, to the next other node.
-    pub(super) fn send(&mut self, request: usize) {
+    pub(super) fn send_request(&mut self, request: usize) {
         self.retry_later(request);
         let nodes = self.nodes.len();
         let sent = &mut self.clients.sent[request];
@@ -199,12 +203,7 @@ impl World<'_> {
     }
 
     /// A node's answer is on its way to the client.
-    pub(in crate::sim) fn tell(
-        &mut self,
-        node: usize,
-        request: usize,
-        told: Told,
-    ) {
+    pub(in crate::sim) fn tell(&mut self, node: usize, request: usize, told: Told) {
         let unanswered = self.network.unanswered();
         let mut at = self.call_arrival();
         if self.random.chance(unanswered) {
@@ -238,7 +237,7 @@ impl World<'_> {
         if self.breaks(Mutation::RetriedElsewhere) {
             return self.retry_blindly(request);
         }
-        self.send(request);
+        self.send_request(request);
         Ok(())
     }
 
@@ -286,7 +285,7 @@ impl World<'_> {
                 sent.is_given_up = refusal == Refusal::Closed && !was_moved;
                 if refusal == Refusal::NotHome && !self.clients.sessions[session].has_moved {
                     self.move_session(session);
-                    self.send(request);
+                    self.send_request(request);
                 }
                 return Ok(());
             }
@@ -343,7 +342,8 @@ impl World<'_> {
             }
             return Ok(());
         }
-        let all_is_answered = !has_moved || self.breaks(Mutation::ForgottenEarly);
-        self.close_at(node, id, all_is_answered && self.random.chance(700))
+        let may_say = !has_moved || self.breaks(Mutation::ForgottenEarly);
+        let all_is_answered = may_say && self.random.chance(700);
+        self.close_at(node, id, all_is_answered)
     }
 }

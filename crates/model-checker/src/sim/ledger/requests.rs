@@ -206,7 +206,13 @@ impl Ledger {
         if self.repeated.iter().all(|&request| adds_here(request) == 0) {
             return Some(value);
         }
-        let paths = self.paths(|of, lane| if of == shard { vec![held(lane)] } else { vec![] });
+        let paths = self.paths(|of, lane| {
+            if of == shard {
+                vec![held(lane)]
+            } else {
+                vec![]
+            }
+        });
         let mut requests = self.repeated.clone();
         requests.sort_unstable();
         requests.dedup();

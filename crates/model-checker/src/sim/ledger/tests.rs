@@ -82,7 +82,11 @@ fn settled(home_takes: bool) -> (Ledger, Settled) {
         after: Mark::ZERO,
         to: mark(1, 1),
         adds: taken.as_slice(),
-        grants: if home_takes { &[] } else { &[(request(1), OTHER)] },
+        grants: if home_takes {
+            &[]
+        } else {
+            &[(request(1), OTHER)]
+        },
         has_gaps: false,
     };
     ledger.commit(&granted, |_| true, |_| Mark::ZERO);
@@ -95,7 +99,11 @@ fn settled(home_takes: bool) -> (Ledger, Settled) {
         has_gaps: true,
         ..granted
     };
-    let settled = ledger.commit(&gone, |_| false, |lane| if lane == HOME { mark(1, 1) } else { mark(1, 2) });
+    let settled = ledger.commit(
+        &gone,
+        |_| false,
+        |lane| if lane == HOME { mark(1, 1) } else { mark(1, 2) },
+    );
     (ledger, settled)
 }
 
@@ -126,7 +134,10 @@ fn a_claim_of_what_its_home_has_taken_is_dropped_and_nobody_drops_it_alone() {
     let both = standing(mark(1, 1), mark(2, 2));
     assert_eq!((both.sums, both.claims, both.dropped), (1, 0, 1));
     assert!(both.counts());
-    assert!(!standing(Mark::ZERO, mark(2, 2)).counts(), "a need was broken");
+    assert!(
+        !standing(Mark::ZERO, mark(2, 2)).counts(),
+        "a need was broken"
+    );
 }
 
 #[test]
