@@ -50,7 +50,7 @@ names! {
     Exact = "exact",
     /// Without further faults, every server of a lock protocol gets an answer.
     NeverStuck = "never_stuck",
-    /// At rest no claim is left of a session whose home is there.
+    /// At rest no claim is left where the session's home and who claims are there.
     Settled = "settled",
     /// No assertion of the code fails.
     NoPanic = "no_panic",

@@ -10,7 +10,6 @@ use protocol::{
 };
 
 use super::kinds::Coverage;
-use super::ledger::Answer;
 use super::limits::{CLUSTER_HASH, SHARD_COUNTERS_MAX};
 use super::node::Waiting;
 use super::oracle::Violation;
@@ -240,7 +239,7 @@ impl World<'_> {
                 && (!self.breaks(Mutation::WaitForPeer) || self.others_hold(node, &call));
             if is_enough {
                 if call.told.is_ok() {
-                    self.ledger.requests[call.request].answer = Answer::Counted;
+                    self.ledger.told_counts(call.request);
                 }
                 self.tell(node, call.request, call.told);
             } else {
@@ -264,7 +263,8 @@ impl World<'_> {
     /// What a client does that knows of no sessions: it adds again, at any node.
     pub(super) fn retry_blindly(&mut self, request: usize) -> Result<(), Violation> {
         let node = self.random.index(self.nodes.len());
-        if !self.answers(node) {
+        let is_up = self.answers(node);
+        if !is_up || self.process(node).standing.ensure_writable().is_err() {
             return Ok(());
         }
         self.take_blindly(node, request)
@@ -272,10 +272,6 @@ impl World<'_> {
 
     /// A node takes adds that belong to no session.
     pub(super) fn take_blindly(&mut self, node: usize, request: usize) -> Result<(), Violation> {
-        let process = self.process(node);
-        if process.standing.ensure_writable().is_err() {
-            return Ok(());
-        }
         let mut adds = self.adds_of(request);
         let taken = adds.take(&self.process(node).shards, SHARD_COUNTERS_MAX);
         let Ok(receipt) = taken else {

@@ -67,7 +67,11 @@ impl World<'_> {
         for &(counter, _) in &items {
             self.read(node, counter)?;
         }
+        let is_writable = self.process(node).standing.ensure_writable().is_ok();
         let opened = self.open_at(node);
+        if !is_writable {
+            return Ok(());
+        }
         let session = opened.unwrap_or_else(|| self.no_session(node));
         let session = self.begin_session(node, None, session);
         self.clients.sessions[session].stays = true;

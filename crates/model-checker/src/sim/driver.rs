@@ -5,12 +5,13 @@
 
 use commit_log::Sequence;
 use crdt_core::{
-    Group, Interval, RecordContent, RecordKey, ReplicaId, RequestId, SessionId, SessionRecord,
+    Group, Interval, RecordContent, RecordKey, ReplicaId, RequestId, RequestState, SessionId,
+    SessionRecord,
 };
 use protocol::{CommitEffect, Round};
 
 use super::kinds::{Coverage, FaultKind};
-use super::ledger::Committed;
+use super::ledger::{Committed, OwnClaim};
 use super::limits::REPLICATION;
 use super::oracle::{self, Violation};
 use super::queue::SimTime;
@@ -169,7 +170,11 @@ impl World<'_> {
         let replica = shards[shard].replica();
         let settled = self.ledger.commit(
             &committed,
-            |request| replica.claimed_adds(request).is_some(),
+            |request| match (replica.claimed_adds(request), replica.request(request)) {
+                (Some(_), _) => OwnClaim::Open,
+                (None, RequestState::Closed) => OwnClaim::Forgotten,
+                (None, _) => OwnClaim::Settled,
+            },
             |lane| replica.held(lane),
         );
         if !committed.grants.is_empty() {

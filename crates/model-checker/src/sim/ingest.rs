@@ -12,7 +12,6 @@ use protocol::{
 };
 
 use super::kinds::{Coverage, FaultKind};
-use super::ledger::Answer;
 use super::limits::{CLUSTER_HASH, SHARD_COUNTERS_MAX};
 use super::node::Ingest;
 use super::oracle::Violation;
@@ -243,7 +242,7 @@ impl World<'_> {
             let refused = told.refused.as_ref().filter(|it| it.sequence == sequence);
             let told = match refused.map(|refused| &refused.error) {
                 None => {
-                    self.ledger.requests[request].answer = Answer::Counted;
+                    self.ledger.told_counts(request);
                     Ok(None)
                 }
                 Some(IngestRequestError::Request(error)) => Err(self.refusal(error)),

@@ -7,7 +7,8 @@
 //!
 //! A claim is in no sum until its lane folds it. *That* a claim is gone and *whom* a home grants a
 //! request is what replicas decide; *whether* a claim that is gone counts in its lane from then on is
-//! the ledger's own judgement: when the home had granted it to the lane, as far as that held the home.
+//! the ledger's own judgement: when the home had granted it to the lane, as far as that held the home,
+//! and had not forgotten it, as it can have only where the lane was rolled back.
 
 mod requests;
 
@@ -79,6 +80,15 @@ pub(crate) struct Committed<'a> {
     pub(crate) has_gaps: bool,
 }
 
+/// What a replica has of a claim of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnClaim {
+    Open,
+    Settled,
+    /// The home has forgotten the session.
+    Forgotten,
+}
+
 /// Claims that a commit has settled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
@@ -146,12 +156,12 @@ impl Ledger {
 
     /// Notes that a commit moved a lane. A commit that is lost with the page cache may be followed by
     /// another one of the same mark only if starts are reused; then the newer is what the owner
-    /// holds. `has_claim` says whether the owner still has its claim of a request, `held` how far it
-    /// holds another lane of the shard.
+    /// holds. `claim` says what the owner has of its claim of a request, `held` how far it holds
+    /// another lane of the shard.
     pub(crate) fn commit(
         &mut self,
         committed: &Committed<'_>,
-        has_claim: impl Fn(RequestId) -> bool,
+        claim: impl Fn(RequestId) -> OwnClaim,
         held: impl Fn(ReplicaId) -> Mark,
     ) -> Settled {
         let &Committed { shard, of, .. } = committed;
@@ -183,7 +193,7 @@ impl Ledger {
             }
         }
         self.note_grants(committed, place);
-        self.settle(committed, place, has_claim, held)
+        self.settle(committed, place, claim, held)
     }
 
     /// A mark lists all grants of its session, so most are known.
@@ -209,7 +219,7 @@ impl Ledger {
         &mut self,
         committed: &Committed<'_>,
         place: usize,
-        has_claim: impl Fn(RequestId) -> bool,
+        claim: impl Fn(RequestId) -> OwnClaim,
         held: impl Fn(ReplicaId) -> Mark,
     ) -> Settled {
         let &Committed { shard, of, .. } = committed;
@@ -220,19 +230,21 @@ impl Ledger {
         }
         let mut path = Vec::new();
         self.lane(shard, of).path(committed.to, &mut path);
-        for claim in self.lane(shard, of).claims.clone() {
-            let id = self.requests[self.adds[claim].request].id;
-            let add = &self.adds[claim];
-            let is_open = add.commit.is_some_and(|at| path[at]) && add.end_on(&path).is_none();
-            if !is_open || has_claim(id) {
+        for number in self.lane(shard, of).claims.clone() {
+            let add = &self.adds[number];
+            let id = self.requests[add.request].id;
+            let was_open = add.commit.is_some_and(|at| path[at]) && add.end_on(&path).is_none();
+            let now = claim(id);
+            if !was_open || now == OwnClaim::Open {
                 continue;
             }
-            let home = id.session.home;
-            let is_folded = self.has_granted(shard, id, self.ids[of.0], held(home));
-            self.adds[claim].ends.push((place, is_folded));
+            let home = held(id.session.home);
+            let is_folded =
+                now == OwnClaim::Settled && self.has_granted(shard, id, self.ids[of.0], home);
+            let (counter, amount) = (add.counter, add.amount);
+            self.adds[number].ends.push((place, is_folded));
             if is_folded {
                 settled.folded += 1;
-                let (counter, amount) = (self.adds[claim].counter, self.adds[claim].amount);
                 let totals = &mut self.lane_mut(shard, of).commits[place].totals;
                 totals[counter] += i128::from(amount);
             } else {

@@ -6,7 +6,7 @@
 //!   read is what these lanes hold, with each claimed request once. At rest it is also added up from
 //!   the single requests.
 //! - `idempotence`: at rest each request counts once or not at all, as its client was told, and no
-//!   claim is left of a session whose home is there. Where the lane of its home, or of who claimed
+//!   claim is left where the session's home and who claims are there. Where the lane of its home, or of who claimed
 //!   it, may have forked, a request may count in both histories.
 //! - `no_phantom`: a counter that only grows is never below 0 or above everything invoked.
 //! - `durability`, `read_your_writes`, `availability`: at the places where they can break.
@@ -91,7 +91,7 @@ mod tests {
     use crdt_core::{Mark, RequestId, SessionId, StartId, Sum};
 
     use super::*;
-    use crate::sim::ledger::Committed;
+    use crate::sim::ledger::{Committed, OwnClaim};
 
     #[test]
     fn a_lane_is_exact_only_with_the_sums_of_its_mark() {
@@ -130,7 +130,7 @@ mod tests {
                 grants: &[],
                 has_gaps: false,
             };
-            ledger.commit(&committed, |_| true, |_| Mark::ZERO);
+            ledger.commit(&committed, |_| OwnClaim::Open, |_| Mark::ZERO);
         };
         commit(&mut ledger, &adds);
         exact(&ledger).expect_err("one add is missing");

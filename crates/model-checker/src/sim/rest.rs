@@ -237,8 +237,11 @@ impl World<'_> {
         if self.ledger.is_tainted(request) {
             return Ok(());
         }
-        let id = self.ledger.requests[request].id;
-        let home = self.ledger.number(id.session.home);
+        let of = &self.ledger.requests[request];
+        let home = self.ledger.number(of.id.session.home);
+        let is_there = |owner| self.nodes.iter().any(|it| it.incarnation == owner);
+        let takers = of.adds.iter().map(|&add| self.ledger.adds[add].taken_by);
+        let all_are_there = takers.chain([home]).all(is_there);
         let (violated, what): (Property, &str) = if sums > 1 {
             let what = "is in the sums of more than one lane";
             (Guarantee::Idempotence.into(), what)
@@ -248,8 +251,8 @@ impl World<'_> {
         } else if standing.counts() && answer == Answer::Refused {
             let what = "was refused for good, and counts";
             (Guarantee::Idempotence.into(), what)
-        } else if claims > 0 && self.nodes.iter().any(|it| it.incarnation == home) {
-            let what = "is claimed, though its home is there to settle that";
+        } else if claims > 0 && all_are_there {
+            let what = "is claimed, though its home and who claims it are there to settle that";
             (Check::Settled.into(), what)
         } else {
             return Ok(());

@@ -116,6 +116,15 @@ impl Ledger {
         number
     }
 
+    /// A node says that a request counts. Of one whose refusal its client has heard, that is said to a
+    /// late copy, which nobody waits for: all that was answered is the same to its home.
+    pub(crate) fn told_counts(&mut self, request: usize) {
+        let answer = &mut self.requests[request].answer;
+        if *answer == Answer::None {
+            *answer = Answer::Counted;
+        }
+    }
+
     /// The shards that a request adds to, each once.
     pub(crate) fn shards_of(&self, request: usize, shard_of: &[usize]) -> Vec<usize> {
         let items = self.requests[request].items.iter();

@@ -34,7 +34,7 @@ fn commit(ledger: &mut Ledger, of: Incarnation, (after, to): (Mark, Mark), adds:
         grants: &[],
         has_gaps: false,
     };
-    ledger.commit(&committed, |_| true, |_| Mark::ZERO);
+    ledger.commit(&committed, |_| OwnClaim::Open, |_| Mark::ZERO);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn settled(home_takes: bool) -> (Ledger, Settled) {
         },
         has_gaps: false,
     };
-    ledger.commit(&granted, |_| true, |_| Mark::ZERO);
+    ledger.commit(&granted, |_| OwnClaim::Open, |_| Mark::ZERO);
     let gone = Committed {
         of: other,
         after: mark(1, 2),
@@ -101,7 +101,7 @@ fn settled(home_takes: bool) -> (Ledger, Settled) {
     };
     let settled = ledger.commit(
         &gone,
-        |_| false,
+        |_| OwnClaim::Settled,
         |lane| if lane == HOME { mark(1, 1) } else { mark(1, 2) },
     );
     (ledger, settled)
