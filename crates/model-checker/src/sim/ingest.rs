@@ -35,7 +35,9 @@ impl World<'_> {
     /// A client opens a stream at a session's home, and sends its messages.
     pub(super) fn open_ingest(&mut self, op: usize) {
         let node = self.schedule.ops[op].node;
-        let Some(session) = self.open_session(node, None) else {
+        let messages = self.plan_of(op).messages.iter();
+        let requests = messages.filter(|entries| !entries.is_empty()).count();
+        let Some(session) = self.open_for_stream(node, requests) else {
             return;
         };
         let life = self.nodes[node].life;

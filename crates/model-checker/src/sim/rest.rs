@@ -8,6 +8,7 @@
 use crdt_core::{Digest, Mark, ReplicaId};
 use protocol::Shards as _;
 
+use super::calls::Refusal;
 use super::kinds::Coverage;
 use super::ledger::{Answer, PartStanding};
 use super::lives::replicas_on;
@@ -268,11 +269,21 @@ impl World<'_> {
             if sent.is_done {
                 continue;
             }
-            if sent.refused.is_none() {
+            let Some(refused) = sent.refused else {
                 let says = format!("request #{request} has no answer, and nobody has refused it");
                 return Err(self.violation(Guarantee::Availability, None, says));
-            }
-            self.cover(Coverage::RequestUnknown);
+            };
+            self.cover(match refused {
+                Refusal::Closed => Coverage::UnknownClosed,
+                Refusal::UnknownToHome => Coverage::UnknownToHome,
+                Refusal::OutOfRange => Coverage::UnknownRange,
+                Refusal::CountsInPart => Coverage::UnknownInPart,
+                // The last of several nodes was a home, or a copy of it.
+                Refusal::NotTaken
+                | Refusal::ForGood
+                | Refusal::NotHome
+                | Refusal::MovedToHome => Coverage::UnknownNotTaken,
+            });
         }
         Ok(())
     }

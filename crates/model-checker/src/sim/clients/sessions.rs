@@ -67,7 +67,7 @@ impl World<'_> {
     }
 
     /// Opens a session at a node, if that opens one.
-    pub(in crate::sim) fn open_session(
+    pub(super) fn open_session(
         &mut self,
         node: usize,
         client: Option<usize>,
@@ -239,6 +239,13 @@ impl World<'_> {
         }
         self.send_request(request);
         Ok(())
+    }
+
+    /// A session that is for a stream with so many requests: its client closes it after those.
+    pub(in crate::sim) fn open_for_stream(&mut self, node: usize, requests: usize) -> Option<usize> {
+        let session = self.open_session(node, None)?;
+        self.clients.sessions[session].requests_max = requests;
+        Some(session)
     }
 
     /// Whether the client of a session has given up on its home.
