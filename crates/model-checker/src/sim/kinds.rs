@@ -138,7 +138,6 @@ kinds! {
     UnknownClosed = "unknown_closed": "a request has no answer at rest, since its session is closed",
     UnknownToHome = "unknown_to_home": "a request has no answer at rest, since its home is gone and knows no node",
     UnknownRange = "unknown_range": "a request has no answer at rest, since a value would leave its range",
-    UnknownInPart = "unknown_in_part": "a request has no answer at rest, since only some of it counts",
     UnknownNotTaken = "unknown_not_taken": "a request has no answer at rest, since nobody takes it now",
     SessionMoved = "session_moved": "a client gave up on a session's home",
     RequestClaimed = "request_claimed": "a node claimed a request of another one's session",

@@ -10,7 +10,7 @@ pub(super) const CLUSTER_HASH: ClusterHash = ClusterHash(7);
 /// Counters that each shard may have: more than there are.
 pub(super) const SHARD_COUNTERS_MAX: u64 = 100;
 /// Sessions that a node keeps open, and closed ones that it remembers: so few that both are reached.
-pub(super) const SESSIONS_MAX: (usize, usize) = (4, 4);
+pub(super) const SESSIONS_MAX: (usize, usize) = (8, 4);
 /// Memory that ingest streams may have for their dictionaries: more than they need.
 pub(super) const DICTIONARY_BYTES_MAX: u64 = 1 << 20;
 

@@ -276,8 +276,7 @@ impl World<'_> {
             self.cover(match refused {
                 Refusal::Closed => Coverage::UnknownClosed,
                 Refusal::UnknownToHome => Coverage::UnknownToHome,
-                Refusal::OutOfRange => Coverage::UnknownRange,
-                Refusal::CountsInPart => Coverage::UnknownInPart,
+                Refusal::OutOfRange | Refusal::CountsInPart => Coverage::UnknownRange,
                 // The last of several nodes was a home, or a copy of it.
                 Refusal::NotTaken
                 | Refusal::ForGood
