@@ -73,12 +73,14 @@ impl World<'_> {
             return Ok(());
         }
         let waiting = self.take_request(call);
-        self.process(call.node).waiting.push(waiting);
-        self.taken(call.node)?;
-        if self.nodes[call.node].is_up() {
+        let process = self.process(call.node);
+        let is_durable = waiting.round <= process.completed;
+        process.waiting.push(waiting);
+        if is_durable {
             self.acknowledge(call.node, false);
+            return Ok(());
         }
-        Ok(())
+        self.taken(call.node)
     }
 
     /// The node takes a request, or says why it does not.
@@ -356,11 +358,14 @@ impl World<'_> {
         }
     }
 
-    /// The same of somebody who has dialled the node: a stranger would be waited for.
-    pub(super) fn know_acquaintance(&mut self, node: usize, replica: ReplicaId) {
+    /// The same of somebody who has dialled the node; whether it is known. A stranger is not: it would
+    /// be waited for.
+    pub(super) fn know_acquaintance(&mut self, node: usize, replica: ReplicaId) -> bool {
         let process = self.process(node);
-        if process.standing.is_acquainted(&process.shards, replica) {
+        let is_acquainted = process.standing.is_acquainted(&process.shards, replica);
+        if is_acquainted {
             self.know(node, replica);
         }
+        is_acquainted
     }
 }

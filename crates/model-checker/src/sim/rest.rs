@@ -278,10 +278,9 @@ impl World<'_> {
                 Refusal::UnknownToHome => Coverage::UnknownToHome,
                 Refusal::OutOfRange | Refusal::CountsInPart => Coverage::UnknownRange,
                 // The last of several nodes was a home, or a copy of it.
-                Refusal::NotTaken
-                | Refusal::ForGood
-                | Refusal::NotHome
-                | Refusal::MovedToHome => Coverage::UnknownNotTaken,
+                Refusal::NotTaken | Refusal::ForGood | Refusal::NotHome | Refusal::MovedToHome => {
+                    Coverage::UnknownNotTaken
+                }
             });
         }
         Ok(())

@@ -68,6 +68,7 @@ impl World<'_> {
             acceptor,
             receiving: Some(ReceivingEnd::new(REPLICATION, hello, now)),
             sending: None,
+            is_known: false,
             is_broken: false,
             to_acceptor: Pipe::default(),
             to_dialler: Pipe::default(),

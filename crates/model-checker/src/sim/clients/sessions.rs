@@ -67,11 +67,7 @@ impl World<'_> {
     }
 
     /// Opens a session at a node, if that opens one.
-    pub(super) fn open_session(
-        &mut self,
-        node: usize,
-        client: Option<usize>,
-    ) -> Option<usize> {
+    pub(super) fn open_session(&mut self, node: usize, client: Option<usize>) -> Option<usize> {
         if !self.answers(node) {
             return None;
         }
@@ -242,7 +238,11 @@ impl World<'_> {
     }
 
     /// A session that is for a stream with so many requests: its client closes it after those.
-    pub(in crate::sim) fn open_for_stream(&mut self, node: usize, requests: usize) -> Option<usize> {
+    pub(in crate::sim) fn open_for_stream(
+        &mut self,
+        node: usize,
+        requests: usize,
+    ) -> Option<usize> {
         let session = self.open_session(node, None)?;
         self.clients.sessions[session].requests_max = requests;
         Some(session)

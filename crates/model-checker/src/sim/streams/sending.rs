@@ -47,9 +47,12 @@ impl World<'_> {
         match judged {
             Ok(()) => {
                 let end = connection.sending.as_ref().expect("it was accepted");
-                let peer = end.peer();
-                self.know_acquaintance(node, peer);
-                self.drive_commits(node)?;
+                let (peer, is_known) = (end.peer(), connection.is_known);
+                if !is_known && self.know_acquaintance(node, peer) {
+                    let connection = self.connections.get_mut(&number);
+                    connection.expect("it is open").is_known = true;
+                    self.drive_commits(node)?;
+                }
                 self.drive_sending(number)
             }
             Err(error) => self.close_sending(number, &error),

@@ -20,6 +20,8 @@ pub(in crate::sim) struct Connection {
     pub(in crate::sim) acceptor: Owner,
     pub(in crate::sim) receiving: Option<ReceivingEnd>,
     pub(in crate::sim) sending: Option<SendingEnd>,
+    /// The acceptor knows the dialler as a replica that may claim requests.
+    pub(super) is_known: bool,
     /// Nothing passes any more.
     pub(in crate::sim) is_broken: bool,
     pub(super) to_acceptor: Pipe,
