@@ -50,6 +50,8 @@ names! {
     Exact = "exact",
     /// Without further faults, every server of a lock protocol gets an answer.
     NeverStuck = "never_stuck",
+    /// Whoever holds a lane holds what it needs, unless that has forked.
+    NeedsHeld = "needs_held",
     /// At rest no claim is left where the session's home and who claims are there.
     Settled = "settled",
     /// No assertion of the code fails.

@@ -18,7 +18,7 @@ use super::queue::SimTime;
 use super::schedule::CrashPoint;
 use super::trace::TraceEntry;
 use super::world::{Event, World};
-use crate::guarantee::Guarantee;
+use crate::guarantee::{Check, Guarantee};
 use crate::mutation::Mutation;
 
 /// A write and a sync of a data-centre disk take this long.
@@ -163,6 +163,7 @@ impl World<'_> {
             to: interval.to,
             adds: &adds,
             grants: &grants_of(interval),
+            needs: &interval.needs,
             has_gaps: !interval.records.gaps.is_empty(),
         };
         let process = self.nodes[node].process.as_ref().expect("it commits");
@@ -269,6 +270,16 @@ impl World<'_> {
             let counters = self.counters_of(shard);
             oracle::lane_is_exact(replica, (shard, lane), &self.ledger, counters)
                 .map_err(|says| self.violation(Guarantee::Convergence, Some(node), says))?;
+            let lacking = self.ledger.lacking(shard, lane, |it| replica.held(it));
+            if let Some((needed, mark)) = lacking {
+                let says = format!(
+                    "lane {} of shard {shard} is held, and needs lane {} at {mark}, which is held at {}",
+                    self.ledger.number(lane).0,
+                    self.ledger.number(needed).0,
+                    replica.held(needed),
+                );
+                return Err(self.violation(Check::NeedsHeld, Some(node), says));
+            }
         }
         Ok(())
     }

@@ -12,6 +12,8 @@
 
 mod requests;
 
+use std::rc::Rc;
+
 use crdt_core::{Mark, ReplicaId, RequestId};
 
 use super::schedule::COUNTERS;
@@ -33,6 +35,9 @@ struct Commit {
     mark: Mark,
     parent: Option<usize>,
     totals: Totals,
+    /// How far other lanes must be held by whoever holds this state: what this commit needs, and all
+    /// before it.
+    needs: Rc<[(ReplicaId, Mark)]>,
 }
 
 /// All states of one lane of one shard.
@@ -76,6 +81,8 @@ pub(crate) struct Committed<'a> {
     pub(crate) adds: &'a [usize],
     /// Requests that the owner, as a home, says it has granted.
     pub(crate) grants: &'a [(RequestId, ReplicaId)],
+    /// What it needs.
+    pub(crate) needs: &'a [(ReplicaId, Mark)],
     /// Whether the lane may have lost claims.
     pub(crate) has_gaps: bool,
 }
@@ -177,6 +184,7 @@ impl Ledger {
             mark: committed.to,
             parent,
             totals,
+            needs: self.all_needs(committed, parent),
         };
         let lane = self.lane_mut(shard, of);
         let place = if let Some(place) = lane.place(committed.to) {
@@ -194,6 +202,44 @@ impl Ledger {
         }
         self.note_grants(committed, place);
         self.settle(committed, place, claim, held)
+    }
+
+    fn all_needs(
+        &self,
+        committed: &Committed<'_>,
+        parent: Option<usize>,
+    ) -> Rc<[(ReplicaId, Mark)]> {
+        let lane = self.lane(committed.shard, committed.of);
+        let before = parent.map(|place| Rc::clone(&lane.commits[place].needs));
+        let before = before.unwrap_or_default();
+        if committed.needs.is_empty() {
+            return before;
+        }
+        let mut needs = before.to_vec();
+        for &(lane, mark) in committed.needs {
+            match needs.iter_mut().find(|(needed, _)| *needed == lane) {
+                Some((_, noted)) => *noted = mark,
+                None => needs.push((lane, mark)),
+            }
+        }
+        needs.into()
+    }
+
+    /// What a state of a lane needs and a replica lacks that holds others so far, where no fork explains
+    /// it.
+    pub(crate) fn lacking(
+        &self,
+        shard: usize,
+        lane: ReplicaId,
+        held: impl Fn(ReplicaId) -> Mark,
+    ) -> Option<(ReplicaId, Mark)> {
+        let of = self.lane(shard, self.number(lane));
+        let commit = &of.commits[of.place(held(lane))?];
+        let is_lacking = |&&(needed, mark): &&(ReplicaId, Mark)| {
+            let forkable = self.lane(shard, self.number(needed)).forkable || of.forkable;
+            !forkable && held(needed).version < mark.version
+        };
+        commit.needs.iter().find(is_lacking).copied()
     }
 
     /// A mark lists all grants of its session, so most are known.

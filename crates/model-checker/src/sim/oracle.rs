@@ -128,6 +128,7 @@ mod tests {
                 to,
                 adds,
                 grants: &[],
+                needs: &[],
                 has_gaps: false,
             };
             ledger.commit(&committed, |_| OwnClaim::Open, |_| Mark::ZERO);

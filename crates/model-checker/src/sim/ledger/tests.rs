@@ -32,6 +32,7 @@ fn commit(ledger: &mut Ledger, of: Incarnation, (after, to): (Mark, Mark), adds:
         to,
         adds,
         grants: &[],
+        needs: &[],
         has_gaps: false,
     };
     ledger.commit(&committed, |_| OwnClaim::Open, |_| Mark::ZERO);
@@ -87,6 +88,7 @@ fn settled(home_takes: bool) -> (Ledger, Settled) {
         } else {
             &[(request(1), OTHER)]
         },
+        needs: &[],
         has_gaps: false,
     };
     ledger.commit(&granted, |_| OwnClaim::Open, |_| Mark::ZERO);
@@ -96,6 +98,7 @@ fn settled(home_takes: bool) -> (Ledger, Settled) {
         to: mark(2, 2),
         adds: &[],
         grants: &[],
+        needs: &[(HOME, mark(1, 1))],
         has_gaps: true,
         ..granted
     };
@@ -138,6 +141,23 @@ fn a_claim_of_what_its_home_has_taken_is_dropped_and_nobody_drops_it_alone() {
         !standing(Mark::ZERO, mark(2, 2)).counts(),
         "a need was broken"
     );
+}
+
+#[test]
+fn a_lane_lacks_what_any_of_its_commits_needs() {
+    let (mut ledger, _) = settled(false);
+    let lacking = |ledger: &Ledger, home, other| {
+        ledger.lacking(0, OTHER, |lane| if lane == HOME { home } else { other })
+    };
+    assert_eq!(lacking(&ledger, Mark::ZERO, mark(1, 2)), None);
+    assert_eq!(lacking(&ledger, mark(1, 1), mark(2, 2)), None);
+    let need = Some((HOME, mark(1, 1)));
+    assert_eq!(lacking(&ledger, Mark::ZERO, mark(2, 2)), need);
+    let other = ledger.number(OTHER);
+    commit(&mut ledger, other, (mark(2, 2), mark(3, 2)), &[]);
+    assert_eq!(lacking(&ledger, Mark::ZERO, mark(3, 2)), need);
+    ledger.may_fork(ledger.number(HOME));
+    assert_eq!(lacking(&ledger, Mark::ZERO, mark(3, 2)), None);
 }
 
 #[test]
