@@ -34,7 +34,7 @@ pub(super) const DIAL: DialLimits = DialLimits {
 };
 /// A snapshot after so little that every schedule has some.
 pub(super) const COMMIT: CommitLimits = CommitLimits {
-    snapshot_log_bytes_min: 1_500,
+    snapshot_log_bytes_min: 3_000,
     snapshot_retry_min: Duration::from_millis(40),
     snapshot_retry_max: Duration::from_millis(200),
     seal_after: Duration::from_millis(20),

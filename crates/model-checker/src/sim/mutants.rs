@@ -48,8 +48,7 @@ fn cut_in_two(whole: IntervalPart) -> Vec<IntervalPart> {
     };
     let versions = to.version - after.version;
     let is_alone = !whole.set_goes_on && whole.needs.is_empty();
-    let has_sums_alone = whole.records.is_empty() && whole.gaps.is_empty();
-    if !whole.last || versions < 2 || !is_alone || !has_sums_alone {
+    if !whole.last || versions < 2 || !is_alone {
         return vec![whole];
     }
     let version = after.version + versions / 2;
@@ -66,6 +65,18 @@ fn cut_in_two(whole: IntervalPart) -> Vec<IntervalPart> {
     newer.after = Some(middle);
     newer.starts.retain(|start| start.version > version);
     newer.introduced.clear();
+    older
+        .records
+        .retain(|record| record.version_offset <= offset);
+    newer
+        .records
+        .retain(|record| record.version_offset > offset);
+    older.gaps.retain(|gap| gap.version_offset <= offset);
+    newer.gaps.retain(|gap| gap.version_offset > offset);
+    let offsets = newer.records.iter_mut().map(|it| &mut it.version_offset);
+    for at in offsets.chain(newer.gaps.iter_mut().map(|it| &mut it.version_offset)) {
+        *at -= offset;
+    }
     newer
         .version_offsets
         .iter_mut()
