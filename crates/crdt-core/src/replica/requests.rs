@@ -79,7 +79,8 @@ impl Replica {
     /// Counts a request that is [open](RequestState::Open), and of which each add was
     /// [checked](Self::check): at its home as taken, anywhere else as a claim. It is durable once
     /// the own lane has reached the returned mark. `answered_below` matters at the home alone: all
-    /// requests below it were answered.
+    /// requests below it were answered. A client that says so of this request, which it still sends,
+    /// is believed up to this request only.
     ///
     /// # Panics
     ///
@@ -96,7 +97,7 @@ impl Replica {
                 self.take(counter, sum);
             }
             self.change_mark(session, |mark| {
-                mark.answered(answered_below);
+                mark.answered(answered_below.min(number));
                 mark.taken.insert(number);
             });
         } else {
@@ -113,8 +114,8 @@ impl Replica {
         self.next_mark()
     }
 
-    /// Refuses an open request for good, at its home: a late copy of it is refused as well. The
-    /// refusal may be told once the own lane has reached the returned mark.
+    /// Refuses an open request for good, at its home: a late copy of it is refused as well.
+    /// `answered_below` is as in [`take_request`](Self::take_request). The refusal may be told once the own lane has reached the returned mark.
     ///
     /// # Panics
     ///
@@ -126,7 +127,7 @@ impl Replica {
             "the home of a session refuses its requests"
         );
         self.change_mark(session, |mark| {
-            mark.answered(answered_below);
+            mark.answered(answered_below.min(number));
             mark.refuse(number);
         });
         self.next_mark()

@@ -6,8 +6,8 @@
 //! and sets of intervals.
 
 use crdt_core::{
-    CounterName, Interval, Mark, ReceiveError, Replica, ReplicaId, RequestId, RequestState,
-    SessionId, StartId, Sum,
+    CounterName, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, RequestId,
+    RequestState, SessionId, StartId, Sum,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -413,4 +413,54 @@ proptest! {
         world.heal();
         world.check_rest();
     }
+}
+
+/// Its lane would be refused by everybody otherwise: a mark lists no request that was answered.
+#[test]
+fn a_client_is_believed_up_to_the_request_that_it_still_sends() {
+    let mut home = Replica::new(id(0), StartId::new(1));
+    let mut other = Replica::new(id(1), StartId::new(2));
+    let counter = home.counter(&likes());
+    let request = |number| RequestId {
+        session: session_id(0),
+        number,
+    };
+    home.take_request(request(1), 9, &[(counter, Sum::of(1))]);
+    home.refuse_request(request(3), 9);
+    home.commit();
+    home.synced();
+    let lane = home.interval(id(0), Mark::ZERO).expect("no fork");
+    let lane = other.import(&home.export(&lane.expect("it has taken something")));
+    assert_eq!(other.receive(lane), Ok(Received::Taken));
+    assert!(matches!(
+        home.request(request(2)),
+        RequestState::Counted { .. }
+    ));
+    assert!(matches!(home.request(request(3)), RequestState::Refused(_)));
+}
+
+/// It may hold the closing before it holds that the home knows it, and so waits for it.
+#[test]
+fn a_replica_that_the_home_meets_after_a_close_reports_it() {
+    let mut home = Replica::new(id(0), StartId::new(1));
+    let mut other = Replica::new(id(1), StartId::new(2));
+    let tell = |from: &mut Replica, to: &mut Replica| {
+        while from.commit().is_some() {
+            from.synced();
+        }
+        let lane = from.interval(from.id(), to.held(from.id()));
+        let lane = to.import(&from.export(&lane.expect("no fork").expect("there is news")));
+        assert_eq!(to.receive(lane), Ok(Received::Taken));
+        while to.commit().is_some() {
+            to.synced();
+        }
+    };
+    home.know(id(2));
+    home.close_session(session_id(0), false);
+    tell(&mut home, &mut other);
+    home.know(id(1));
+    home.forget_replica(id(2));
+    tell(&mut home, &mut other);
+    tell(&mut other, &mut home);
+    assert_eq!(home.own_sessions().next(), None, "it is forgotten");
 }
