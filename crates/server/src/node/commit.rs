@@ -87,7 +87,7 @@ impl CommitLoop {
         let limits = CommitLimits::default();
         Self {
             machine: CommitRounds::new(limits, status.segment_bytes, status.snapshot_bytes),
-            encoder: FrameEncoder::new(node.identity.shard_count),
+            encoder: FrameEncoder::new(node.identity.replica, node.identity.shard_count),
             node,
             log,
             watcher,
@@ -127,7 +127,10 @@ impl CommitLoop {
                 }
                 CommitEffect::Cut => {
                     let below = self.log.rotate()?;
-                    self.encoder = FrameEncoder::new(self.node.identity.shard_count);
+                    self.encoder = FrameEncoder::new(
+                        self.node.identity.replica,
+                        self.node.identity.shard_count,
+                    );
                     self.machine.cut(below.get());
                     self.node.trace.line(|| Step::Cut { below: below.get() });
                 }
@@ -222,7 +225,7 @@ impl CommitLoop {
 /// Writes all lanes into a snapshot; its bytes.
 fn copy_shards(node: &Node, mut snapshot: SnapshotWriter) -> SnapshotEnd {
     let mut bytes = 0;
-    let mut encoder = FrameEncoder::new(node.identity.shard_count);
+    let mut encoder = FrameEncoder::new(node.identity.replica, node.identity.shard_count);
     let records_max = node.limits.replication.piece_records_max;
     let mut reader = SnapshotReader::new(node, records_max);
     while let Some((shard, piece)) = reader.poll(node) {

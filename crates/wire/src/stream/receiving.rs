@@ -117,20 +117,22 @@ impl ReceivingEnd {
             let whole = shards.with(shard, |it| {
                 decoder.decode(part, |name| it.replica_mut().counter(name))
             })?;
-            let Some((shard, interval)) = whole else {
+            let Some((shard, set)) = whole else {
                 continue;
             };
-            let (lane, span) = (interval.lane, (interval.after, interval.to));
-            let outcome = self.receiver.interval(shards, shard, interval)?;
-            if let Outcome::LaneForked(fork) = &outcome {
-                received.forks.push((shard, fork.clone()));
+            for interval in set {
+                let (lane, span) = (interval.lane, (interval.after, interval.to));
+                let outcome = self.receiver.interval(shards, shard, interval)?;
+                if let Outcome::LaneForked(fork) = &outcome {
+                    received.forks.push((shard, fork.clone()));
+                }
+                received.taken.push(Taken {
+                    shard,
+                    lane,
+                    span,
+                    outcome,
+                });
             }
-            received.taken.push(Taken {
-                shard,
-                lane,
-                span,
-                outcome,
-            });
         }
         if response.ends_all {
             self.receiver.ends_all(now);
