@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use commit_log::{Log, LogWatcher, Sequence, SnapshotWriter, WriteError};
-use crdt_core::Group;
+use crdt_core::{Group, Replica};
 use protocol::{
     CommitEffect, CommitLimits, CommitRounds, Round, Shard, ShardIndex, Shards as _, SnapshotReader,
 };
@@ -97,6 +97,10 @@ impl CommitLoop {
     }
 
     fn run(mut self) -> Result<(), WriteError> {
+        // What was read back may let a shard settle something.
+        if self.node.each_shard(Replica::is_due).any(|is_due| is_due) {
+            self.machine.taken();
+        }
         loop {
             self.listen();
             let now = self.node.clock.now();
@@ -116,7 +120,9 @@ impl CommitLoop {
                 }
                 CommitEffect::Complete { round } => {
                     for &(shard, _) in &self.written {
-                        self.node.with(shard, Shard::synced);
+                        if self.node.with(shard, Shard::synced) {
+                            self.machine.taken();
+                        }
                     }
                     self.node.note_held(&self.written);
                     self.written.clear();

@@ -120,8 +120,12 @@ impl SendingEnd {
             }
             let effect = self.waiting.take();
             match effect.unwrap_or_else(|| self.sender.poll(now, shards)) {
-                SenderEffect::Send { shard, piece } => {
-                    let parts = PartsOf::piece(shard, &piece);
+                SenderEffect::Send {
+                    shard,
+                    piece,
+                    set_goes_on,
+                } => {
+                    let parts = PartsOf::piece(shard, &piece).of_set(set_goes_on);
                     self.parts = parts
                         .collect(&mut self.encoder, |counter| {
                             shards.with(shard, |it| it.replica().name(counter).clone())

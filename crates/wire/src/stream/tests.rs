@@ -7,8 +7,7 @@ use std::cell::RefCell;
 use crdt_core::{CounterName, Mark, Replica, ReplicaId, StartId, Sum, Version};
 use prost::Message as _;
 use protocol::{
-    Adds, HeldLane, Hello, HelloError, PROTOCOL_VERSION, ReplicationLimits, Round, Shard,
-    Shards as _, Time,
+    Adds, HeldLane, Hello, HelloError, ReplicationLimits, Round, Shard, Shards as _, Time,
 };
 
 use super::*;
@@ -31,12 +30,7 @@ impl Node {
         let replica = ReplicaId::new(number);
         let shard = |_| Shard::new(Replica::new(replica, StartId::new(start)));
         Self {
-            hello: Hello {
-                cluster: "likes".into(),
-                protocol_version: PROTOCOL_VERSION,
-                shard_count: SHARDS,
-                replica,
-            },
+            hello: Hello::new("likes".into(), SHARDS, replica),
             shards: RefCell::new((0..SHARDS).map(shard).collect()),
             round: Round::NONE,
         }
