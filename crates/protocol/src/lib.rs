@@ -10,7 +10,7 @@
 //! | --- | --- | --- |
 //! | [`CommitRounds`] | taken, appended, synced, failed, snapshot written or failed | append, sync, complete a round, cut, begin a snapshot, seal, wait |
 //! | [`Sender`] | report, round complete, room in the stream | send this piece, tell, heartbeat, a lane has forked, close, wait |
-//! | [`Receiver`] | message, interval, told, round complete | report, await a round, close, read |
+//! | [`Receiver`] | message, set of intervals, told, round complete | report, await a round, close, read |
 //! | [`Dialer`] | dialled, ended | when to dial again |
 //! | [`IngestStream`] | message, round complete, end | acknowledge, read, await a round, end so |
 //! | [`ReadWait`] | round complete, time | answer, wait, fail |
@@ -60,7 +60,9 @@
 //!         }
 //!         CommitEffect::Sync => rounds.synced(now), // A real driver syncs first.
 //!         CommitEffect::Complete { round } => {
-//!             shards.with(0, |shard| shard.synced());
+//!             if shards.with(0, |shard| shard.synced()) {
+//!                 rounds.taken(); // It settles what it holds, in a round of its own.
+//!             }
 //!             completed = round;
 //!         }
 //!         CommitEffect::Wait { .. } => break,
@@ -113,7 +115,7 @@ pub use budget::{Budget, Lease};
 pub use commit::{CommitEffect, CommitLimits, CommitRounds};
 pub use export::{ExportPiece, ShardExport};
 pub use freshness::{Age, Freshness, LaneAge};
-pub use hello::{Hello, HelloError, PROTOCOL_VERSION};
+pub use hello::{Hello, HelloError, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 pub use ingest::{
     ENTRY_BYTES, IngestEffect, IngestEnd, IngestError, IngestLimits, IngestMessage, IngestStream,
 };
@@ -122,7 +124,7 @@ pub use read::{ReadEffect, ReadError, ReadWait};
 pub use reading::Reading;
 pub use replication::{
     DialLimits, Dialer, HeldLane, Outcome, Receiver, ReceiverEffect, ReceiverError,
-    ReplicationLimits, Sender, SenderEffect, SenderError,
+    ReplicationLimits, Sender, SenderEffect, SenderError, SetOutcome,
 };
 pub use shard::{Place, Round, SHARD_COUNT_MAX, Shard, ShardIndex, Shards};
 pub use snapshot::SnapshotReader;

@@ -6,7 +6,9 @@
 
 use alloc::{sync::Arc, vec::Vec};
 
-use crdt_core::{CounterIndex, Group, Interval, Mark, ReceiveError, Received, Replica, Sum};
+use crdt_core::{
+    CounterIndex, Group, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, Sum,
+};
 
 use crate::{Observer, Span};
 
@@ -121,17 +123,42 @@ impl Shard {
     ///
     /// As [`Replica::receive`].
     pub fn receive(&mut self, interval: Interval) -> Result<Option<Round>, ReceiveError> {
-        let Interval {
-            lane, after, to, ..
-        } = interval;
-        let outcome = self.replica.receive(interval).map(|received| {
-            let is_taken = received == Received::Taken;
-            is_taken.then_some(self.next_round)
-        });
+        let rounds = self.receive_set(&mut Vec::from([interval]))?;
+        Ok(rounds.into_iter().next().flatten())
+    }
+
+    /// Takes intervals that a peer sent, all or none, and leaves the set empty: for each the round
+    /// that makes it durable, unless it tells nothing new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Replica::receive_set`]. The set is as it was then.
+    pub fn receive_set(
+        &mut self,
+        set: &mut Vec<Interval>,
+    ) -> Result<Vec<Option<Round>>, ReceiveError> {
+        let span = |it: &Interval| Span {
+            lane: it.lane,
+            after: it.after,
+            to: it.to,
+        };
+        let is_observed = self.observer.is_some();
+        let spans: Vec<Span> = set.iter().filter(|_| is_observed).map(span).collect();
+        let received = self.replica.try_receive_set(set);
+        let round = |it: &Received| (*it == Received::Taken).then_some(self.next_round);
+        let rounds = received.map(|received| received.iter().map(round).collect::<Vec<_>>());
         if let Some(observer) = self.observer() {
-            observer.received(self, Span { lane, after, to }, &outcome);
+            match &rounds {
+                Ok(rounds) => spans.iter().zip(rounds).for_each(|(span, round)| {
+                    observer.received(self, *span, &Ok(*round));
+                }),
+                Err(error) => spans
+                    .iter()
+                    .filter(|span| span.lane == error.lane())
+                    .for_each(|span| observer.received(self, *span, &Err(error.clone()))),
+            }
         }
-        outcome
+        rounds
     }
 
     /// Collects for `round` what was taken; what is taken from now on is for the next one.
@@ -144,12 +171,19 @@ impl Shard {
         group
     }
 
-    /// What was collected is durable: it takes effect.
-    pub fn synced(&mut self) {
+    /// What was collected is durable: it takes effect. Whether that lets the shard settle something
+    /// by itself, in a next round: the driver says [`taken`](crate::CommitRounds::taken) then.
+    pub fn synced(&mut self) -> bool {
         self.replica.synced();
         if let Some(observer) = self.observer() {
             observer.held(self);
         }
+        self.replica.is_due()
+    }
+
+    /// Notes that a lane has forked: see [`Replica::note_fork`].
+    pub(crate) fn note_fork(&mut self, lane: ReplicaId) {
+        self.replica.note_fork(lane);
     }
 }
 

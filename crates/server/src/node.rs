@@ -21,9 +21,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use commit_log::LogStatus;
 use crdt_core::{CounterName, Fork, Replica, ReplicaId, StartId};
 use protocol::{
-    Adds, Budget, Claim, ClusterHash, Freshness, Hello, IngestLimits, NotWritable,
-    PROTOCOL_VERSION, Receipt, ReplicationLimits, Round, Shard, ShardIndex, Shards, Standing,
-    TakeError, Token, WatchBudgets,
+    Adds, Budget, Claim, ClusterHash, Freshness, Hello, IngestLimits, NotWritable, Receipt,
+    ReplicationLimits, Round, Shard, ShardIndex, Shards, Standing, TakeError, Token, WatchBudgets,
 };
 use tokio::sync::watch;
 use trace::{Step, Trace};
@@ -53,12 +52,7 @@ impl NodeIdentity {
     /// How the node introduces itself to others.
     #[must_use]
     pub fn hello(&self) -> Hello {
-        Hello {
-            cluster: self.cluster.clone(),
-            protocol_version: PROTOCOL_VERSION,
-            shard_count: self.shard_count,
-            replica: self.replica,
-        }
+        Hello::new(self.cluster.clone(), self.shard_count, self.replica)
     }
 
     /// The cluster, as tokens name it.

@@ -84,7 +84,8 @@ impl Replica {
     ///
     /// # Panics
     ///
-    /// When this replica did not give an index.
+    /// When this replica did not give an index, or the request lies a
+    /// [window](crate::REQUESTS_WINDOW) or more above the answered ones.
     pub fn take_request(
         &mut self,
         request: RequestId,
@@ -98,7 +99,7 @@ impl Replica {
             }
             self.change_mark(session, |mark| {
                 mark.answered(answered_below.min(number));
-                mark.taken.insert(number);
+                mark.take(number);
             });
         } else {
             for (counter, value) in values(adds) {
@@ -115,7 +116,8 @@ impl Replica {
     }
 
     /// Refuses an open request for good, at its home: a late copy of it is refused as well.
-    /// `answered_below` is as in [`take_request`](Self::take_request). The refusal may be told once the own lane has reached the returned mark.
+    /// `answered_below` is as in [`take_request`](Self::take_request). The refusal may be told once
+    /// the own lane has reached the returned mark.
     ///
     /// # Panics
     ///

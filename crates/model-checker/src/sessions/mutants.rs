@@ -135,7 +135,7 @@ fn grant_taken(before: &Replica, interval: &mut Interval<CounterName>) {
         };
         let mut grants = mark.grants().clone();
         for &(by, request) in &claims {
-            if mark.taken.contains(request.number) {
+            if mark.taken().contains(request.number) {
                 grants.entry(request.number).or_insert(by);
                 let need = (by, before.held(by));
                 if let Err(place) = interval.needs.binary_search_by_key(&by, |it| it.0) {
@@ -143,13 +143,15 @@ fn grant_taken(before: &Replica, interval: &mut Interval<CounterName>) {
                 }
             }
         }
-        let taken = (mark.answered_below..=mark.taken.last().unwrap_or(0))
-            .filter(|number| mark.taken.contains(*number) && !grants.contains_key(number));
-        let void = mark.void().cloned().unwrap_or_default();
-        let mut granted = SessionMark::default().with(void, grants.clone());
+        let ranges = mark.taken();
+        let numbers = ranges.ranges().iter();
+        let numbers = numbers.flat_map(|&(first, last)| first..=last);
+        let taken = numbers.filter(|number| !grants.contains_key(number));
+        let mut granted = SessionMark::default();
         granted.answered_below = mark.answered_below;
-        granted.taken = taken.collect();
         granted.closed = mark.closed;
-        *mark = granted;
+        let granted = granted.with_taken(&taken.collect());
+        let void = mark.void().cloned().unwrap_or_default();
+        *mark = granted.expect("some of what was taken").with(void, grants);
     }
 }

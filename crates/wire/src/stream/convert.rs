@@ -9,6 +9,7 @@ use crate::{DecodeError, replica_id_from_bytes, replica_id_to_bytes, v1};
 pub fn hello_to_wire(hello: &Hello) -> v1::Hello {
     v1::Hello {
         cluster: hello.cluster.clone(),
+        protocol_version_min: hello.protocol_version_min,
         protocol_version: hello.protocol_version,
         shard_count: hello.shard_count,
         replica_id: replica_id_to_bytes(hello.replica),
@@ -23,6 +24,7 @@ pub fn hello_to_wire(hello: &Hello) -> v1::Hello {
 pub fn hello_from_wire(hello: &v1::Hello) -> Result<Hello, DecodeError> {
     Ok(Hello {
         cluster: hello.cluster.clone(),
+        protocol_version_min: hello.protocol_version_min,
         protocol_version: hello.protocol_version,
         shard_count: hello.shard_count,
         replica: replica_id_from_bytes(&hello.replica_id)?,
