@@ -169,3 +169,6 @@ impl IngestStream {
         acknowledgement
     }
 }
+
+#[cfg(test)]
+mod tests;
