@@ -6,9 +6,7 @@ use core::cell::RefCell;
 use crdt_core::{CounterName, Replica, ReplicaId, StartId};
 
 use super::*;
-use crate::{
-    Budget, IngestEffect, IngestLimits, RequestNumberError, Shard, TakeError,
-};
+use crate::{Budget, IngestEffect, IngestLimits, RequestNumberError, Shard, TakeError};
 
 const CLUSTER: ClusterHash = ClusterHash(5);
 const HOME: ReplicaId = ReplicaId::new(1);
@@ -176,7 +174,10 @@ fn a_refused_message_is_answered_in_its_place_and_the_stream_goes_on() {
     assert_eq!(refused(&mut home, 1), no_session);
     let zero = IngestRequestError::Number(RequestNumberError::Zero);
     assert_eq!(refused(&mut home, 2), zero);
-    assert_eq!(refused(&mut home, 3), IngestRequestError::Overflow { index: 0 });
+    assert_eq!(
+        refused(&mut home, 3),
+        IngestRequestError::Overflow { index: 0 }
+    );
     // The refusal of what the home could have counted is durable first.
     assert_eq!(home.stream.poll(), IngestEffect::ReadOrAwaitRound);
     home.complete();
