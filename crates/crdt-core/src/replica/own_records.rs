@@ -61,7 +61,7 @@ impl OwnRecords {
         loop {
             let taken = self.taken.range(..bound).next_back().map(|(&key, _)| key);
             let writing = self.writing.range(..bound).next_back().map(|(&key, _)| key);
-            bound = taken.max(writing).max(held.before(bound).next())?;
+            bound = taken.max(writing).max(held.before(bound))?;
             if self.get(held, bound).0.is_some() {
                 return Some(bound);
             }
@@ -75,7 +75,7 @@ impl OwnRecords {
             let range = (Excluded(bound), Unbounded);
             let taken = self.taken.range(range).next().map(|(&key, _)| key);
             let writing = self.writing.range(range).next().map(|(&key, _)| key);
-            let next = [taken, writing, held.behind(bound).next()];
+            let next = [taken, writing, held.behind(bound)];
             bound = next.into_iter().flatten().min()?;
             if self.get(held, bound).0.is_some() {
                 return Some(bound);
@@ -200,4 +200,59 @@ impl OwnRecords {
 /// The adds of a claim in all.
 pub(super) fn values(adds: &[(CounterIndex, Sum)]) -> impl Iterator<Item = (CounterIndex, i128)> {
     adds.iter().map(|&(counter, sum)| (counter, sum.value()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn key(number: u8) -> RecordKey {
+        RecordKey::Knows(ReplicaId::new(number.into()))
+    }
+
+    /// An owner's records at each version, and what it committed with each.
+    fn history(commits: &[Vec<(u8, bool)>]) -> Vec<RecordMap> {
+        let mut states = Vec::from([RecordMap::default()]);
+        for (changes, version) in commits.iter().zip(1..) {
+            let mut map = states[states.len() - 1].clone();
+            let mut own = OwnRecords::default();
+            for &(number, is_put) in changes {
+                if is_put {
+                    own.put(key(number), RecordContent::Knows);
+                } else {
+                    own.remove(key(number));
+                }
+            }
+            let (records, _) = own.commit(&map, Version::new(version));
+            map.apply(&records, Version::new(version - 1));
+            states.push(map);
+        }
+        states
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_hears_of_changes_from_anywhere_has_what_the_owner_has(
+            commits in vec(vec((0..12u8, any::<bool>()), 1..5), 1..24),
+            stops in vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let states = history(&commits);
+            let mut stops: Vec<usize> = stops.iter().map(|it| it.index(states.len())).collect();
+            stops.sort_unstable();
+            stops.push(states.len() - 1);
+            let (mut map, mut held) = (RecordMap::default(), 0);
+            for stop in stops {
+                let version = |at: usize| Version::new(at as u64);
+                let records = states[stop].changes_after(version(held));
+                prop_assert_eq!(&records, &states[stop].changes_by_walk(version(held)));
+                prop_assert_eq!(records.contradiction(|it| it > version(held)), None);
+                map.apply(&records, version(held));
+                held = stop;
+                prop_assert_eq!(map.content(), states[stop].content());
+                prop_assert_eq!(map.claims(), 0);
+            }
+        }
+    }
 }

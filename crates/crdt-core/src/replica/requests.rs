@@ -83,7 +83,8 @@ impl Replica {
     ///
     /// # Panics
     ///
-    /// When this replica did not give an index.
+    /// When this replica did not give an index, or the request lies a
+    /// [window](crate::REQUESTS_WINDOW) or more above the answered ones.
     pub fn take_request(
         &mut self,
         request: RequestId,
@@ -97,7 +98,7 @@ impl Replica {
             }
             self.change_mark(session, |mark| {
                 mark.answered(answered_below);
-                mark.taken.insert(number);
+                mark.take(number);
             });
         } else {
             for (counter, value) in values(adds) {

@@ -144,6 +144,17 @@ pub enum DecodeError {
         /// The one granted before it.
         before: u64,
     },
+    /// A session lists a request as taken that is answered, or too far above those that are.
+    #[error(
+        "a session lists requests up to {last} as taken, with those below {answered_below} answered; \
+         it can list {answered_below} to {} more", crdt_core::REQUESTS_WINDOW - 1
+    )]
+    TakenOutside {
+        /// Requests below were answered.
+        answered_below: u64,
+        /// The highest listed one.
+        last: u64,
+    },
     /// There is more in a message than the reader takes.
     #[error("there are {found} {what}; the reader takes at most {max}")]
     TooMany {

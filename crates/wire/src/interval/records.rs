@@ -86,7 +86,7 @@ fn mark_to_wire(mark: &SessionMark) -> v1::SessionMark {
     };
     v1::SessionMark {
         answered_below: mark.answered_below,
-        taken: numbers(&mark.taken),
+        taken: numbers(&mark.taken()),
         void: mark.void().map(numbers).unwrap_or_default(),
         grants: mark.grants().iter().map(grant).collect(),
         closed: mark.closed,
@@ -219,8 +219,13 @@ fn mark_from_wire(
 ) -> Result<SessionMark, DecodeError> {
     let mut mark = SessionMark::default();
     mark.answered_below = wire.answered_below;
-    mark.taken = numbers_from_wire(limits, "taken", &wire.taken)?;
     mark.closed = wire.closed;
+    let taken = numbers_from_wire(limits, "taken", &wire.taken)?;
+    let outside = DecodeError::TakenOutside {
+        answered_below: wire.answered_below,
+        last: taken.last().unwrap_or(0),
+    };
+    let mark = mark.with_taken(&taken).ok_or(outside)?;
     let void = numbers_from_wire(limits, "void", &wire.void)?;
     ensure_few(
         "grants of a session",
