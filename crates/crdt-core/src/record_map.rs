@@ -32,7 +32,7 @@ pub(crate) struct RecordMap {
     recent: VecDeque<(Version, RecordKey)>,
     /// All changes after this version are among the recent ones.
     recent_after: Version,
-    claims: usize,
+    claimed_adds: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -108,9 +108,9 @@ impl RecordMap {
         self.get(key).map(|content| (key, content))
     }
 
-    /// How many of the records are claims.
-    pub(crate) fn claims(&self) -> usize {
-        self.claims
+    /// How many adds the claims have, each at least one.
+    pub(crate) fn claimed_adds(&self) -> usize {
+        self.claimed_adds
     }
 
     /// The last key before this one.
@@ -272,10 +272,9 @@ impl RecordMap {
             self.marks.put((start, count), version, content);
             return;
         }
-        let entry = Entry { version, content };
-        if self.others.insert(key, entry).is_none() {
-            self.claims += usize::from(is_claim(key));
-        }
+        self.claimed_adds += claimed_adds(&content);
+        let last = self.others.insert(key, Entry { version, content });
+        self.claimed_adds -= last.map_or(0, |it| claimed_adds(&it.content));
     }
 
     /// Removes records whose keys are in order.
@@ -284,8 +283,8 @@ impl RecordMap {
         for &key in keys {
             if let RecordKey::Session { start, count } = key {
                 marks.push((start, count));
-            } else if self.others.remove(&key).is_some() {
-                self.claims -= usize::from(is_claim(key));
+            } else if let Some(entry) = self.others.remove(&key) {
+                self.claimed_adds -= claimed_adds(&entry.content);
             }
         }
         self.marks.remove(&marks);
@@ -306,8 +305,12 @@ fn note((key, version, content): Found<'_>, after: Version, records: &mut Record
     }
 }
 
-fn is_claim(key: RecordKey) -> bool {
-    matches!(key, RecordKey::Claim(_))
+/// How many adds a record claims, at least one; none, where it is no claim.
+pub(crate) fn claimed_adds(content: &RecordContent) -> usize {
+    match content {
+        RecordContent::Claim(adds) => adds.len().max(1),
+        _ => 0,
+    }
 }
 
 /// For each other lane, how far it must be held by whoever holds this one, and since which version.

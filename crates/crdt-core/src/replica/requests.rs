@@ -8,8 +8,8 @@ use super::{
     own_records::{Stage, values},
 };
 use crate::{
-    CLAIMS_MAX, CounterIndex, Mark, RecordContent, RecordKey, ReplicaId, RequestId, SessionId,
-    SessionMark, StartId, Sum,
+    CLAIMED_ADDS_MAX, CounterIndex, Mark, RecordContent, RecordKey, ReplicaId, RequestId,
+    SessionId, SessionMark, StartId, Sum,
 };
 
 /// Where a request stands, as one replica knows it. None of this changes anything.
@@ -108,8 +108,7 @@ impl Replica {
                 );
                 self.own_records.reserve(counter, value);
             }
-            let content = RecordContent::Claim(adds.to_vec());
-            self.own_records.put(RecordKey::Claim(request), content);
+            self.own_records.claim(request, adds.to_vec());
         }
         self.next_mark()
     }
@@ -193,13 +192,12 @@ impl Replica {
         home.is_some_and(|home| home.records.get(RecordKey::Knows(self.id)).is_some())
     }
 
-    /// Whether one claim more can be taken.
+    /// Whether a claim of so many adds more can be taken: see [`CLAIMED_ADDS_MAX`].
     #[must_use]
-    pub fn has_room_for_claim(&self) -> bool {
-        let held = &self.lanes[&self.id].records;
-        held.claims()
-            .saturating_add_signed(self.own_records.more_claims(held))
-            < CLAIMS_MAX
+    pub fn has_room_for_claim(&self, adds: usize) -> bool {
+        let held = self.lanes[&self.id].records.claimed_adds();
+        let claimed = held.saturating_add_signed(self.own_records.more_claimed_adds());
+        claimed.saturating_add(adds.max(1)) <= CLAIMED_ADDS_MAX
     }
 
     /// Sessions of this home that are held and not forgotten, with what it says of each.
