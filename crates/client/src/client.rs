@@ -126,6 +126,7 @@ impl Client {
             counter: counter.to_owned(),
             amount,
             return_value: false,
+            request: None,
         };
         self.call(
             "add",
@@ -160,6 +161,7 @@ impl Client {
             counter: counter.to_owned(),
             amount,
             return_value: true,
+            request: None,
         };
         self.call(
             "add",
@@ -207,7 +209,10 @@ impl Client {
             })
             .collect::<Result<Vec<_>, Error>>()?;
         check_batch(items.len())?;
-        let message = BatchAddRequest { items };
+        let message = BatchAddRequest {
+            items,
+            request: None,
+        };
         check_bytes(&message)?;
         self.call(
             "batch add",

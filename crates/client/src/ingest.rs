@@ -335,6 +335,7 @@ impl Ingest {
                 .map(|CounterIndex(index)| index)
                 .collect(), // in place
             amounts,
+            request: None,
         };
         self.link.send(message)
     }

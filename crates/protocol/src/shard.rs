@@ -7,7 +7,8 @@
 use alloc::{sync::Arc, vec::Vec};
 
 use crdt_core::{
-    CounterIndex, Group, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, Sum,
+    CounterIndex, Group, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, RequestId,
+    SessionId, Sum,
 };
 
 use crate::{Observer, Span};
@@ -114,6 +115,81 @@ impl Shard {
     /// was checked. The mark of the own lane that has it.
     pub(crate) fn take(&mut self, counter: CounterIndex, sum: Sum) -> Mark {
         self.replica.take(counter, sum)
+    }
+
+    /// Takes a request that is open here, and whose adds were checked: the mark of the own lane that
+    /// has it. Whoever watches hears of the adds where they go into the own sums.
+    pub(crate) fn take_request(
+        &mut self,
+        request: RequestId,
+        answered_below: u64,
+        adds: &[(CounterIndex, Sum)],
+    ) -> Mark {
+        let mark = self.replica.take_request(request, answered_below, adds);
+        if let Some(observer) = self.observer() {
+            let is_home = request.session.home == self.replica.id();
+            let summed = if is_home { adds } else { &[] };
+            let summed = summed.iter();
+            let mut named = summed.map(|&(counter, sum)| (self.replica.name(counter), sum));
+            observer.taken(self, mark, &mut named);
+        }
+        mark
+    }
+
+    /// Refuses an open request of an own session for good; the round that makes it so.
+    pub(crate) fn refuse_request(&mut self, request: RequestId, answered_below: u64) -> Round {
+        let mark = self.replica.refuse_request(request, answered_below);
+        self.noted(mark)
+    }
+
+    /// Closes an own session in this shard, as [`Replica::close_session`]; the round that makes it
+    /// durable.
+    ///
+    /// # Panics
+    ///
+    /// When this node is not the session's home.
+    pub fn close_session(&mut self, session: SessionId, all_is_answered: bool) -> Round {
+        let mark = self.replica.close_session(session, all_is_answered);
+        if mark == self.replica.next_mark() {
+            self.noted(mark)
+        } else {
+            self.durable_round(mark)
+        }
+    }
+
+    /// Notes that this node knows a replica; the round that makes it durable, where it is news.
+    pub fn know(&mut self, replica: ReplicaId) -> Option<Round> {
+        let mark = self.replica.know(replica)?;
+        Some(self.noted(mark))
+    }
+
+    /// A replica never comes back, as an operator has promised; the round that makes it durable that
+    /// it is waited for no more, where it was.
+    pub fn forget_replica(&mut self, replica: ReplicaId) -> Option<Round> {
+        let mark = self.replica.forget_replica(replica)?;
+        Some(self.noted(mark))
+    }
+
+    /// The round with which the own lane is held up to a mark that it has, or will have with the
+    /// next commit.
+    pub(crate) fn durable_round(&self, mark: Mark) -> Round {
+        let held = self.replica.held(self.replica.id());
+        if mark.version <= held.version {
+            Round::NONE
+        } else if mark == self.replica.next_mark() {
+            self.next_round
+        } else {
+            // What is being written was collected for the round before.
+            Round(self.next_round.0 - 1)
+        }
+    }
+
+    /// Something was taken that is no add.
+    fn noted(&self, mark: Mark) -> Round {
+        if let Some(observer) = self.observer() {
+            observer.taken(self, mark, &mut core::iter::empty());
+        }
+        self.next_round
     }
 
     /// Takes an interval that a peer sent; the round that makes it durable, unless it tells

@@ -204,6 +204,7 @@ impl Link {
         Poll::Ready(match answer {
             Some(Ok(IngestResponse {
                 acknowledged_sequence: sequence,
+                ..
             })) => self.acknowledge(sequence),
             Some(Err(status)) => Err(self.end_with(status)),
             None => Err(self.end_with(Status::unavailable("the node ended the stream"))),

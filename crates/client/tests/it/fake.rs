@@ -142,6 +142,7 @@ impl CounterService for Service {
             AddResponse {
                 token,
                 counter: has_value.then(|| state.read(counter)),
+                ..Default::default()
             }
         })
         .await
@@ -156,7 +157,10 @@ impl CounterService for Service {
             for item in items {
                 state.add(item.counter, item.amount);
             }
-            BatchAddResponse { token: vec![3] }
+            BatchAddResponse {
+                token: vec![3],
+                ..Default::default()
+            }
         })
         .await
     }
@@ -324,6 +328,7 @@ async fn serve_ingest(
                 let too_much = u64::from(flaw == Some(Flaw::AcknowledgesTooMuch));
                 let answer = IngestResponse {
                     acknowledged_sequence: expected + too_much,
+                    ..Default::default()
                 };
                 if answers.send(Ok(answer)).await.is_err() {
                     return;

@@ -165,23 +165,26 @@ impl Replica {
     }
 
     /// Notes, in the own lane, that this replica knows another one: it may claim requests of own
-    /// sessions from then on, and is waited for when one is forgotten.
-    pub fn know(&mut self, replica: ReplicaId) {
+    /// sessions from then on, and is waited for when one is forgotten. The mark with which that is
+    /// durable, where it is news.
+    pub fn know(&mut self, replica: ReplicaId) -> Option<Mark> {
         let key = RecordKey::Knows(replica);
-        if replica != self.id && self.own(key).0.is_none() {
-            self.own_records.put(key, RecordContent::Knows);
+        if replica == self.id || self.own(key).0.is_some() {
+            return None;
         }
+        self.own_records.put(key, RecordContent::Knows);
+        Some(self.next_mark())
     }
 
     /// An operator has promised that a replica never comes back: the own lane forgets it, and waits
-    /// for it no more.
-    pub fn forget_replica(&mut self, replica: ReplicaId) {
+    /// for it no more. The mark with which that is durable, where it was known.
+    pub fn forget_replica(&mut self, replica: ReplicaId) -> Option<Mark> {
         let key = RecordKey::Knows(replica);
-        if self.own(key).0.is_some() {
-            self.own_records.remove(key);
-            let sessions: Vec<_> = self.own_sessions().map(|(session, _)| session).collect();
-            self.due.extend(sessions);
-        }
+        self.own(key).0?;
+        self.own_records.remove(key);
+        let sessions: Vec<_> = self.own_sessions().map(|(session, _)| session).collect();
+        self.due.extend(sessions);
+        Some(self.next_mark())
     }
 
     /// Whether the lane of a session's home, as it is held, says that the home knows this replica.
@@ -238,6 +241,32 @@ impl Replica {
             Some(RecordContent::Claim(adds)) => Some(adds),
             _ => None,
         }
+    }
+
+    /// For each replica that the own lane knows, how many closed sessions wait for it to say that it
+    /// has heard of the closing; those for which none waits are left out.
+    #[must_use]
+    pub fn closings_awaited(&self) -> Vec<(ReplicaId, usize)> {
+        let closed = self.own_sessions().filter(|(_, mark)| mark.closed);
+        let closed: Vec<SessionId> = closed.map(|(session, _)| session).collect();
+        let Some(&first) = closed.first() else {
+            return Vec::new();
+        };
+        let heard_by = |replica: ReplicaId| {
+            let records = self.lanes.get(&replica).map(|lane| &lane.records);
+            let records = records.into_iter();
+            let reports = records.flat_map(|it| it.from(RecordKey::Heard(first)));
+            let sessions = reports.map_while(|(key, _)| match key {
+                RecordKey::Heard(session) if session.home == self.id => Some(session),
+                _ => None,
+            });
+            sessions
+                .filter(|session| closed.binary_search(session).is_ok())
+                .count()
+        };
+        let awaited = self.known_replicas();
+        let awaited = awaited.map(|replica| (replica, closed.len() - heard_by(replica)));
+        awaited.filter(|&(_, sessions)| sessions > 0).collect()
     }
 
     /// Replicas that the own lane knows, as far as it is held.

@@ -125,6 +125,7 @@ impl CommitLoop {
                         }
                     }
                     self.node.note_held(&self.written);
+                    self.node.note_sessions(&self.written);
                     self.written.clear();
                     self.node
                         .trace

@@ -1,6 +1,6 @@
 //! What the machines say, as protobuf and back.
 
-use protocol::{HeldLane, Hello, IngestMessage};
+use protocol::{HeldLane, Hello, IngestMessage, IngestRequest};
 
 use crate::{DecodeError, replica_id_from_bytes, replica_id_to_bytes, v1};
 
@@ -66,5 +66,11 @@ pub fn ingest_message(request: &v1::IngestRequest) -> IngestMessage<'_> {
         introduced: &request.introduced,
         counters: &request.counters,
         amounts: &request.amounts,
+        request: request.request.as_ref().map(|request| IngestRequest {
+            session: &request.session,
+            number: request.number,
+            answered_below: request.answered_below,
+            is_moved: request.moved,
+        }),
     }
 }
