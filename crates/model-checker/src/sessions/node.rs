@@ -209,8 +209,10 @@ impl Node {
     }
 
     pub(super) fn know(self, other: usize, rules: &Rules) -> Option<Self> {
-        self.changed(|replica| replica.know(id(other)))
-            .after_a_change(rules)
+        let known = self.changed(|replica| {
+            replica.know(id(other));
+        });
+        known.after_a_change(rules)
     }
 
     pub(super) fn close(self, all_is_answered: bool, rules: &Rules) -> Option<Self> {
