@@ -334,7 +334,6 @@ pub const EXPECTATIONS: &[Expectation] = &[
     found("mutant-closed-taken", "conservation", 4),
     found("mutant-closed-claimed", "idempotence", 6),
     found("mutant-claimed-unknown", "conservation", 4),
-    found("mutant-claimed-unknown", "nothing_left", 6),
     found("mutant-decided-claimed", "idempotence", 7),
     found("mutant-forgotten-unheard", "conservation", 4),
     found("mutant-forgotten-unheard", "monotonic_reads", 4),
