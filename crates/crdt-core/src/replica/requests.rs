@@ -256,10 +256,8 @@ impl Replica {
             let records = self.lanes.get(&replica).map(|lane| &lane.records);
             let records = records.into_iter();
             let reports = records.flat_map(|it| it.from(RecordKey::Heard(first)));
-            let sessions = reports.map_while(|(key, _)| match key {
-                RecordKey::Heard(session) if session.home == self.id => Some(session),
-                _ => None,
-            });
+            let sessions = reports.map_while(|(key, _)| key.heard());
+            let sessions = sessions.take_while(|session| session.home == self.id);
             sessions
                 .filter(|session| closed.binary_search(session).is_ok())
                 .count()
