@@ -107,13 +107,11 @@ impl Sessions {
     fn local(&self, state: &State, step: &Step) -> Option<Shared<Node>> {
         let rules = &self.rules;
         let node = &state.nodes[step.at()];
-        let served: Vec<(usize, &History, bool)> = match step {
-            Step::Deliver(at, set) => set
-                .iter()
-                .map(|&(of, version)| self.served(state, *at, of, version))
-                .collect(),
-            _ => Vec::new(),
-        };
+        let mut served: Vec<(usize, &History, bool)> = Vec::new();
+        if let Step::Deliver(at, set) = step {
+            let lanes = set.iter();
+            served.extend(lanes.map(|&(of, version)| self.served(state, *at, of, version)));
+        }
         let run = || {
             let node = Node::clone(node);
             match *step {
@@ -272,7 +270,14 @@ impl Model for Sessions {
                     .hear_refusal(number, self.bounds.requests, &self.rules);
             }
             Step::Move => next.client.give_up(self.bounds.requests),
-            _ => next.nodes[step.at()] = self.local(state, &step)?,
+            Step::Arrive(..)
+            | Step::Refuse(_)
+            | Step::Know(_)
+            | Step::Close(_)
+            | Step::Commit(_)
+            | Step::Sync(_)
+            | Step::LosePower(_)
+            | Step::Deliver(..) => next.nodes[step.at()] = self.local(state, &step)?,
         }
         if let Step::LosePower(_) = step {
             next.crashes_left -= 1;

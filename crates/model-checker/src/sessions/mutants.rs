@@ -39,9 +39,9 @@ impl Ground {
                 .any(|(_, request)| gap.holds(RecordKey::Claim(request)))
         });
         match self {
-            Self::Grant => changed.iter().any(|record| match &record.content {
-                RecordContent::Session(mark) => mark.grants().len() > grants_of(before),
-                _ => false,
+            Self::Grant => changed.iter().any(|record| {
+                matches!(&record.content,
+                    RecordContent::Session(mark) if mark.grants().len() > grants_of(before))
             }),
             Self::Fold => claims_go && !interval.sums.is_empty(),
             Self::Drop => claims_go && interval.sums.is_empty(),
@@ -87,9 +87,12 @@ impl Rules {
 
 /// New claims become part of the sums, as if they were granted.
 fn fold_claims(before: &Replica, interval: &mut Interval<CounterName>) {
-    let number = |key: RecordKey| match key {
-        RecordKey::Claim(request) => Some(request.number),
-        _ => None,
+    let number = |key: RecordKey| {
+        if let RecordKey::Claim(request) = key {
+            Some(request.number)
+        } else {
+            None
+        }
     };
     let new: Vec<u64> = interval
         .records

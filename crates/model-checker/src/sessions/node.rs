@@ -97,9 +97,9 @@ impl Node {
             }
         });
         nodes[HOME] = home.write_through(rules).expect("it knows somebody");
-        let knows = nodes[HOME].past[0].clone();
+        let history = nodes[HOME].past[0].clone();
         for node in &mut nodes[1..] {
-            let served = [(HOME, &knows, false)];
+            let served = [(HOME, &history, false)];
             let held = node.clone().receive(&served, rules);
             let held = held.expect("what needs nothing is taken");
             *node = held.clone().write_through(rules).unwrap_or(held);
@@ -146,10 +146,8 @@ impl Node {
         if rules.breaks(Mutation::RefusalForgotten) {
             return self.refused & bit(number) != 0;
         }
-        match self.replica.request(request(number)) {
-            RequestState::Refused(mark) => self.is_durable(self.replica.id(), mark),
-            _ => false,
-        }
+        let state = self.replica.request(request(number));
+        matches!(state, RequestState::Refused(mark) if self.is_durable(self.replica.id(), mark))
     }
 
     // Steps. `None`: the step is not possible, or changes nothing.

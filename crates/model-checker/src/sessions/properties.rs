@@ -120,11 +120,11 @@ fn availability(world: &Sessions, state: &State) -> bool {
             return false;
         }
         replica.synced();
-        let counted = RequestState::Counted {
+        let expected = RequestState::Counted {
             lane: replica.id(),
             mark,
         };
-        replica.request(new) == counted && replica.held(replica.id()) == mark
+        replica.request(new) == expected && replica.held(replica.id()) == mark
     };
     state.nodes.iter().all(|node| {
         let subject = ("availability", &node.replica, node.is_writing);
