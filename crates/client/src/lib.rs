@@ -29,6 +29,7 @@
 //! wire), discovery of nodes (the caller names them), and TLS (nodes speak plain HTTP/2, so
 //! keep them on a private network).
 
+mod adds;
 mod age;
 mod arguments;
 mod attempt;
@@ -42,15 +43,17 @@ mod list;
 mod nodes;
 mod options;
 mod read;
+mod session;
 mod token;
 mod value;
 mod watch;
 
+pub use adds::AddItem;
 pub use age::LaneAge;
 pub use audit::{
     AuditDifference, AuditReport, CounterDifference, EXPLAINED_MAX, Explanation, NotCompared,
 };
-pub use client::{AddItem, Added, Client};
+pub use client::{Added, Client};
 pub use error::Error;
 pub use export::{ExportedLane, ExportedShard};
 pub use ingest::{CounterIndex, Ingest, Outcome};
@@ -61,6 +64,7 @@ pub use options::{
     WATCH_INTERVAL_MAX, WATCH_INTERVAL_MIN,
 };
 pub use read::{Read, ReadOptions};
+pub use session::{Prepared, Session};
 pub use token::{ParseTokenError, TOKEN_BYTES_MAX, Token};
 pub use value::CounterValue;
 pub use watch::{Changes, Watch, WatchOptions};

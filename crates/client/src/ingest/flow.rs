@@ -1,0 +1,463 @@
+//! The streams of one [`Ingest`](super::Ingest), one after the other: where each goes, and what is sent
+//! on it again.
+//!
+//! Where messages are requests of sessions, each is kept until it has its fate. When a stream breaks, a
+//! new one is opened, at the same node at first, and whatever has no fate is sent on it, with the
+//! numbers that it had. When that fails too, the session's home is given up: the next stream goes to
+//! another node, the messages that may have counted are marked as moved, and all others become requests of
+//! a session of that node. Without sessions the first stream is the only one.
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{sleep_until, timeout_at};
+use wire::v1::{IngestRefusal, IngestRequest};
+
+use super::{
+    CounterIndex, Outcome,
+    link::Link,
+    message::{Messages, Request},
+    names::Names,
+    refusal::error_of,
+};
+use crate::{
+    Client, Error,
+    error::{Changes, Effect},
+    nodes::Tried,
+    session::{Attempted, HOME_ATTEMPTS, HomeSession, Numbering, Pool, Verdict, verdict},
+};
+
+pub(super) struct Flow {
+    client: Client,
+    in_flight_max: usize,
+    /// The caller wants this node and no other.
+    is_pinned: bool,
+    /// The node of the present stream, or of the next.
+    node: usize,
+    road: Road,
+    /// Since when there is no stream.
+    waits_since: Instant,
+    pub(super) names: Names,
+    /// Sessions of this flow alone; `None` without sessions.
+    pool: Option<Arc<Pool>>,
+    /// The session of messages that are sent from now on.
+    session: Option<Arc<HomeSession>>,
+    pub(super) messages: Messages,
+    /// Streams to this node that failed in a row, without an acknowledgement in between.
+    failures: u32,
+    tried: Tried,
+    /// Why a message was refused: nothing more is sent, and the flow ends when all have their fate.
+    refusal: Option<Error>,
+    /// Why a message is left to another stream: nothing more is sent on this one.
+    moves_on: Option<Error>,
+}
+
+/// The way to the node.
+enum Road {
+    /// It may be asked from this moment on.
+    Waits(Instant),
+    /// A session is opened there.
+    OpensSession(OpeningSession),
+    Open(Box<Link>),
+    /// Nothing is sent any more, and this is what was left behind.
+    Over(Changes),
+}
+
+type OpeningSession = Pin<Box<dyn Future<Output = Result<Arc<HomeSession>, Error>> + Send>>;
+
+impl Flow {
+    /// A flow that begins at a node, at a moment.
+    pub(super) fn new(
+        client: Client,
+        node: usize,
+        opens_at: Instant,
+        in_flight_max: usize,
+        is_pinned: bool,
+    ) -> Self {
+        let shared = &client.shared;
+        let nodes = shared.nodes.all().len();
+        let pool = shared.options.sessions.then(|| Arc::new(Pool::new(nodes)));
+        Self {
+            client,
+            in_flight_max,
+            is_pinned,
+            node,
+            road: Road::Waits(opens_at),
+            waits_since: Instant::now(),
+            names: Names::default(),
+            pool,
+            session: None,
+            messages: Messages::default(),
+            failures: 0,
+            tried: Tried::default(),
+            refusal: None,
+            moves_on: None,
+        }
+    }
+
+    pub(super) fn node(&self) -> &str {
+        &self.client.node(self.node).address
+    }
+
+    /// Waits until one message more can be sent. Cancel safe.
+    pub(super) async fn ready(&mut self) -> Result<(), Error> {
+        loop {
+            if self.find_road().await?
+                && self.take_answers()?
+                && self.refusal.is_none()
+                && self.moves_on.is_none()
+                && self.has_space()
+                && !self.is_overdue()
+            {
+                return Ok(());
+            }
+            self.step().await?;
+        }
+    }
+
+    /// Waits until all messages up to this one have their fate; where one was refused, until all have.
+    /// Cancel safe.
+    pub(super) async fn wait_until_acknowledged(&mut self, sequence: u64) -> Result<(), Error> {
+        while self.refusal.is_some() || self.messages.acknowledged() < sequence {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a message on the stream, with names that are not introduced yet; its number. The caller has
+    /// waited with [`Flow::ready`].
+    pub(super) fn send(&mut self, counters: Vec<CounterIndex>, amounts: Vec<i64>) -> u64 {
+        let counters = counters.into_iter().map(|CounterIndex(index)| index);
+        let counters: Vec<u32> = counters.collect(); // in place
+        let request = if counters.is_empty() {
+            None // there are names alone
+        } else {
+            self.request(&counters, &amounts)
+        };
+        let node = self.node;
+        let head = request.as_ref().map(|Request { session, number, .. }| {
+            let head = session.head(*number, node);
+            head.expect("a new request may go to its home")
+        });
+        let message = IngestRequest {
+            sequence: 0, // the stream's own
+            introduced: self.names.introduce(),
+            counters,
+            amounts,
+            request: head,
+        };
+        let Road::Open(link) = &mut self.road else {
+            unreachable!("a flow that is ready has a stream");
+        };
+        let link_sequence = link.send(message);
+        self.messages.push(link_sequence, request)
+    }
+
+    /// A new request of the present session, with a copy of what it adds.
+    fn request(&self, counters: &[u32], amounts: &[i64]) -> Option<Request> {
+        let session = self.session.as_ref()?;
+        let number = number(session);
+        Some(Request {
+            session: Arc::clone(session),
+            number,
+            counters: counters.to_vec(),
+            amounts: amounts.to_vec(),
+        })
+    }
+
+    fn has_space(&self) -> bool {
+        let has_number = self
+            .session
+            .as_ref()
+            .is_none_or(|session| session.book().has_space());
+        self.messages.in_flight() < self.in_flight_max && has_number
+    }
+
+    /// Takes one step towards a fate of what is in flight. Cancel safe.
+    async fn step(&mut self) -> Result<(), Error> {
+        if !self.find_road().await? {
+            return Ok(());
+        }
+        if self.messages.in_flight() == 0 {
+            return match self.refusal.take() {
+                Some(refusal) => Err(self.end(refusal)),
+                None => Ok(()),
+            };
+        }
+        let due = self.due();
+        let Road::Open(link) = &mut self.road else {
+            unreachable!("the road is open");
+        };
+        let answer = match timeout_at(due.into(), link.wait_for_answer()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(link.late()),
+        };
+        self.heard(answer)
+    }
+
+    /// Reads what has arrived; whether the stream goes on.
+    fn take_answers(&mut self) -> Result<bool, Error> {
+        let Road::Open(link) = &mut self.road else {
+            return Ok(false);
+        };
+        let answer = link.take_answers();
+        self.heard(answer)?;
+        Ok(matches!(self.road, Road::Open(_)))
+    }
+
+    /// Takes note of what a stream has told, or how it failed.
+    fn heard(&mut self, answer: Result<(), Error>) -> Result<(), Error> {
+        let Road::Open(link) = &mut self.road else {
+            unreachable!("a stream was read");
+        };
+        let (refused, acknowledged) = (link.take_refused(), link.acknowledged());
+        let before = self.messages.acknowledged();
+        for refusal in refused {
+            self.refused(refusal);
+        }
+        self.messages.acknowledge(acknowledged);
+        if self.messages.acknowledged() > before {
+            self.client.node(self.node).succeeded();
+            self.failures = 0;
+        }
+        answer.or_else(|error| self.broke(error))?;
+        match self.moves_on.take_if(|_| self.messages.are_refused_here()) {
+            Some(error) => self.broke(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note that a message was refused.
+    fn refused(&mut self, refusal: IngestRefusal) {
+        let error = error_of(&self.client.node(self.node).address, &refusal);
+        let sequence = refusal.sequence;
+        let message = self.messages.find(sequence);
+        let Some((message, request)) = message.and_then(|message| {
+            let request = message.request.as_ref().map(|it| (Arc::clone(&it.session), it.number));
+            request.map(|request| (message, request))
+        }) else {
+            return; // it was refused before
+        };
+        let (session, number) = request;
+        let attempted = Attempted {
+            at_home: session.is_home(self.node),
+            may_count: message.is_in_doubt,
+            was_moved: session.book().was_moved(number),
+        };
+        let (outcome, changes) = match verdict(&error, attempted) {
+            Verdict::Final if error.changes() == Changes::InPart => {
+                (Outcome::InPart, Changes::InPart)
+            }
+            Verdict::Final => (Outcome::Refused, Changes::None),
+            Verdict::Anew | Verdict::Again if error.is_retryable() => {
+                message.is_refused_here = true;
+                if attempted.at_home && error.is_about_session() {
+                    session.give_up(); // it takes nothing new
+                }
+                self.moves_on.get_or_insert(error);
+                return;
+            }
+            Verdict::Anew | Verdict::Again | Verdict::Unknown => {
+                (Outcome::Indeterminate, Changes::Unknown)
+            }
+        };
+        let counted = refusal.counted_counters;
+        self.messages.refuse(sequence, outcome, counted);
+        self.refusal.get_or_insert(error.with_changes(changes));
+    }
+
+    /// A stream broke, or none came about: the next one, or the end of the flow.
+    fn broke(&mut self, error: Error) -> Result<(), Error> {
+        self.leave_stream(error.changes() == Changes::Unknown);
+        self.client.failed(self.node, &error);
+        let is_over = !(error.is_retryable() || error.changes() == Changes::Unknown);
+        if self.pool.is_none() || is_over {
+            return Err(self.end(error));
+        }
+        self.failures += 1;
+        let is_lost =
+            self.failures >= HOME_ATTEMPTS || error.is_deadline() || error.reason().is_some();
+        let now = Instant::now();
+        let nodes = &self.client.shared.nodes;
+        let node = self.client.node(self.node);
+        nodes.leave_alone_here(node, error, &mut self.tried, now);
+        let (next, pause) = if is_lost && !self.is_pinned {
+            nodes.choose(now, &self.tried)
+        } else if self.failures < HOME_ATTEMPTS {
+            (node, Duration::ZERO)
+        } else {
+            (node, node.pause(now))
+        };
+        if next.index != self.node {
+            if let Some(session) = self.session.take() {
+                session.give_up();
+            }
+            self.node = next.index;
+            self.failures = 0;
+        }
+        if self.due() <= now + pause {
+            let error = self.tried.last_error.take().expect("set above");
+            return Err(self.end(error));
+        }
+        self.road = Road::Waits(now + pause);
+        Ok(())
+    }
+
+    /// Leaves the present stream, if there is one. What it took may have counted.
+    fn leave_stream(&mut self, is_in_doubt: bool) {
+        self.waits_since = Instant::now();
+        self.moves_on = None;
+        let road = mem::replace(&mut self.road, Road::Waits(self.waits_since));
+        if let Road::Open(link) = road {
+            let ended = link.end();
+            for message in self.messages.each() {
+                let is_refused = mem::take(&mut message.is_refused_here);
+                let is_in_doubt = is_in_doubt && !is_refused;
+                message.is_in_doubt |= is_in_doubt && ended.took(message.link_sequence);
+            }
+        }
+    }
+
+    /// Comes to a stream, if there is none; whether there is one. Cancel safe.
+    async fn find_road(&mut self) -> Result<bool, Error> {
+        let due = self.due();
+        match &mut self.road {
+            Road::Open(_) => Ok(true),
+            Road::Over(changes) => {
+                let changes = *changes;
+                Err(Error::stream_over(self.node(), changes))
+            }
+            Road::Waits(until) => {
+                if Instant::now() < *until {
+                    sleep_until((*until).into()).await;
+                }
+                self.begin();
+                Ok(false)
+            }
+            Road::OpensSession(opening) => {
+                let opened = match timeout_at(due.into(), opening).await {
+                    Ok(opened) => opened,
+                    Err(_) => {
+                        let waited = self.client.shared.options.deadline;
+                        Err(Error::deadline(self.node(), "ingest", Effect::Reads, waited))
+                    }
+                };
+                match opened {
+                    Ok(session) => {
+                        self.session = Some(session);
+                        self.open_stream();
+                    }
+                    Err(error) => self.broke(error)?,
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// The node may be asked: for a session, if there must be one, or else for a stream.
+    fn begin(&mut self) {
+        let is_usable = self.session.as_ref().is_some_and(|it| !it.is_given_up());
+        match &self.pool {
+            Some(pool) if !is_usable => {
+                let (pool, client, node) = (Arc::clone(pool), self.client.clone(), self.node);
+                let deadline = self.due();
+                let opening = async move { pool.session(&client, node, deadline).await };
+                self.road = Road::OpensSession(Box::pin(opening));
+            }
+            Some(_) | None => self.open_stream(),
+        }
+    }
+
+    /// Opens a stream, and sends on it whatever has no fate.
+    fn open_stream(&mut self) {
+        let options = &self.client.shared.options;
+        let has_others = !self.is_pinned && self.client.shared.nodes.all().len() > 1;
+        let patience = if self.pool.is_some() && has_others {
+            options.deadline.min(options.add_attempt_deadline)
+        } else {
+            options.deadline
+        };
+        let mut link = Link::open(self.client.node(self.node), patience);
+        self.names.forget_introduced();
+        self.messages.forget_empty();
+        if self.messages.in_flight() > 0 {
+            while !self.names.fit_one_message() {
+                link.send(IngestRequest {
+                    introduced: self.names.introduce(),
+                    ..IngestRequest::default()
+                });
+            }
+        }
+        for message in self.messages.each() {
+            let (Some(request), Some(session)) = (&mut message.request, &self.session) else {
+                continue; // without sessions nothing is sent twice
+            };
+            if !message.is_in_doubt && request.session.is_given_up() {
+                request.settle();
+                request.session = Arc::clone(session);
+                request.number = number(session);
+            }
+            let head = request.session.head(request.number, self.node);
+            message.link_sequence = link.send(IngestRequest {
+                sequence: 0, // the stream's own
+                introduced: self.names.introduce(),
+                counters: request.counters.clone(),
+                amounts: request.amounts.clone(),
+                request: Some(head.expect("what may have counted may go anywhere")),
+            });
+        }
+        self.road = Road::Open(Box::new(link));
+    }
+
+    /// When what is in flight, or is to be sent, must have come to something.
+    fn due(&self) -> Instant {
+        let since = self.messages.oldest_sent_at().unwrap_or(self.waits_since);
+        since + self.client.shared.options.deadline
+    }
+
+    fn is_overdue(&self) -> bool {
+        let link_due = match &self.road {
+            Road::Open(link) => link.due(),
+            Road::Waits(_) | Road::OpensSession(_) | Road::Over(_) => None,
+        };
+        link_due.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Ends the flow: every message has the fate that it now has.
+    fn end(&mut self, error: Error) -> Error {
+        self.leave_stream(error.changes() == Changes::Unknown);
+        let changes = if self.messages.end() {
+            Changes::Unknown
+        } else if error.changes() == Changes::InPart {
+            Changes::InPart
+        } else {
+            Changes::None
+        };
+        self.road = Road::Over(changes);
+        error.with_changes(changes)
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.messages.end();
+        if let Some(pool) = &self.pool {
+            pool.close_unattended();
+        }
+    }
+}
+
+/// A number of an open session whose window has space.
+fn number(session: &HomeSession) -> u64 {
+    match session.book().number() {
+        Numbering::Number(number) => number,
+        Numbering::Full | Numbering::GivenUp => {
+            unreachable!("the window has space for what a flow has in flight")
+        }
+    }
+}
