@@ -67,9 +67,7 @@ impl Adds {
         }))
     }
 
-    pub(crate) fn batch(
-        items: impl IntoIterator<Item = AddItem>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn batch(items: impl IntoIterator<Item = AddItem>) -> Result<Self, Error> {
         let items = items
             .into_iter()
             .map(|AddItem { counter, amount }| {

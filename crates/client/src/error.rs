@@ -355,7 +355,8 @@ mod tests {
     #[test]
     fn a_batch_that_counts_in_part_says_which_part() {
         let counted = [("counted".to_owned(), "0502".to_owned())];
-        let details = ErrorDetails::with_error_info("REQUEST_COUNTS_IN_PART", REASON_DOMAIN, counted);
+        let details =
+            ErrorDetails::with_error_info("REQUEST_COUNTS_IN_PART", REASON_DOMAIN, counted);
         let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
         let error = failed_add(status);
         assert_eq!(error.counted_items(), Some(vec![0, 2, 9]));

@@ -28,8 +28,7 @@ use std::{fmt, time::Instant};
 
 use self::flow::Flow;
 use crate::{
-    Client, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX,
-    arguments::check_amount,
+    Client, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX, arguments::check_amount,
 };
 
 /// A counter in the dictionary of one stream: 0 is the first one introduced. Introduce popular

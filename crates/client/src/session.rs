@@ -60,9 +60,13 @@ impl Client {
         let mut attempts = 0;
         loop {
             let pool = &self.shared.sessions;
-            let (session, number) = self.numbered(pool, adds.call(), deadline, &mut tried).await?;
+            let (session, number) = self
+                .numbered(pool, adds.call(), deadline, &mut tried)
+                .await?;
             let numbered = Numbered { session, number };
-            let delivered = self.deliver(&numbered.session, number, adds, deadline).await;
+            let delivered = self
+                .deliver(&numbered.session, number, adds, deadline)
+                .await;
             match delivered {
                 Delivered::Answered(answer) => return Ok(answer),
                 Delivered::Failed(error) => return Err(error),

@@ -52,14 +52,16 @@ pub(super) fn changes_of_failed_add(status: &Status) -> Changes {
 /// Whether the same call may succeed later or elsewhere. Only asked where nothing has changed.
 pub(super) fn is_transient(status: &Status) -> bool {
     match reason_of(status) {
-        Some(reason) => matches!(
-            reason.as_str(),
-            "RECOVERING"
-                | "STOPPING"
-                | "INCARNATION_CONFLICT"
-                | "TOKEN_NOT_COVERED"
-                | "SESSIONS_EXHAUSTED"
-        ) || is_about_session(status),
+        Some(reason) => {
+            matches!(
+                reason.as_str(),
+                "RECOVERING"
+                    | "STOPPING"
+                    | "INCARNATION_CONFLICT"
+                    | "TOKEN_NOT_COVERED"
+                    | "SESSIONS_EXHAUSTED"
+            ) || is_about_session(status)
+        }
         None => matches!(
             status.code(),
             // tonic reports a broken connection as any of these, by where it broke.

@@ -120,10 +120,10 @@ impl Flow {
         }
     }
 
-    /// Waits until all messages up to this one have their fate; where one was refused, until all have.
-    /// Cancel safe.
+    /// Waits until all messages up to this one count. Where one of them was refused, this is an error
+    /// once all messages have their fate. Cancel safe.
     pub(super) async fn wait_until_acknowledged(&mut self, sequence: u64) -> Result<(), Error> {
-        while self.refusal.is_some() || self.messages.acknowledged() < sequence {
+        while !self.messages.all_count(sequence) {
             self.step().await?;
         }
         Ok(())
@@ -140,10 +140,14 @@ impl Flow {
             self.request(&counters, &amounts)
         };
         let node = self.node;
-        let head = request.as_ref().map(|Request { session, number, .. }| {
-            let head = session.head(*number, node);
-            head.expect("a new request may go to its home")
-        });
+        let head = request.as_ref().map(
+            |Request {
+                 session, number, ..
+             }| {
+                let head = session.head(*number, node);
+                head.expect("a new request may go to its home")
+            },
+        );
         let message = IngestRequest {
             sequence: 0, // the stream's own
             introduced: self.names.introduce(),
@@ -238,7 +242,10 @@ impl Flow {
         let sequence = refusal.sequence;
         let message = self.messages.find(sequence);
         let Some((message, request)) = message.and_then(|message| {
-            let request = message.request.as_ref().map(|it| (Arc::clone(&it.session), it.number));
+            let request = message
+                .request
+                .as_ref()
+                .map(|it| (Arc::clone(&it.session), it.number));
             request.map(|request| (message, request))
         }) else {
             return; // it was refused before
@@ -310,10 +317,11 @@ impl Flow {
 
     /// Leaves the present stream, if there is one. What it took may have counted.
     fn leave_stream(&mut self, is_in_doubt: bool) {
-        self.waits_since = Instant::now();
         self.moves_on = None;
-        let road = mem::replace(&mut self.road, Road::Waits(self.waits_since));
+        let now = Instant::now();
+        let road = mem::replace(&mut self.road, Road::Waits(now));
         if let Road::Open(link) = road {
+            self.waits_since = now;
             let ended = link.end();
             for message in self.messages.each() {
                 let is_refused = mem::take(&mut message.is_refused_here);
@@ -344,7 +352,12 @@ impl Flow {
                     Ok(opened) => opened,
                     Err(_) => {
                         let waited = self.client.shared.options.deadline;
-                        Err(Error::deadline(self.node(), "ingest", Effect::Reads, waited))
+                        Err(Error::deadline(
+                            self.node(),
+                            "ingest",
+                            Effect::Reads,
+                            waited,
+                        ))
                     }
                 };
                 match opened {

@@ -159,6 +159,12 @@ impl Messages {
             || refused.any(|refused| refused.outcome == Outcome::Indeterminate)
     }
 
+    /// Whether all messages up to this one count.
+    pub(super) fn all_count(&self, sequence: u64) -> bool {
+        let mut refused = self.refused.iter();
+        self.acknowledged() >= sequence && refused.all(|it| it.sequence > sequence)
+    }
+
     pub(super) fn outcome(&self, sequence: u64) -> Outcome {
         if let Some(refused) = self.refused(sequence) {
             return refused.outcome;

@@ -4,9 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::CounterIndex;
-use crate::{
-    DICTIONARY_NAMES_MAX, Error, arguments::check_name, options::INTRODUCED_BYTES_MAX,
-};
+use crate::{DICTIONARY_NAMES_MAX, Error, arguments::check_name, options::INTRODUCED_BYTES_MAX};
 
 /// What protobuf puts before a name, at most: a tag of 1 byte and a length of 2.
 const NAME_FRAME_BYTES_MAX: usize = 3;

@@ -50,7 +50,10 @@ struct Delivery<'a> {
 /// What an attempt came to.
 enum Attempt {
     Answered(Answer),
-    Failed { error: Error, attempted: Attempted },
+    Failed {
+        error: Error,
+        attempted: Attempted,
+    },
     /// Another request gave up on the home meanwhile.
     HomeGivenUp,
 }
@@ -209,8 +212,7 @@ impl<'a> Delivery<'a> {
     fn late(mut self, pause: Duration) -> Error {
         let deadline = self.client.shared.options.deadline;
         let last_error = self.tried.last_error.take();
-        let error =
-            last_error.unwrap_or_else(|| Error::backoff(self.adds.call(), pause, deadline));
+        let error = last_error.unwrap_or_else(|| Error::backoff(self.adds.call(), pause, deadline));
         error.with_changes(if self.may_count() {
             Changes::Unknown
         } else {

@@ -259,7 +259,9 @@ impl Session {
         let mut homes: BTreeMap<Vec<u8>, SavedHome> = BTreeMap::new();
         for request in self.requests().unanswered.values() {
             let session = &request.session;
-            let home = session.home().map(|home| self.shared.client.node(home.node));
+            let home = session
+                .home()
+                .map(|home| self.shared.client.node(home.node));
             let home = || SavedHome {
                 session: session.id().to_vec(),
                 address: home.map_or_else(String::new, |home| home.address.clone()),

@@ -62,9 +62,7 @@ impl Saved {
             ))
         };
         let (version, mark) = HEAD.split_last().expect("a mark and a version");
-        let Some((found, rest)) = bytes
-            .strip_prefix(mark)
-            .and_then(|rest| rest.split_first())
+        let Some((found, rest)) = bytes.strip_prefix(mark).and_then(|rest| rest.split_first())
         else {
             return Err(wrong("they do not begin as one"));
         };

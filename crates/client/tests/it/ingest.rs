@@ -1,4 +1,5 @@
-//! Ingest streams: what is packed, what holds back, and what is known when a stream breaks.
+//! Ingest streams, one alone: what is packed, what holds back, and what is known when a stream without
+//! sessions breaks.
 
 use std::time::Duration;
 
@@ -14,7 +15,11 @@ use crate::fake::{Fake, Stream};
 const A_WHILE: Duration = Duration::from_millis(200);
 
 fn open(fake: &Fake, in_flight_max: usize, entries_max: usize) -> Ingest {
-    let client = Client::connect([fake.node()], Options::default()).expect("a valid address");
+    let without = Options {
+        sessions: false,
+        ..Options::default()
+    };
+    let client = Client::connect([fake.node()], without).expect("a valid address");
     let options = IngestOptions {
         in_flight_max,
         entries_max,

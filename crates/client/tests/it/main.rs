@@ -12,3 +12,5 @@ mod load;
 mod network;
 mod reads;
 mod script;
+mod sessions;
+mod streams;
