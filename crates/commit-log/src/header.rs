@@ -3,9 +3,10 @@
 use crate::frame::{Seed, Sequence};
 
 /// The version of the layout that this program writes.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
-/// The oldest version that it reads: 1, in which no frame is a seal.
+/// The oldest version that it reads: 1, in which no frame is a seal. In 2 no frame says anything of
+/// sessions, or that a set goes on.
 pub(crate) const FORMAT_VERSION_MIN: u32 = 1;
 
 /// Whether this program reads files of a version.
@@ -119,7 +120,7 @@ mod tests {
 
     const HEADER: FileHeader = FileHeader {
         kind: FileKind::Segment,
-        version: 2,
+        version: 3,
         replica: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
         sequence: Sequence::new(258),
         salt: 7,
@@ -129,11 +130,11 @@ mod tests {
     fn the_bytes_of_a_header_are_pinned() {
         let fields = [
             b"\x54\x41\x4c\x4c\x59\x53\x45\x47".as_slice(),
-            b"\x02\x00\x00\x00".as_slice(),
+            b"\x03\x00\x00\x00".as_slice(),
             b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef".as_slice(),
             b"\x02\x01\x00\x00\x00\x00\x00\x00".as_slice(),
             b"\x07\x00\x00\x00\x00\x00\x00\x00".as_slice(),
-            b"\xb9\xa3\x58\xd1".as_slice(),
+            b"\x05\x18\x94\xe2".as_slice(),
         ];
         assert_eq!(HEADER.encode().as_slice(), fields.concat());
     }

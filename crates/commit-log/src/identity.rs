@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # Whose data this directory holds. Never edit it, never run two copies of it.
-//! format = 2
+//! format = 3
 //! cluster = "likes"
 //! shards = 16
 //! replica = "c0ffee00c0ffee00c0ffee00c0ffee00"
@@ -96,7 +96,7 @@ mod tests {
             shard_count: 16,
             replica: 7,
         };
-        for version in [1, 2] {
+        for version in [1, 2, 3] {
             let text = identity.render(version);
             assert_eq!(Identity::parse(&text), Ok((identity.clone(), version)));
         }

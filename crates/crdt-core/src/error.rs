@@ -107,3 +107,16 @@ pub enum ReceiveError {
         what: &'static str,
     },
 }
+
+impl ReceiveError {
+    /// The lane whose interval was not taken, or that has forked.
+    #[must_use]
+    pub fn lane(&self) -> ReplicaId {
+        match self {
+            Self::Gap { lane, .. } | Self::Needs { lane, .. } | Self::Malformed { lane, .. } => {
+                *lane
+            }
+            Self::Fork(fork) => fork.lane,
+        }
+    }
+}

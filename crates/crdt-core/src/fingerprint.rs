@@ -18,7 +18,12 @@
 //! **Further kinds of records** have a [`RecordKind`] each, and what identifies and fills them goes
 //! through [`RecordHash::of`]; the sum does not care what it adds up.
 
-use crate::{CounterName, Total, Version};
+use alloc::vec::Vec;
+
+use crate::{
+    CounterIndex, CounterName, Numbers, RecordContent, RecordKey, ReplicaId, SessionId, Total,
+    Version,
+};
 
 /// What a lane holds, in 64 bits. The empty lane has zero.
 ///
@@ -87,6 +92,11 @@ pub type HashName = fn(&CounterName) -> NameHash;
 #[repr(u64)]
 enum RecordKind {
     Sum = 1,
+    Knows = 2,
+    Gone = 3,
+    Session = 4,
+    Claim = 5,
+    Heard = 6,
 }
 
 /// The hash of one record.
@@ -103,6 +113,66 @@ impl RecordHash {
         Self::of(RecordKind::Sum, counter.0, version, [content, wide])
     }
 
+    /// Of what a lane says about sessions; `name` hashes the counter that an index stands for.
+    pub(crate) fn of_session(
+        key: RecordKey,
+        version: Version,
+        content: &RecordContent,
+        name: impl Fn(CounterIndex) -> NameHash,
+    ) -> Self {
+        let mut words = Words::default();
+        let kind = match key {
+            RecordKey::Knows(replica) => {
+                words.replica(replica);
+                RecordKind::Knows
+            }
+            RecordKey::Gone { start, first } => {
+                words.0.extend([start.get(), first]);
+                RecordKind::Gone
+            }
+            RecordKey::Session { start, count } => {
+                words.0.extend([start.get(), count]);
+                RecordKind::Session
+            }
+            RecordKey::Claim(request) => {
+                words.session(request.session);
+                words.0.push(request.number);
+                RecordKind::Claim
+            }
+            RecordKey::Heard(session) => {
+                words.session(session);
+                RecordKind::Heard
+            }
+        };
+        match content {
+            RecordContent::Knows | RecordContent::Heard => {}
+            RecordContent::Gone { last } => words.0.push(*last),
+            RecordContent::Session(mark) => {
+                words.0.extend([mark.answered_below, mark.closed.into()]);
+                words.numbers(&mark.taken());
+                words.numbers(mark.void().unwrap_or(&Numbers::default()));
+                for (&number, &to) in mark.grants() {
+                    words.0.push(number);
+                    words.replica(to);
+                }
+            }
+            RecordContent::Claim(adds) => {
+                for &(counter, sum) in adds {
+                    words
+                        .0
+                        .extend([name(counter).0, sum.incremented, sum.decremented]);
+                }
+            }
+        }
+        // How many there are is hashed too, so that what is missing at the end is no zero.
+        let count = words.0.len() as u64;
+        let mut hash = fold(count ^ SECRETS[0], version.get() ^ SECRETS[1]);
+        for &word in &words.0 {
+            hash = fold(hash ^ word, SECRETS[2]);
+        }
+        Self(fold(hash ^ SECRETS[3], kind as u64 ^ SECRETS[4]))
+    }
+
     /// Of any record: what it is of, hashed where that is more than a word, and two words of
     /// content at a time.
     fn of<const N: usize>(
@@ -116,6 +186,28 @@ impl RecordHash {
             hash = fold(hash ^ one, other ^ SECRETS[2]);
         }
         Self(fold(hash ^ SECRETS[3], kind as u64 ^ SECRETS[4]))
+    }
+}
+
+/// What is to be hashed, in order.
+#[derive(Default)]
+struct Words(Vec<u64>);
+
+impl Words {
+    fn replica(&mut self, replica: ReplicaId) {
+        self.0.extend([low(replica.get()), high(replica.get())]);
+    }
+
+    fn session(&mut self, session: SessionId) {
+        self.replica(session.home);
+        self.0.extend([session.start.get(), session.count]);
+    }
+
+    fn numbers(&mut self, numbers: &Numbers) {
+        self.0.push(numbers.ranges().len() as u64);
+        for &(first, last) in numbers.ranges() {
+            self.0.extend([first, last]);
+        }
     }
 }
 
@@ -147,11 +239,15 @@ fn high(word: u128) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use alloc::collections::BTreeSet;
+    use alloc::{
+        collections::{BTreeMap, BTreeSet},
+        vec,
+    };
 
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::{RequestId, SessionMark, StartId, Sum};
 
     fn hash(name: u64, version: u64, incremented: u128, decremented: u128) -> u64 {
         let total = Total {
@@ -227,6 +323,94 @@ mod tests {
         let mut sum = Fingerprint::new(expected[0]);
         sum.add(RecordHash(expected[1]));
         assert_eq!(sum.get(), expected[0].wrapping_add(expected[1]));
+    }
+
+    #[test]
+    fn what_lanes_say_about_sessions_differs_in_every_part() {
+        let session = |home, start, count| SessionId {
+            home: ReplicaId::new(home),
+            start: StartId::new(start),
+            count,
+        };
+        let numbers = |number: u64| Numbers::from_iter([number]);
+        let mark = |below, taken, closed| {
+            let mut mark = SessionMark::default();
+            (mark.answered_below, mark.closed) = (below, closed);
+            mark.with_taken(&numbers(taken)).expect("in the window")
+        };
+        let granted = |number, to| {
+            let grants = BTreeMap::from([(number, ReplicaId::new(to))]);
+            mark(1, 1, false).with(Numbers::default(), grants)
+        };
+        let (start, count) = (StartId::new(5), 6);
+        let [of, other] =
+            [(start, 6), (start, 7)].map(|(start, count)| RecordKey::Session { start, count });
+        let claim = |number| {
+            RecordKey::Claim(RequestId {
+                session: session(1, 2, 3),
+                number,
+            })
+        };
+        let adds = |counter, amount| {
+            RecordContent::Claim(vec![(CounterIndex::new(counter), Sum::of(amount))])
+        };
+        let marks = [
+            mark(1, 1, false),
+            mark(2, 3, false),
+            mark(1, 2, false),
+            mark(1, 1, true),
+            granted(2, 9),
+            granted(3, 9),
+            granted(2, 8),
+            mark(1, 1, false).with(numbers(4), BTreeMap::new()),
+        ];
+        let mut records: Vec<(RecordKey, RecordContent)> =
+            marks.map(|it| (of, RecordContent::Session(it))).into();
+        records.extend([
+            (other, RecordContent::Session(mark(1, 1, false))),
+            (
+                RecordKey::Session {
+                    start: StartId::new(4),
+                    count,
+                },
+                RecordContent::Session(mark(1, 1, false)),
+            ),
+            (RecordKey::Knows(ReplicaId::new(1)), RecordContent::Knows),
+            (RecordKey::Knows(ReplicaId::new(2)), RecordContent::Knows),
+            (
+                RecordKey::Gone { start, first: 1 },
+                RecordContent::Gone { last: 3 },
+            ),
+            (
+                RecordKey::Gone { start, first: 1 },
+                RecordContent::Gone { last: 4 },
+            ),
+            (
+                RecordKey::Gone { start, first: 2 },
+                RecordContent::Gone { last: 4 },
+            ),
+            (claim(1), adds(1, 5)),
+            (claim(2), adds(1, 5)),
+            (claim(1), adds(2, 5)),
+            (claim(1), adds(1, -5)),
+            (claim(1), RecordContent::Claim(vec![])),
+        ]);
+        for session in [
+            session(1, 2, 3),
+            session(2, 2, 3),
+            session(1, 3, 3),
+            session(1, 2, 4),
+        ] {
+            records.push((RecordKey::Heard(session), RecordContent::Heard));
+        }
+        let name = |counter: CounterIndex| NameHash(counter.get().into());
+        let mut seen = BTreeSet::new();
+        for (key, content) in &records {
+            for version in [1, 2] {
+                let hash = RecordHash::of_session(*key, Version::new(version), content, name);
+                assert!(seen.insert(hash.0), "{key:?}: {content:?}");
+            }
+        }
     }
 
     #[test]

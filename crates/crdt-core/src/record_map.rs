@@ -1,72 +1,134 @@
 //! A lane's records about sessions, with the gaps between them.
 
+mod marks;
+
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 use core::ops::Bound::{Excluded, Unbounded};
 
-use crate::{Gap, RecordContent, RecordKey, Records, ReplicaId, SessionRecord, Version};
+use crate::{
+    Gap, RecordContent, RecordKey, Records, ReplicaId, RequestId, SessionId, SessionRecord,
+    StartId, Version,
+};
+use marks::{Found, Marks};
 
 /// How many of the last changes are remembered, so that what changed a moment ago is found without
-/// a walk over all records. It takes 72 KiB.
-const RECENT_MAX: usize = 1_024;
+/// a walk over all records. It takes 20 KiB.
+const RECENT_MAX: usize = 256;
 
 /// The newest form of each record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecordMap {
-    by_key: BTreeMap<RecordKey, Entry>,
-    /// When a record before the first one last went.
-    first_gap: Version,
-    /// The last changes: keys that changed or went, in the order of their versions.
+    marks: Marks,
+    /// All but the marks.
+    others: BTreeMap<RecordKey, Entry>,
+    /// When a record last went from the gap behind this one, and from all gaps up to the next that
+    /// is named here. `None` stands before all records. Neighbouring gaps are mostly alike.
+    gaps: BTreeMap<Option<RecordKey>, Version>,
+    /// The last changes: keys that changed, or stand beside a gap that did, in the order of their
+    /// versions.
     recent: VecDeque<(Version, RecordKey)>,
     /// All changes after this version are among the recent ones.
     recent_after: Version,
-    claims: usize,
+    claimed_adds: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 struct Entry {
     version: Version,
     content: RecordContent,
-    /// When a record between this one and the next last went.
-    gap: Version,
 }
 
+/// The first key that a mark can have, and the first one of the kind after it.
+const MARKS: (RecordKey, RecordKey) = (
+    RecordKey::Session {
+        start: StartId::NONE,
+        count: 0,
+    },
+    RecordKey::Claim(RequestId {
+        session: SessionId {
+            home: ReplicaId::new(0),
+            start: StartId::NONE,
+            count: 0,
+        },
+        number: 0,
+    }),
+);
+
 impl RecordMap {
+    /// The newest form of a record.
     pub(crate) fn get(&self, key: RecordKey) -> Option<&RecordContent> {
-        self.by_key.get(&key).map(|entry| &entry.content)
+        self.record(key).map(|(_, content)| content)
+    }
+
+    /// The newest form of a record, with the version at which it got that.
+    pub(crate) fn record(&self, key: RecordKey) -> Option<(Version, &RecordContent)> {
+        if let RecordKey::Session { start, count } = key {
+            return self.marks.get(start, count);
+        }
+        let entry = self.others.get(&key);
+        entry.map(|it| (it.version, &it.content))
+    }
+
+    /// All records, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Found<'_>> {
+        self.found_from(RecordKey::Knows(ReplicaId::new(0)))
     }
 
     /// Records from this key on, in order.
-    pub(crate) fn from(
-        &self,
-        key: RecordKey,
-    ) -> impl DoubleEndedIterator<Item = (RecordKey, &RecordContent)> {
-        let entries = self.by_key.range(key..);
-        entries.map(|(&key, entry)| (key, &entry.content))
+    pub(crate) fn from(&self, key: RecordKey) -> impl Iterator<Item = (RecordKey, &RecordContent)> {
+        self.found_from(key).map(|(key, _, content)| (key, content))
+    }
+
+    fn found_from(&self, key: RecordKey) -> impl Iterator<Item = Found<'_>> {
+        let (first, end) = MARKS;
+        let before = (key < first).then(|| self.others.range(key..first));
+        let mark = match key {
+            RecordKey::Session { start, count } => Some((start, count)),
+            key => (key < first).then_some((StartId::NONE, 0)),
+        };
+        let marks = mark.map(|(start, count)| self.marks.from(start, count));
+        let behind = self.others.range(key.max(end)..);
+        let before = before.into_iter().flatten().map(of_entry);
+        before
+            .chain(marks.into_iter().flatten())
+            .chain(behind.map(of_entry))
     }
 
     /// The record at this key, or else the last one before it.
     pub(crate) fn at_or_before(&self, key: RecordKey) -> Option<(RecordKey, &RecordContent)> {
-        let last = self.by_key.range(..=key).next_back();
-        last.map(|(&key, entry)| (key, &entry.content))
+        let key = if self.get(key).is_some() {
+            Some(key)
+        } else {
+            self.before(key)
+        };
+        let key = key?;
+        self.get(key).map(|content| (key, content))
     }
 
-    /// How many of the records are claims.
-    pub(crate) fn claims(&self) -> usize {
-        self.claims
+    /// How many adds the claims have, each at least one.
+    pub(crate) fn claimed_adds(&self) -> usize {
+        self.claimed_adds
     }
 
-    /// Keys before this one, the nearest first.
-    pub(crate) fn before(&self, key: RecordKey) -> impl Iterator<Item = RecordKey> {
-        self.by_key.range(..key).rev().map(|(&key, _)| key)
+    /// The last key before this one.
+    pub(crate) fn before(&self, key: RecordKey) -> Option<RecordKey> {
+        let (first, _) = MARKS;
+        let mark = match key {
+            RecordKey::Session { start, count } => self.marks.before(start, count),
+            key if key > first => self.marks.before(StartId::new(u64::MAX), u64::MAX),
+            _ => None,
+        };
+        let other = self.others.range(..key).next_back().map(|(&key, _)| key);
+        other.max(mark.map(|(key, _, _)| key))
     }
 
-    /// Keys behind this one, the nearest first.
-    pub(crate) fn behind(&self, key: RecordKey) -> impl Iterator<Item = RecordKey> {
-        let behind = self.by_key.range((Excluded(key), Unbounded));
-        behind.map(|(&key, _)| key)
+    /// The first key behind this one.
+    pub(crate) fn behind(&self, key: RecordKey) -> Option<RecordKey> {
+        let mut keys = self.found_from(key).map(|(key, _, _)| key);
+        keys.find(|&found| found > key)
     }
 
     /// All records and all gaps, for comparisons.
@@ -85,9 +147,11 @@ impl RecordMap {
     }
 
     fn in_gap(&self, gap: &Gap) -> impl Iterator<Item = RecordKey> {
-        let after = gap.after.map_or(Unbounded, Excluded);
-        let before = gap.before.map_or(Unbounded, Excluded);
-        self.by_key.range((after, before)).map(|(&key, _)| key)
+        let Gap { after, before, .. } = *gap;
+        let first = after.unwrap_or(RecordKey::Knows(ReplicaId::new(0)));
+        let keys = self.found_from(first).map(|(key, _, _)| key);
+        keys.skip_while(move |&key| Some(key) == after)
+            .take_while(move |&key| before.is_none_or(|before| key < before))
     }
 
     /// Takes in what an interval says of the time after `held`.
@@ -96,32 +160,18 @@ impl RecordMap {
             return;
         }
         // New records first, so that what goes leaves its gap between the right neighbours.
-        let mut changed: Vec<&SessionRecord> = records.changed.iter().collect();
-        changed.retain(|record| record.version > held);
-        for record in &changed {
+        let changed = records.changed.iter().filter(|it| it.version > held);
+        let mut recent = Vec::new();
+        for record in changed {
             self.put(record.key, record.version, record.content.clone());
+            recent.push((record.version, record.key));
         }
-        for gap in records.gaps.iter().filter(|gap| gap.version > held) {
-            let keys: Vec<RecordKey> = self.in_gap(gap).collect();
-            for key in keys {
-                self.remove(key, gap.version);
-            }
-        }
-        // A gap may be new to a lane that never had the record that went.
-        for gap in records.gaps.iter().filter(|gap| gap.version > held) {
-            match gap.after {
-                None => self.first_gap = gap.version,
-                Some(after) => {
-                    if let Some(entry) = self.by_key.get_mut(&after) {
-                        entry.gap = gap.version;
-                    }
-                }
-            }
-        }
-        let mut recent: Vec<_> = changed.iter().map(|it| (it.version, it.key)).collect();
-        // A gap is found again by a neighbour: see `changes_after`.
-        let gaps = records.gaps.iter().filter(|gap| gap.version > held);
-        for gap in gaps {
+        let gaps = || records.gaps.iter().filter(|gap| gap.version > held);
+        let gone: Vec<RecordKey> = gaps().flat_map(|gap| self.in_gap(gap)).collect();
+        self.remove(&gone);
+        for gap in gaps() {
+            self.set_gap(gap.after, gap.version);
+            // A gap is found again by a neighbour: see `changes_after`.
             match gap.after.or(gap.before) {
                 Some(neighbour) => recent.push((gap.version, neighbour)),
                 // Nothing is left at all: cheap to walk.
@@ -148,90 +198,152 @@ impl RecordMap {
         let keys: BTreeSet<RecordKey> = self.recent.range(first..).map(|&(_, key)| key).collect();
         let mut records = Records::default();
         for &key in &keys {
-            if let Some(entry) = self.by_key.get(&key) {
-                // The gap before a record is behind another one.
-                let before = self.by_key.range(..key).next_back().map(|(&key, _)| key);
-                self.note_gap(before, after, &mut records);
-                self.note(key, entry, after, &mut records);
+            // The gap before a record is behind another one.
+            self.note_gap(self.before(key), after, &mut records);
+            if let Some((version, content)) = self.record(key) {
+                note((key, version, content), after, &mut records);
                 self.note_gap(Some(key), after, &mut records);
-            } else {
-                let before = self.by_key.range(..key).next_back().map(|(&key, _)| key);
-                self.note_gap(before, after, &mut records);
             }
         }
         records
     }
 
-    fn changes_by_walk(&self, after: Version) -> Records {
+    /// The same, by looking at every record.
+    pub(crate) fn changes_by_walk(&self, after: Version) -> Records {
         let mut records = Records::default();
         self.note_gap(None, after, &mut records);
-        for (&key, entry) in &self.by_key {
-            self.note(key, entry, after, &mut records);
-            self.note_gap(Some(key), after, &mut records);
+        for found in self.iter() {
+            note(found, after, &mut records);
+            self.note_gap(Some(found.0), after, &mut records);
         }
         records
-    }
-
-    fn note(&self, key: RecordKey, entry: &Entry, after: Version, records: &mut Records) {
-        if entry.version > after {
-            records.changed.push(SessionRecord {
-                key,
-                version: entry.version,
-                content: entry.content.clone(),
-            });
-        }
     }
 
     /// Notes the gap behind a record, or the first one, unless it is there already.
     fn note_gap(&self, behind: Option<RecordKey>, after: Version, records: &mut Records) {
-        let (version, next) = match behind {
-            None => (self.first_gap, self.by_key.keys().next()),
-            Some(key) => {
-                let next = self.by_key.range((Excluded(key), Unbounded)).next();
-                (self.by_key[&key].gap, next.map(|(key, _)| key))
-            }
-        };
-        let gap = Gap {
-            after: behind,
-            before: next.copied(),
-            version,
-        };
-        if version > after && records.gaps.last() != Some(&gap) {
-            records.gaps.push(gap);
-        }
-    }
-
-    /// A new form of a record. A new record splits the gap that it lies in.
-    fn put(&mut self, key: RecordKey, version: Version, content: RecordContent) {
-        if let Some(entry) = self.by_key.get_mut(&key) {
-            (entry.version, entry.content) = (version, content);
+        let version = self.gap(behind);
+        if version <= after || records.gaps.last().is_some_and(|last| last.after == behind) {
             return;
         }
-        let before = self.by_key.range(..key).next_back();
-        let gap = before.map_or(self.first_gap, |(_, entry)| entry.gap);
-        self.claims += usize::from(is_claim(key));
-        self.by_key.insert(
-            key,
-            Entry {
-                version,
-                content,
-                gap,
-            },
-        );
+        let before = match behind {
+            None => self.iter().next().map(|(key, _, _)| key),
+            Some(key) => self.behind(key),
+        };
+        records.gaps.push(Gap {
+            after: behind,
+            before,
+            version,
+        });
     }
 
-    /// The gaps on both sides become one.
-    fn remove(&mut self, key: RecordKey, version: Version) {
-        self.by_key.remove(&key);
-        self.claims -= usize::from(is_claim(key));
-        let before = self.by_key.range_mut(..key).next_back();
-        *before.map_or(&mut self.first_gap, |(_, entry)| &mut entry.gap) = version;
+    /// When a record last went from the gap behind this record, or from the first one.
+    fn gap(&self, behind: Option<RecordKey>) -> Version {
+        let named = self.gaps.range(..=behind).next_back();
+        named.map_or(Version::ZERO, |(_, &version)| version)
+    }
+
+    fn set_gap(&mut self, behind: Option<RecordKey>, version: Version) {
+        let next = match behind {
+            None => self.iter().next().map(|(key, _, _)| key),
+            Some(key) => self.behind(key),
+        };
+        let of_next = next.map(|next| (next, self.gap(Some(next))));
+        let bounds = (
+            Excluded(behind),
+            next.map_or(Unbounded, |next| Excluded(Some(next))),
+        );
+        let inside: Vec<_> = self.gaps.range(bounds).map(|(&key, _)| key).collect();
+        for key in inside {
+            self.gaps.remove(&key);
+        }
+        self.gaps.insert(behind, version);
+        if let Some((next, of_next)) = of_next {
+            if of_next == version {
+                self.gaps.remove(&Some(next));
+            } else {
+                self.gaps.insert(Some(next), of_next);
+            }
+        }
+    }
+
+    /// A new form of a record. One that is new splits a gap, and both parts are as old as it was.
+    fn put(&mut self, key: RecordKey, version: Version, content: RecordContent) {
+        if let RecordKey::Session { start, count } = key {
+            self.marks.put((start, count), version, content);
+            return;
+        }
+        self.claimed_adds += claimed_adds(&content);
+        let last = self.others.insert(key, Entry { version, content });
+        self.claimed_adds -= last.map_or(0, |it| claimed_adds(&it.content));
+    }
+
+    /// Removes records whose keys are in order.
+    fn remove(&mut self, keys: &[RecordKey]) {
+        let mut marks = Vec::new();
+        for &key in keys {
+            if let RecordKey::Session { start, count } = key {
+                marks.push((start, count));
+            } else if let Some(entry) = self.others.remove(&key) {
+                self.claimed_adds -= claimed_adds(&entry.content);
+            }
+        }
+        self.marks.remove(&marks);
     }
 }
 
-fn is_claim(key: RecordKey) -> bool {
-    matches!(key, RecordKey::Claim(_))
+fn of_entry<'a>((&key, entry): (&'a RecordKey, &'a Entry)) -> Found<'a> {
+    (key, entry.version, &entry.content)
+}
+
+fn note((key, version, content): Found<'_>, after: Version, records: &mut Records) {
+    if version > after {
+        records.changed.push(SessionRecord {
+            key,
+            version,
+            content: content.clone(),
+        });
+    }
+}
+
+/// How many adds a record claims, at least one; none, where it is no claim.
+pub(crate) fn claimed_adds(content: &RecordContent) -> usize {
+    match content {
+        RecordContent::Claim(adds) => adds.len().max(1),
+        _ => 0,
+    }
 }
 
 /// For each other lane, how far it must be held by whoever holds this one, and since which version.
 pub(crate) type Needs = BTreeMap<ReplicaId, (Version, crate::Mark)>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ReplicaId;
+
+    #[test]
+    fn changes_that_are_not_recent_are_found_by_a_walk() {
+        let mut map = RecordMap::default();
+        for number in 0..RECENT_MAX as u64 + 50 {
+            let record = SessionRecord {
+                key: RecordKey::Knows(ReplicaId::new(u128::from(number % 256))),
+                version: Version::new(number + 1),
+                content: RecordContent::Knows,
+            };
+            let records = Records {
+                changed: Vec::from([record]),
+                gaps: Vec::new(),
+            };
+            map.apply(&records, Version::new(number));
+        }
+        assert!(map.recent.len() <= RECENT_MAX && map.recent_after > Version::ZERO);
+        for after in [0, 20, 49, 50, 51, 900] {
+            let after = Version::new(after);
+            assert_eq!(
+                map.changes_after(after),
+                map.changes_by_walk(after),
+                "{after:?}"
+            );
+        }
+    }
+}

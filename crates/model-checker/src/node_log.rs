@@ -23,6 +23,7 @@ pub const DIRECTORY: &str = "/data";
 pub struct NodeLog {
     log: Log<MemoryFiles>,
     encoder: FrameEncoder,
+    replica: ReplicaId,
     shard_count: u32,
 }
 
@@ -70,7 +71,8 @@ impl ReadBack {
             replicas: recovery.finish(),
             log: NodeLog {
                 log,
-                encoder: FrameEncoder::new(shard_count),
+                encoder: FrameEncoder::new(replica, shard_count),
+                replica,
                 shard_count,
             },
         })
@@ -124,7 +126,7 @@ impl NodeLog {
     /// As [`Log::rotate`].
     pub fn cut(&mut self) -> Result<Sequence, WriteError> {
         let below = self.log.rotate()?;
-        self.encoder = FrameEncoder::new(self.shard_count);
+        self.encoder = FrameEncoder::new(self.replica, self.shard_count);
         Ok(below)
     }
 
@@ -142,7 +144,7 @@ impl NodeLog {
         Ok(RunningSnapshot {
             writer: self.log.snapshot(below)?,
             reader: SnapshotReader::new(shards, piece_records_max),
-            encoder: FrameEncoder::new(self.shard_count),
+            encoder: FrameEncoder::new(self.replica, self.shard_count),
             bytes: 0,
         })
     }

@@ -165,7 +165,8 @@ impl CommitRounds {
 
     // What happens.
 
-    /// Something was taken since the last round was collected.
+    /// Something was taken since the last round was collected; or what a shard holds, or has read
+    /// back, lets it settle something by itself ([`Shard::synced`](crate::Shard::synced)).
     pub fn taken(&mut self) {
         self.has_work = true;
     }

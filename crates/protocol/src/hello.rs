@@ -5,16 +5,23 @@ use alloc::string::String;
 use crdt_core::ReplicaId;
 use thiserror::Error;
 
-/// The version of the replication protocol: changes whenever an older node would misread a newer
-/// one, such as with a new kind of record.
-pub const PROTOCOL_VERSION: u32 = 2;
+/// The highest version of the replication protocol that this code speaks: it rises whenever an older
+/// node would misread a newer one, such as with a new kind of record.
+pub const PROTOCOL_VERSION: u32 = 3;
+
+/// The lowest one. Before version 3 intervals had no needs and no records about sessions, so who
+/// speaks only those cannot be told what a lane holds.
+pub const PROTOCOL_VERSION_MIN: u32 = 3;
 
 /// Who speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// The cluster's name.
     pub cluster: String,
-    /// See [`PROTOCOL_VERSION`].
+    /// The lowest version of the protocol that the speaker speaks. Nodes before version 3 did not say
+    /// it, which reads as 0.
+    pub protocol_version_min: u32,
+    /// The highest one. Both ends of a stream speak the highest that both know.
     pub protocol_version: u32,
     /// Shards of the cluster.
     pub shard_count: u32,
@@ -38,13 +45,29 @@ pub enum HelloError {
         /// This node's.
         ours: String,
     },
-    /// Another protocol.
-    #[error("the peer speaks protocol version {theirs}, this node {ours}; upgrade the older one")]
-    Protocol {
+    /// A peer that is older than ranges of versions.
+    #[error(
+        "the peer speaks protocol version {theirs} only, this node {lowest} to {highest}; upgrade \
+         the peer: until then neither gets the other's adds, and none are lost"
+    )]
+    TooOld {
         /// The peer's.
         theirs: u32,
+        /// The lowest of this node ...
+        lowest: u32,
+        /// ... and the highest.
+        highest: u32,
+    },
+    /// No version that both speak.
+    #[error(
+        "the peer speaks protocol versions {} to {}, this node {} to {}; upgrade the older one",
+        theirs.0, theirs.1, ours.0, ours.1
+    )]
+    Protocol {
+        /// The peer's lowest and highest.
+        theirs: (u32, u32),
         /// This node's.
-        ours: u32,
+        ours: (u32, u32),
     },
     /// Another number of shards.
     #[error(
@@ -66,6 +89,18 @@ pub enum HelloError {
 }
 
 impl Hello {
+    /// The hello of a node that runs this code.
+    #[must_use]
+    pub fn new(cluster: String, shard_count: u32, replica: ReplicaId) -> Self {
+        Self {
+            cluster,
+            protocol_version_min: PROTOCOL_VERSION_MIN,
+            protocol_version: PROTOCOL_VERSION,
+            shard_count,
+            replica,
+        }
+    }
+
     /// Whether this node, which would say `self`, accepts a peer that says `theirs`.
     ///
     /// # Errors
@@ -79,12 +114,7 @@ impl Hello {
                 ours: self.cluster.clone(),
             });
         }
-        if theirs.protocol_version != self.protocol_version {
-            return Err(HelloError::Protocol {
-                theirs: theirs.protocol_version,
-                ours: self.protocol_version,
-            });
-        }
+        self.accept_versions(theirs)?;
         if theirs.shard_count != self.shard_count {
             return Err(HelloError::ShardCount {
                 theirs: theirs.shard_count,
@@ -96,6 +126,22 @@ impl Hello {
         }
         Ok(theirs.replica)
     }
+
+    fn accept_versions(&self, theirs: &Self) -> Result<(), HelloError> {
+        let versions = |it: &Self| (it.protocol_version_min, it.protocol_version);
+        let (ours, theirs) = (versions(self), versions(theirs));
+        if theirs.0 == 0 {
+            return Err(HelloError::TooOld {
+                theirs: theirs.1,
+                lowest: ours.0,
+                highest: ours.1,
+            });
+        }
+        if ours.0.max(theirs.0) > ours.1.min(theirs.1) {
+            return Err(HelloError::Protocol { theirs, ours });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -103,12 +149,7 @@ mod tests {
     use super::*;
 
     fn hello(replica: u128) -> Hello {
-        Hello {
-            cluster: "likes".into(),
-            protocol_version: PROTOCOL_VERSION,
-            shard_count: 4,
-            replica: ReplicaId::new(replica),
-        }
+        Hello::new("likes".into(), 4, ReplicaId::new(replica))
     }
 
     #[test]
@@ -130,16 +171,56 @@ mod tests {
             "{text}"
         );
         let theirs = Hello {
-            protocol_version: 1,
-            ..hello(2)
-        };
-        let error = HelloError::Protocol { theirs: 1, ours: 2 };
-        assert_eq!(ours.accept(Some(&theirs)), Err(error));
-        let theirs = Hello {
             shard_count: 5,
             ..hello(2)
         };
         let error = HelloError::ShardCount { theirs: 5, ours: 4 };
         assert_eq!(ours.accept(Some(&theirs)), Err(error));
+    }
+    fn speaking(protocol_version_min: u32, protocol_version: u32) -> Hello {
+        Hello {
+            protocol_version_min,
+            protocol_version,
+            ..hello(2)
+        }
+    }
+
+    #[test]
+    fn nodes_with_a_version_in_common_speak_and_others_are_refused_with_both_ranges() {
+        let ours = Hello {
+            replica: ReplicaId::new(1),
+            ..speaking(3, 5)
+        };
+        for (lowest, highest) in [(3, 3), (1, 3), (5, 5), (5, 9), (4, 4), (1, 9)] {
+            let accepted = ours.accept(Some(&speaking(lowest, highest)));
+            assert_eq!(accepted, Ok(ReplicaId::new(2)), "{lowest} to {highest}");
+        }
+        // The last one is no range.
+        for theirs in [(1, 2), (6, 9), (5, 3)] {
+            let error = HelloError::Protocol {
+                theirs,
+                ours: (3, 5),
+            };
+            let accepted = ours.accept(Some(&speaking(theirs.0, theirs.1)));
+            assert_eq!(accepted, Err(error));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_says_no_range_is_refused_by_its_version() {
+        let error = hello(1).accept(Some(&speaking(0, 2)));
+        let error = error.expect_err("it is older");
+        assert_eq!(
+            error,
+            HelloError::TooOld {
+                theirs: 2,
+                lowest: PROTOCOL_VERSION_MIN,
+                highest: PROTOCOL_VERSION,
+            }
+        );
+        let text = alloc::format!("{error}");
+        for part in ["version 2 only", "3 to 3", "upgrade the peer"] {
+            assert!(text.contains(part), "{text}");
+        }
     }
 }

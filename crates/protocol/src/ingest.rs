@@ -9,18 +9,28 @@
 //! However the stream ends, every message that was taken is acknowledged first: so a client that
 //! sees the end knows that what is not acknowledged was not taken. Messages are acknowledged in
 //! order, and one that adds nothing counts as durable with those before it, never before them.
+//!
+//! A message may be a request of a session. Then what its session or its adds are refused for is
+//! the message's own: it is told in the message's place, once that may be told, and the stream goes
+//! on. A client that sends such messages again, on another stream, is told which had been counted.
 
 mod error;
 mod message;
+mod requested;
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use crdt_core::{CounterName, Sum};
+use crdt_core::{CounterName, SessionId, Sum};
 
-use crate::{Adds, Budget, Lease, NotWritable, Place, Round, ShardIndex, Shards, TakeError};
+use crate::{
+    Adds, Budget, ClusterHash, Lease, NotWritable, Place, Round, SessionsExhausted, ShardIndex,
+    Shards, TakeError,
+};
 
-pub use error::{IngestEnd, IngestError};
-pub use message::IngestMessage;
+pub use error::{IngestEnd, IngestError, IngestRequestError};
+pub use message::{IngestMessage, IngestRequest};
+pub use requested::{Acknowledgement, IngestRefusal};
+use requested::{Note, StreamSession};
 
 /// The bounds of an [`IngestStream`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +66,8 @@ pub const ENTRY_BYTES: u64 = 64;
 /// What the driver does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IngestEffect {
-    /// Tells the client that all messages up to this one are durable.
-    Acknowledge(u64),
+    /// Tells the client that all messages up to this one are durable, or refused.
+    Acknowledge(Acknowledgement),
     /// Reads the next message; no round is awaited.
     Read,
     /// Reads the next message, or waits for the next round, whichever comes first.
@@ -89,17 +99,21 @@ pub struct IngestStream {
     /// Indices whose sum is not 0.
     touched: Vec<u32>,
     adds: Adds,
+    session: StreamSession,
     sequence: u64,
     /// Messages taken and not yet acknowledged, with the round that makes each durable: both rise.
     unacknowledged: VecDeque<(u64, Round)>,
+    /// What is to be said of some of them.
+    notes: VecDeque<(u64, Note)>,
     completed: Round,
     end: Option<IngestEnd>,
 }
 
 impl IngestStream {
-    /// A stream that begins now; `budget` bounds the dictionaries of all streams together.
+    /// A stream to a node of a cluster that begins now; `budget` bounds the dictionaries of all
+    /// streams together.
     #[must_use]
-    pub fn new(limits: IngestLimits, budget: &Budget) -> Self {
+    pub fn new(limits: IngestLimits, budget: &Budget, cluster: ClusterHash) -> Self {
         Self {
             limits,
             dictionary: Vec::new(),
@@ -107,8 +121,10 @@ impl IngestStream {
             sums: Vec::new(),
             touched: Vec::new(),
             adds: Adds::default(),
+            session: StreamSession::new(cluster),
             sequence: 0,
             unacknowledged: VecDeque::new(),
+            notes: VecDeque::new(),
             completed: Round::NONE,
             end: None,
         }
@@ -117,20 +133,22 @@ impl IngestStream {
     // What happens.
 
     /// A message has come. `writable` tells whether the node takes adds, `shard_of` to which shard
-    /// a name belongs. All of the message is taken, or nothing, and then the stream ends.
+    /// a name belongs, and `admit` whether requests of a session are taken. All of the message is
+    /// taken, or nothing, and then the stream ends, unless the message is a request.
     pub fn message(
         &mut self,
         shards: &impl Shards,
         writable: Result<(), NotWritable>,
         message: &IngestMessage<'_>,
         shard_of: impl Fn(&CounterName) -> ShardIndex,
+        admit: impl Fn(SessionId) -> Result<(), SessionsExhausted>,
     ) {
         if self.end.is_some() {
             return;
         }
         let taken = writable
             .map_err(|error| IngestError::Take(TakeError::NotWritable(error)))
-            .and_then(|()| self.take(shards, message, shard_of));
+            .and_then(|()| self.take(shards, message, shard_of, admit));
         self.touched.clear();
         self.adds.clear();
         match taken {
@@ -163,15 +181,8 @@ impl IngestStream {
 
     /// The next thing to do.
     pub fn poll(&mut self) -> IngestEffect {
-        let mut acknowledged = None;
-        while let Some(&(sequence, round)) = self.unacknowledged.front()
-            && round <= self.completed
-        {
-            acknowledged = Some(sequence);
-            self.unacknowledged.pop_front();
-        }
-        if let Some(sequence) = acknowledged {
-            return IngestEffect::Acknowledge(sequence);
+        if let Some(acknowledgement) = self.acknowledgement() {
+            return IngestEffect::Acknowledge(acknowledgement);
         }
         match &self.end {
             Some(_) if !self.unacknowledged.is_empty() => IngestEffect::AwaitRound,
@@ -191,6 +202,7 @@ impl IngestStream {
         shards: &impl Shards,
         message: &IngestMessage<'_>,
         shard_of: impl Fn(&CounterName) -> ShardIndex,
+        admit: impl Fn(SessionId) -> Result<(), SessionsExhausted>,
     ) -> Result<Round, IngestError> {
         // All that the message alone can be refused for, before anything is kept of it.
         message.check(self.sequence + 1, self.limits.entries_max)?;
@@ -204,7 +216,11 @@ impl IngestStream {
         let entry = |name: CounterName| Entry::Named(shard_of(&name), name);
         self.dictionary.extend(names.into_iter().map(entry));
         self.sums.resize(self.dictionary.len(), Sum::default());
-        self.count(message)?;
+        if let Some(request) = &message.request {
+            return Ok(self.take_request(shards, message, request, admit));
+        }
+        self.count(message)
+            .map_err(|index| IngestError::Overflow { index })?;
         self.collect();
         let receipt = self.adds.take(shards, self.limits.shard_counters_max)?;
         self.place_touched(shards);
@@ -223,8 +239,8 @@ impl IngestStream {
         message.introduced.iter().enumerate().map(parse).collect()
     }
 
-    /// Adds the entries up, by dictionary index.
-    fn count(&mut self, message: &IngestMessage<'_>) -> Result<(), IngestError> {
+    /// Adds the entries up, by dictionary index; else an index whose sum overflows.
+    fn count(&mut self, message: &IngestMessage<'_>) -> Result<(), u32> {
         let Self { sums, touched, .. } = self;
         let mut overflow = None;
         if message.amounts.is_empty() {
@@ -248,7 +264,7 @@ impl IngestStream {
                 }
             }
         }
-        overflow.map_or(Ok(()), |index| Err(IngestError::Overflow { index }))
+        overflow.map_or(Ok(()), Err)
     }
 
     /// Moves the sums into `adds`, and leaves them 0.
@@ -262,7 +278,8 @@ impl IngestStream {
         }
     }
 
-    /// Names that were added to for the first time have their place now.
+    /// Names that were added to for the first time have their place now. Those of a request that
+    /// counts already may have none here.
     fn place_touched(&mut self, shards: &impl Shards) {
         let mut freed = 0;
         for &index in &self.touched {
@@ -270,9 +287,10 @@ impl IngestStream {
             if let Entry::Named(shard, name) = entry {
                 let shard = *shard;
                 let find = shards.with(shard, |it| it.replica().find(name.as_str()));
-                let counter = find.expect("what was added to has a place");
-                freed += name.as_str().len() as u64;
-                *entry = Entry::Placed(Place { shard, counter });
+                if let Some(counter) = find {
+                    freed += name.as_str().len() as u64;
+                    *entry = Entry::Placed(Place { shard, counter });
+                }
             }
         }
         self.lease.shrink(freed);

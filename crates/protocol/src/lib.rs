@@ -10,7 +10,7 @@
 //! | --- | --- | --- |
 //! | [`CommitRounds`] | taken, appended, synced, failed, snapshot written or failed | append, sync, complete a round, cut, begin a snapshot, seal, wait |
 //! | [`Sender`] | report, round complete, room in the stream | send this piece, tell, heartbeat, a lane has forked, close, wait |
-//! | [`Receiver`] | message, interval, told, round complete | report, await a round, close, read |
+//! | [`Receiver`] | message, set of intervals, told, round complete | report, await a round, close, read |
 //! | [`Dialer`] | dialled, ended | when to dial again |
 //! | [`IngestStream`] | message, round complete, end | acknowledge, read, await a round, end so |
 //! | [`ReadWait`] | round complete, time | answer, wait, fail |
@@ -18,7 +18,8 @@
 //! | [`Freshness`] | a group is held, an owner has sent all | how old each lane may be |
 //! | [`Watch`] | round complete, time | tell these values, await a round, wait, fail |
 //! | [`Standing`] | stop, a fork of the own lane is shown | whether adds are taken |
-//! | [`Adds`] | placed and named adds | all taken, or none |
+//! | [`Adds`] | placed and named adds, a request's head | all taken, or none; a request once |
+//! | [`OpenSessions`] | own intervals as they are held, time | which session is closed for another |
 //! | [`SnapshotReader`] | | the next piece of a snapshot |
 //! | [`ShardExport`] | | the next piece of a shard's values |
 //! | [`Audited`] | time, questions | rest, tell what is held, the answers |
@@ -60,7 +61,9 @@
 //!         }
 //!         CommitEffect::Sync => rounds.synced(now), // A real driver syncs first.
 //!         CommitEffect::Complete { round } => {
-//!             shards.with(0, |shard| shard.synced());
+//!             if shards.with(0, |shard| shard.synced()) {
+//!                 rounds.taken(); // It settles what it holds, in a round of its own.
+//!             }
 //!             completed = round;
 //!         }
 //!         CommitEffect::Wait { .. } => break,
@@ -96,6 +99,7 @@ mod observer;
 mod read;
 mod reading;
 mod replication;
+mod session;
 mod shard;
 mod snapshot;
 mod standing;
@@ -113,21 +117,28 @@ pub use budget::{Budget, Lease};
 pub use commit::{CommitEffect, CommitLimits, CommitRounds};
 pub use export::{ExportPiece, ShardExport};
 pub use freshness::{Age, Freshness, LaneAge};
-pub use hello::{Hello, HelloError, PROTOCOL_VERSION};
+pub use hello::{Hello, HelloError, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 pub use ingest::{
-    ENTRY_BYTES, IngestEffect, IngestEnd, IngestError, IngestLimits, IngestMessage, IngestStream,
+    Acknowledgement, ENTRY_BYTES, IngestEffect, IngestEnd, IngestError, IngestLimits,
+    IngestMessage, IngestRefusal, IngestRequest, IngestRequestError, IngestStream,
 };
 pub use observer::{Observer, Span};
 pub use read::{ReadEffect, ReadError, ReadWait};
 pub use reading::Reading;
 pub use replication::{
     DialLimits, Dialer, HeldLane, Outcome, Receiver, ReceiverEffect, ReceiverError,
-    ReplicationLimits, Sender, SenderEffect, SenderError,
+    ReplicationLimits, Sender, SenderEffect, SenderError, SetOutcome,
+};
+pub use session::{
+    CLOSED_SESSIONS_MAX, OpenSessions, RequestHead, RequestNumberError, SESSION_BYTES_MAX,
+    SESSIONS_MAX, SessionError, SessionToken, SessionsExhausted,
 };
 pub use shard::{Place, Round, SHARD_COUNT_MAX, Shard, ShardIndex, Shards};
 pub use snapshot::SnapshotReader;
 pub use standing::{Claim, NotWritable, Standing};
-pub use take::{Adds, Receipt, TAKEN_AT_ONCE_MAX, TakeError};
+pub use take::{
+    Adds, Receipt, RequestError, RequestReceipt, RequestRefusal, TAKEN_AT_ONCE_MAX, TakeError,
+};
 pub use time::Time;
 pub use token::{ClusterHash, Coverage, TOKEN_BYTES_MAX, Token, TokenError};
 pub use watch::{Watch, WatchBudgets, WatchEffect, WatchError, WatchLimits, Watched};

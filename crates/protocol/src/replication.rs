@@ -13,6 +13,7 @@
 mod dialer;
 mod receiver;
 mod sender;
+mod set;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,7 @@ use crdt_core::{Mark, ReplicaId};
 use crate::ShardIndex;
 
 pub use dialer::{DialLimits, Dialer};
-pub use receiver::{Outcome, Receiver, ReceiverEffect, ReceiverError};
+pub use receiver::{Outcome, Receiver, ReceiverEffect, ReceiverError, SetOutcome};
 pub use sender::{Sender, SenderEffect, SenderError};
 
 /// How far a lane of a shard is held by whoever says so.

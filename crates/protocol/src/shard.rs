@@ -6,7 +6,10 @@
 
 use alloc::{sync::Arc, vec::Vec};
 
-use crdt_core::{CounterIndex, Group, Interval, Mark, ReceiveError, Received, Replica, Sum};
+use crdt_core::{
+    CounterIndex, Group, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, RequestId,
+    SessionId, Sum,
+};
 
 use crate::{Observer, Span};
 
@@ -114,6 +117,81 @@ impl Shard {
         self.replica.take(counter, sum)
     }
 
+    /// Takes a request that is open here, and whose adds were checked: the mark of the own lane that
+    /// has it. Whoever watches hears of the adds where they go into the own sums.
+    pub(crate) fn take_request(
+        &mut self,
+        request: RequestId,
+        answered_below: u64,
+        adds: &[(CounterIndex, Sum)],
+    ) -> Mark {
+        let mark = self.replica.take_request(request, answered_below, adds);
+        if let Some(observer) = self.observer() {
+            let is_home = request.session.home == self.replica.id();
+            let summed = if is_home { adds } else { &[] };
+            let summed = summed.iter();
+            let mut named = summed.map(|&(counter, sum)| (self.replica.name(counter), sum));
+            observer.taken(self, mark, &mut named);
+        }
+        mark
+    }
+
+    /// Refuses an open request of an own session for good; the round that makes it so.
+    pub(crate) fn refuse_request(&mut self, request: RequestId, answered_below: u64) -> Round {
+        let mark = self.replica.refuse_request(request, answered_below);
+        self.noted(mark)
+    }
+
+    /// Closes an own session in this shard, as [`Replica::close_session`]; the round that makes it
+    /// durable.
+    ///
+    /// # Panics
+    ///
+    /// When this node is not the session's home.
+    pub fn close_session(&mut self, session: SessionId, all_is_answered: bool) -> Round {
+        let mark = self.replica.close_session(session, all_is_answered);
+        if mark == self.replica.next_mark() {
+            self.noted(mark)
+        } else {
+            self.durable_round(mark)
+        }
+    }
+
+    /// Notes that this node knows a replica; the round that makes it durable, where it is news.
+    pub fn know(&mut self, replica: ReplicaId) -> Option<Round> {
+        let mark = self.replica.know(replica)?;
+        Some(self.noted(mark))
+    }
+
+    /// A replica never comes back, as an operator has promised; the round that makes it durable that
+    /// it is waited for no more, where it was.
+    pub fn forget_replica(&mut self, replica: ReplicaId) -> Option<Round> {
+        let mark = self.replica.forget_replica(replica)?;
+        Some(self.noted(mark))
+    }
+
+    /// The round with which the own lane is held up to a mark that it has, or will have with the
+    /// next commit.
+    pub(crate) fn durable_round(&self, mark: Mark) -> Round {
+        let held = self.replica.held(self.replica.id());
+        if mark.version <= held.version {
+            Round::NONE
+        } else if mark == self.replica.next_mark() {
+            self.next_round
+        } else {
+            // What is being written was collected for the round before.
+            Round(self.next_round.0 - 1)
+        }
+    }
+
+    /// Something was taken that is no add.
+    fn noted(&self, mark: Mark) -> Round {
+        if let Some(observer) = self.observer() {
+            observer.taken(self, mark, &mut core::iter::empty());
+        }
+        self.next_round
+    }
+
     /// Takes an interval that a peer sent; the round that makes it durable, unless it tells
     /// nothing new.
     ///
@@ -121,17 +199,42 @@ impl Shard {
     ///
     /// As [`Replica::receive`].
     pub fn receive(&mut self, interval: Interval) -> Result<Option<Round>, ReceiveError> {
-        let Interval {
-            lane, after, to, ..
-        } = interval;
-        let outcome = self.replica.receive(interval).map(|received| {
-            let is_taken = received == Received::Taken;
-            is_taken.then_some(self.next_round)
-        });
+        let rounds = self.receive_set(&mut Vec::from([interval]))?;
+        Ok(rounds.into_iter().next().flatten())
+    }
+
+    /// Takes intervals that a peer sent, all or none, and leaves the set empty: for each the round
+    /// that makes it durable, unless it tells nothing new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Replica::receive_set`]. The set is as it was then.
+    pub fn receive_set(
+        &mut self,
+        set: &mut Vec<Interval>,
+    ) -> Result<Vec<Option<Round>>, ReceiveError> {
+        let span = |it: &Interval| Span {
+            lane: it.lane,
+            after: it.after,
+            to: it.to,
+        };
+        let is_observed = self.observer.is_some();
+        let spans: Vec<Span> = set.iter().filter(|_| is_observed).map(span).collect();
+        let received = self.replica.try_receive_set(set);
+        let round = |it: &Received| (*it == Received::Taken).then_some(self.next_round);
+        let rounds = received.map(|received| received.iter().map(round).collect::<Vec<_>>());
         if let Some(observer) = self.observer() {
-            observer.received(self, Span { lane, after, to }, &outcome);
+            match &rounds {
+                Ok(rounds) => spans.iter().zip(rounds).for_each(|(span, round)| {
+                    observer.received(self, *span, &Ok(*round));
+                }),
+                Err(error) => spans
+                    .iter()
+                    .filter(|span| span.lane == error.lane())
+                    .for_each(|span| observer.received(self, *span, &Err(error.clone()))),
+            }
         }
-        outcome
+        rounds
     }
 
     /// Collects for `round` what was taken; what is taken from now on is for the next one.
@@ -144,12 +247,19 @@ impl Shard {
         group
     }
 
-    /// What was collected is durable: it takes effect.
-    pub fn synced(&mut self) {
+    /// What was collected is durable: it takes effect. Whether that lets the shard settle something
+    /// by itself, in a next round: the driver says [`taken`](crate::CommitRounds::taken) then.
+    pub fn synced(&mut self) -> bool {
         self.replica.synced();
         if let Some(observer) = self.observer() {
             observer.held(self);
         }
+        self.replica.is_due()
+    }
+
+    /// Notes that a lane has forked: see [`Replica::note_fork`].
+    pub(crate) fn note_fork(&mut self, lane: ReplicaId) {
+        self.replica.note_fork(lane);
     }
 }
 

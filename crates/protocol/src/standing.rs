@@ -96,6 +96,12 @@ impl Standing {
         self.met.insert(peer);
     }
 
+    /// Whether a replica is known: it has answered when it was dialled, or its lane is held here.
+    pub fn is_acquainted(&self, shards: &impl Shards, replica: ReplicaId) -> bool {
+        let is_held = |shard| shards.with(shard, |it| it.replica().held(replica)) != Mark::ZERO;
+        self.met.contains(&replica) || shards.indices().into_iter().any(is_held)
+    }
+
     /// A peer that was dialled shows that a lane has forked.
     pub fn forked_by_dialled(&mut self, fork: Fork) -> Claim {
         self.believe(fork)
@@ -108,9 +114,7 @@ impl Standing {
         reporter: ReplicaId,
         fork: Fork,
     ) -> Claim {
-        let is_held = |shard| shards.with(shard, |it| it.replica().held(reporter)) != Mark::ZERO;
-        let is_known = || self.met.contains(&reporter) || shards.indices().into_iter().any(is_held);
-        if fork.lane != self.own || is_known() {
+        if fork.lane != self.own || self.is_acquainted(shards, reporter) {
             self.believe(fork)
         } else {
             Claim::Disbelieved

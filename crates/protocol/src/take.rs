@@ -9,6 +9,8 @@
 //! A counter gets its place in memory with its first add, so names that nobody adds to use up
 //! nothing.
 
+mod request;
+
 use alloc::vec::Vec;
 
 use crdt_core::{AddError, CounterName, Mark, Sum};
@@ -313,6 +315,8 @@ impl Receipt {
         }
     }
 }
+
+pub use request::{RequestError, RequestReceipt, RequestRefusal};
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use crdt_core::{Fork, Mark, ReplicaId, StartId, Version};
 use thiserror::Error;
 
-use crate::{Receipt, Shard, ShardIndex};
+use crate::{Receipt, RequestReceipt, Shard, ShardIndex};
 
 /// Bytes of a token, at most: room for the lanes of about 20 replicas in each of 256 shards, and in
 /// hexadecimal digits half of what a command's argument may have. A token of adds has far less: one
@@ -113,6 +113,17 @@ impl Token {
         };
         let marks = receipt.marks.iter().map(mark).collect();
         Self { cluster, marks }
+    }
+
+    /// The token of a request, whichever lanes have its parts.
+    #[must_use]
+    pub fn of_request(cluster: ClusterHash, receipt: &RequestReceipt) -> Self {
+        let marks = receipt.marks.iter();
+        let marks = marks.map(|&(shard, lane, mark)| ((shard, lane), mark));
+        Self {
+            cluster,
+            marks: marks.collect(),
+        }
     }
 
     /// The token of what was read.

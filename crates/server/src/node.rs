@@ -15,15 +15,16 @@ mod reads;
 /// Reading a data directory back into shards.
 pub mod recovery;
 mod rounds;
+mod sessions;
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use commit_log::LogStatus;
 use crdt_core::{CounterName, Fork, Replica, ReplicaId, StartId};
 use protocol::{
-    Adds, Budget, Claim, ClusterHash, Freshness, Hello, IngestLimits, NotWritable,
-    PROTOCOL_VERSION, Receipt, ReplicationLimits, Round, Shard, ShardIndex, Shards, Standing,
-    TakeError, Token, WatchBudgets,
+    Adds, Budget, Claim, ClusterHash, Freshness, Hello, IngestLimits, NotWritable, Receipt,
+    ReplicationLimits, Round, Shard, ShardIndex, Shards, Standing, TakeError, Token, WatchBudgets,
 };
 use tokio::sync::watch;
 use trace::{Step, Trace};
@@ -31,6 +32,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
 use rounds::Rounds;
+use sessions::Sessions;
+pub use sessions::{OpenSessionError, SessionsState};
 
 /// Memory that the dictionaries of all ingest streams may have together, in bytes: about four
 /// million names of usual length.
@@ -53,12 +56,7 @@ impl NodeIdentity {
     /// How the node introduces itself to others.
     #[must_use]
     pub fn hello(&self) -> Hello {
-        Hello {
-            cluster: self.cluster.clone(),
-            protocol_version: PROTOCOL_VERSION,
-            shard_count: self.shard_count,
-            replica: self.replica,
-        }
+        Hello::new(self.cluster.clone(), self.shard_count, self.replica)
     }
 
     /// The cluster, as tokens name it.
@@ -94,6 +92,9 @@ pub struct Node {
     dictionaries: Budget,
     watches: WatchBudgets,
     freshness: RwLock<Freshness>,
+    sessions: Sessions,
+    /// Where peers at configured addresses were found.
+    addresses: RwLock<BTreeMap<ReplicaId, String>>,
     stopping: watch::Sender<bool>,
     trace: Trace,
 }
@@ -122,6 +123,8 @@ impl Node {
         let clock = Clock::start();
         Self {
             freshness: RwLock::new(Freshness::new(identity.replica, clock.now())),
+            sessions: Sessions::recovered(&identity, &replicas, clock.now()),
+            addresses: RwLock::default(),
             forked: watch::Sender::new(forked.is_some()),
             standing: RwLock::new(Standing::new(identity.replica, forked)),
             identity,
@@ -278,11 +281,6 @@ impl Node {
         standing
             .unwrap_or_else(PoisonError::into_inner)
             .ensure_writable()
-    }
-
-    /// A peer at a configured address has introduced itself.
-    pub fn meet(&self, peer: ReplicaId) {
-        self.change_standing(|standing| standing.meet(peer));
     }
 
     /// A peer that was dialled shows that a lane has forked.

@@ -5,6 +5,7 @@
 //! acknowledgements, and the last round is made durable; while the log is read there is nothing
 //! to end in order.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use wire::stream::{REPORT_BYTES_MAX, RESPONSE_BYTES_MAX};
 use wire::v1::cluster_service_server::ClusterServiceServer;
 use wire::v1::counter_service_server::CounterServiceServer;
 use wire::v1::replication_service_server::ReplicationServiceServer;
+use wire::v1::session_service_server::SessionServiceServer;
 
 use crate::config::Config;
 use crate::connections::calls::CountCalls;
@@ -36,6 +38,7 @@ use crate::replicate::{pull, serve::ReplicationServer};
 use crate::service::NodeCell;
 use crate::service::cluster::{ClusterServer, Surroundings};
 use crate::service::counter::CounterServer;
+use crate::service::session::SessionServer;
 
 /// The largest message sent to a client: a batch of long names is read back in one.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -126,7 +129,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let address = listener.local_addr().unwrap_or(address);
     let parts = Parts::default();
     let (health, health_service) = Health::new().await;
-    let router = router(&parts)?.add_service(health_service);
+    let router = router(&parts, address)?.add_service(health_service);
     let (end, ended) = oneshot::channel::<()>();
     let connections = Connections::new(CONNECTIONS);
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(
@@ -318,7 +321,19 @@ fn open_trace(path: &Path) -> Result<Trace, ServerError> {
     })
 }
 
-fn router(parts: &Parts) -> Result<Router<Stack<CountCalls, Identity>>, ServerError> {
+/// Where others find a node that listens so; empty where it listens on every address of its host.
+fn told_address(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        String::new()
+    } else {
+        address.to_string()
+    }
+}
+
+fn router(
+    parts: &Parts,
+    address: SocketAddr,
+) -> Result<Router<Stack<CountCalls, Identity>>, ServerError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -328,6 +343,7 @@ fn router(parts: &Parts) -> Result<Router<Stack<CountCalls, Identity>>, ServerEr
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
     let cluster = ClusterServer::new(parts.node.clone(), Arc::clone(&parts.surroundings));
+    let sessions = SessionServer::new(parts.node.clone(), told_address(address));
     let replication = ReplicationServer::new(parts.node.clone());
     let replication = ReplicationServiceServer::new(replication)
         .max_decoding_message_size(REPORT_BYTES_MAX)
@@ -343,6 +359,7 @@ fn router(parts: &Parts) -> Result<Router<Stack<CountCalls, Identity>>, ServerEr
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(4 * STREAM_WINDOW_BYTES)
         .add_service(counters)
+        .add_service(SessionServiceServer::new(sessions))
         .add_service(ClusterServiceServer::new(cluster))
         .add_service(replication)
         .add_service(reflection))

@@ -12,6 +12,9 @@ mod ingest;
 mod limits;
 mod list;
 mod parse;
+/// Sessions.
+pub mod session;
+mod sessions;
 /// Errors as gRPC statuses.
 pub(crate) mod status;
 mod token;

@@ -1,18 +1,22 @@
-//! A hash of sums that adds up.
+//! A hash of what lanes hold, which adds up.
 //!
 //! Each counter contributes its name's hash, times what was added: an element of the integers
 //! modulo 2^64. So the hash of two things together is the sum of theirs, and the hash of a lane can
 //! be had from the adds one by one, from records of absolute sums (the new one less the old one),
 //! or by counting a whole lane.
 //!
+//! A record of a session contributes the hash of its newest form, and what a lane needs of another
+//! one that of its mark; what is replaced, or goes, is taken away again.
+//!
 //! It is made for finding mistakes, not against forgers. A wrong amount of one counter is always
 //! seen, for the factors are odd; several wrong amounts cancel out by chance once in 2^64.
 
 use std::fmt;
+use std::hash::{Hash as _, Hasher as _};
 use std::ops::{Add, AddAssign, Sub};
 
-use crdt_core::{CounterName, Total};
-use xxhash_rust::xxh3::xxh3_128;
+use crdt_core::{CounterName, Mark, RecordContent, RecordKey, ReplicaId, Total};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// The hash of some adds, or of all that a lane holds at a mark.
 ///
@@ -42,6 +46,25 @@ impl Content {
         let (up, down) = ((hash >> 64) as u64 | 1, hash as u64 | 1);
         let incremented = up.wrapping_mul(total.incremented as u64);
         Self(incremented.wrapping_add(down.wrapping_mul(total.decremented as u64)))
+    }
+
+    /// The hash of a record of a session. All of its form is in it but the version.
+    #[must_use]
+    pub fn of_record(key: &RecordKey, content: &RecordContent<CounterName>) -> Self {
+        let mut hasher = Xxh3::new();
+        (key, content).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    /// The hash of what a lane needs of another one; nothing for the mark before all others.
+    #[must_use]
+    pub fn of_need(lane: ReplicaId, mark: Mark) -> Self {
+        if mark == Mark::ZERO {
+            return Self::default();
+        }
+        let mut hasher = Xxh3::new();
+        (lane, mark).hash(&mut hasher);
+        Self(hasher.finish())
     }
 
     /// The hash with these bits.

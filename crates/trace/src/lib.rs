@@ -20,14 +20,16 @@
 //! nobody has seen; they are not synced, and a power loss takes them.
 //!
 //! **Content.** [`Content`] is a hash of sums that adds up: what a lane holds at a mark has the
-//! sum of the hashes of the adds in it, however they were grouped on their way. Owner, receivers
-//! and recovery each compute it from what they have.
+//! sum of the hashes of the adds in it, however they were grouped on their way, and of the records
+//! of sessions and the needs that it has. Owner, receivers and recovery each compute it from what
+//! they have.
 //!
 //! What it leaves out: the names and amounts themselves, reads, and what the transport does.
 
 mod content;
 mod line;
 mod observer;
+mod records;
 mod text;
 mod writer;
 

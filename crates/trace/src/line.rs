@@ -214,6 +214,10 @@ pub struct Written {
     pub to: Mark,
     /// All that the lane holds there.
     pub content: Content,
+    /// What the owner's commit has moved in its lane beside what it took, where it did: records of
+    /// sessions, needs, and the adds of claims that it was granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Content>,
 }
 
 /// What became of an interval.

@@ -12,6 +12,7 @@ use crdt_core::{
 };
 use protocol::{Observer, Round, Shard, ShardIndex, Span};
 
+use crate::records::LaneRecords;
 use crate::{Content, FORMAT, LaneAt, Outcome, Step, Trace, Written};
 
 /// Watches one shard.
@@ -26,19 +27,26 @@ struct ShardTrace {
 struct State {
     /// What each lane holds, or will hold once the group being written is held.
     contents: BTreeMap<ReplicaId, Content>,
+    /// What each says of sessions, at the same place.
+    records: BTreeMap<ReplicaId, LaneRecords>,
     /// The lanes of the group being written.
     writing: Vec<ReplicaId>,
 }
 
 impl ShardTrace {
     /// Watches a shard that holds these lanes.
-    fn new(trace: Trace, index: ShardIndex, held: &[LaneAt]) -> Self {
+    fn new(trace: Trace, index: ShardIndex, replica: &Replica, held: &[LaneAt]) -> Self {
         let contents = held.iter().map(|held| (held.lane, held.content));
+        let records = held.iter().map(|held| {
+            let (records, _) = LaneRecords::of(replica, held.lane);
+            (held.lane, records)
+        });
         Self {
             trace,
             index,
             state: Mutex::new(State {
                 contents: contents.collect(),
+                records: records.collect(),
                 writing: Vec::new(),
             }),
         }
@@ -70,7 +78,8 @@ pub fn begin(
         for &lane in &held {
             trace.line(|| Step::Recovered(lane));
         }
-        shard.observed(Arc::new(ShardTrace::new(trace.clone(), index, &held)))
+        let observer = ShardTrace::new(trace.clone(), index, shard.replica(), &held);
+        shard.observed(Arc::new(observer))
     };
     let shards = (0..).zip(shards).map(watch).collect();
     trace.told(|| Step::Open {
@@ -100,7 +109,7 @@ fn count(replica: &Replica, lane: ReplicaId) -> Content {
     let counters = (0..replica.counters()).map(index);
     counters
         .map(|counter| Content::of(replica.name(counter), replica.sum_of(lane, counter)))
-        .fold(Content::default(), |all, one| all + one)
+        .fold(LaneRecords::of(replica, lane).1, |all, one| all + one)
 }
 
 impl Observer for ShardTrace {
@@ -138,7 +147,11 @@ impl Observer for ShardTrace {
     fn collected(&self, shard: &Shard, round: Round, group: Option<&Group>) {
         let group = group.map_or(&[][..], |group| group);
         let mut state = self.state();
-        let State { contents, writing } = &mut *state;
+        let State {
+            contents,
+            records,
+            writing,
+        } = &mut *state;
         let mut moved = Moved {
             replica: shard.replica(),
             totals: HashMap::new(),
@@ -146,14 +159,20 @@ impl Observer for ShardTrace {
         let group: Vec<Written> = group
             .iter()
             .map(|interval| {
+                let is_own = interval.lane == shard.replica().id();
+                let folded = folded(shard.replica(), records, interval);
+                let of_lane = records.entry(interval.lane).or_default();
+                let settled = of_lane.apply(shard.replica(), interval);
                 let content = contents.entry(interval.lane).or_default();
-                *content += moved.gain(interval);
+                *content += moved.gain(interval) + settled;
                 writing.push(interval.lane);
+                let has_settled = !interval.records.is_empty() || !interval.needs.is_empty();
                 Written {
                     lane: interval.lane,
                     after: interval.after,
                     to: interval.to,
                     content: *content,
+                    settled: (is_own && has_settled).then_some(settled + folded),
                 }
             })
             .collect();
@@ -183,6 +202,29 @@ impl Observer for ShardTrace {
     }
 }
 
+/// The adds of own claims that an interval of the own lane folds into its sums: those that go, and
+/// that their session's home, as it is held, has granted.
+fn folded(
+    replica: &Replica,
+    records: &BTreeMap<ReplicaId, LaneRecords>,
+    interval: &Interval,
+) -> Content {
+    let own = replica.id();
+    let Some(held) = records.get(&own).filter(|_| interval.lane == own) else {
+        return Content::default();
+    };
+    let mut folded = Content::default();
+    for (request, adds) in held.claims_that_go(interval) {
+        let home = records.get(&request.session.home);
+        if home.is_some_and(|home| home.grants(request, own)) {
+            for &(counter, sum) in adds {
+                folded += Content::of(replica.name(counter), sum);
+            }
+        }
+    }
+    folded
+}
+
 /// The totals that the intervals of a group have moved so far, on top of what is held.
 struct Moved<'a> {
     replica: &'a Replica,
@@ -205,3 +247,6 @@ impl Moved<'_> {
         gain
     }
 }
+
+#[cfg(test)]
+mod tests;

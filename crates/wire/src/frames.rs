@@ -2,14 +2,19 @@
 //! replicas are read back from them.
 //!
 //! A dictionary of names goes with each file, so the writing end is made anew with each segment
-//! and snapshot, and the reading end is told where a file begins. An interval is applied once it
-//! was read to its end; one that was not written to its end was never synced, and is dropped.
+//! and snapshot, and the reading end is told where a file begins.
+//!
+//! What a group has received is one set, since its intervals may need each other; the own interval
+//! before it needs only what was held already. A set is applied once it was read to its end. One
+//! that was not written to its end was never synced, and is dropped: nothing follows it in its file.
 
-use crdt_core::{CounterIndex, CounterName, Group, IntervalPiece, ReceiveError, Replica};
+use crdt_core::{
+    CounterIndex, CounterName, Group, IntervalPiece, ReceiveError, Replica, ReplicaId,
+};
 use prost::Message as _;
 use thiserror::Error;
 
-use crate::{DecodeError, DecodeLimits, IntervalDecoder, IntervalEncoder, v1};
+use crate::{DecodeError, DecodeLimits, IntervalDecoder, IntervalEncoder, PartsOf, v1};
 
 /// Why a frame of the log cannot be applied.
 #[derive(Debug, PartialEq, Error)]
@@ -27,13 +32,19 @@ pub enum FrameError {
 
 /// The writing end of one file.
 #[derive(Debug)]
-pub struct FrameEncoder(IntervalEncoder);
+pub struct FrameEncoder {
+    own: ReplicaId,
+    encoder: IntervalEncoder,
+}
 
 impl FrameEncoder {
-    /// For a file without frames.
+    /// For a file without frames, of this replica.
     #[must_use]
-    pub fn new(shard_count: u32) -> Self {
-        Self(IntervalEncoder::new(shard_count))
+    pub fn new(own: ReplicaId, shard_count: u32) -> Self {
+        Self {
+            own,
+            encoder: IntervalEncoder::new(shard_count),
+        }
     }
 
     /// Gives the payload of each frame of a group to `append`, in the order of writing.
@@ -48,8 +59,10 @@ impl FrameEncoder {
         name: impl Fn(CounterIndex) -> CounterName,
         mut append: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        for interval in group.iter() {
-            for part in self.0.encode(shard, interval, &name) {
+        for (index, interval) in group.iter().enumerate() {
+            let set_goes_on = interval.lane != self.own && index + 1 < group.len();
+            let mut parts = PartsOf::interval(shard, interval).of_set(set_goes_on);
+            while let Some(part) = parts.next(&mut self.encoder, &name) {
                 append(&part.encode_to_vec())?;
             }
         }
@@ -68,10 +81,11 @@ impl FrameEncoder {
         name: impl Fn(CounterIndex) -> CounterName,
         mut append: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let parts = self.0.encode_piece(shard, piece, name);
-        parts
-            .iter()
-            .try_for_each(|part| append(&part.encode_to_vec()))
+        let mut parts = PartsOf::piece(shard, piece);
+        while let Some(part) = parts.next(&mut self.encoder, &name) {
+            append(&part.encode_to_vec())?;
+        }
+        Ok(())
     }
 }
 
@@ -96,7 +110,8 @@ impl Recovery {
         }
     }
 
-    /// A file begins: a snapshot, or a segment.
+    /// A file begins: a snapshot, or a segment. The file before it may have ended within a set, where
+    /// its process died: that is dropped.
     pub fn begin_file(&mut self) {
         self.decoder = decoder(&self.replicas);
     }
@@ -111,13 +126,13 @@ impl Recovery {
         let shard = self.decoder.shard_of(&part)?;
         let replica = &mut self.replicas[shard as usize];
         let decoded = self.decoder.decode(&part, |name| replica.counter(name))?;
-        if let Some((_, interval)) = decoded {
+        for interval in decoded.map(|(_, set)| set).unwrap_or_default() {
             replica.recover(&interval)?;
         }
         Ok(())
     }
 
-    /// Everything was read.
+    /// Everything was read; a set that has not ended is dropped.
     #[must_use]
     pub fn finish(self) -> Vec<Replica> {
         self.replicas
@@ -163,7 +178,16 @@ mod tests {
             let counter = replica.counter(&name(shard, number));
             replica.add(counter, Sum::of(1)).expect("in range");
         }
-        let group = replica.commit().expect("adds");
+        frames_of_commit(replica, shard, encoder)
+    }
+
+    /// Commits what was taken; the frames of the group.
+    fn frames_of_commit(
+        replica: &mut Replica,
+        shard: u32,
+        encoder: &mut FrameEncoder,
+    ) -> Vec<Vec<u8>> {
+        let group = replica.commit().expect("something was taken");
         replica.synced();
         let mut frames = Vec::new();
         let written = encoder.group(
@@ -193,7 +217,7 @@ mod tests {
         let mut recovery = Recovery::new(empty(2));
         for counters in 1..3 {
             // Each file introduces its names itself.
-            let mut encoder = FrameEncoder::new(SHARDS);
+            let mut encoder = FrameEncoder::new(OWN, SHARDS);
             recovery.begin_file();
             for shard in (0..SHARDS).rev().chain([0]) {
                 for frame in commit(&mut replicas, shard, counters, &mut encoder) {
@@ -207,7 +231,7 @@ mod tests {
     #[test]
     fn names_of_an_earlier_file_are_forgotten() {
         let mut replicas = empty(1);
-        let mut encoder = FrameEncoder::new(SHARDS);
+        let mut encoder = FrameEncoder::new(OWN, SHARDS);
         let mut recovery = Recovery::new(empty(2));
         for frame in commit(&mut replicas, 0, 1, &mut encoder) {
             recovery.frame(&frame).expect("it introduces its name");
@@ -222,8 +246,8 @@ mod tests {
     #[test]
     fn a_snapshot_is_read_back_from_the_frames_of_its_pieces() {
         let mut replicas = empty(1);
-        commit(&mut replicas, 0, 5, &mut FrameEncoder::new(SHARDS));
-        let mut encoder = FrameEncoder::new(SHARDS);
+        commit(&mut replicas, 0, 5, &mut FrameEncoder::new(OWN, SHARDS));
+        let mut encoder = FrameEncoder::new(OWN, SHARDS);
         let mut recovery = Recovery::new(empty(2));
         let replica = &replicas[0];
         let mut reader = IntervalReader::new(OWN, Mark::ZERO);
@@ -235,14 +259,73 @@ mod tests {
         assert_eq!(lanes(&recovery.finish()), lanes(&replicas));
     }
 
+    /// An interval of another replica's lane, which has counted once.
+    fn lane_of(other: u128, replica: &mut Replica) -> Interval {
+        let id = ReplicaId::new(other);
+        let mut source = Replica::new(id, StartId::new(9));
+        let counter = source.counter(&name(0, 1));
+        source.add(counter, Sum::of(1)).expect("in range");
+        source.commit().expect("an add");
+        source.synced();
+        let interval = source.interval(id, Mark::ZERO).expect("no fork");
+        let interval = source.export(&interval.expect("an add"));
+        replica.import(&interval)
+    }
+
+    /// An own add, and two lanes of which the first needs the second.
+    fn receive_two(replica: &mut Replica) {
+        let mut needing = lane_of(2, replica);
+        let needed = lane_of(3, replica);
+        needing.needs = vec![(needed.lane, needed.to)];
+        let counter = replica.counter(&name(0, 0));
+        replica.add(counter, Sum::of(1)).expect("in range");
+        let taken = replica.receive_set(vec![needing, needed]);
+        taken.expect("the need is in the set");
+    }
+
+    #[test]
+    fn the_half_of_a_set_that_a_crash_has_left_is_dropped_and_later_groups_are_read() {
+        let mut replicas = empty(1);
+        receive_two(&mut replicas[0]);
+        let mut encoder = FrameEncoder::new(OWN, SHARDS);
+        let torn = frames_of_commit(&mut replicas[0], 0, &mut encoder);
+        assert_eq!(torn.len(), 3);
+
+        let mut recovery = Recovery::new(empty(2));
+        for frame in &torn[..2] {
+            recovery.frame(frame).expect("it was written so");
+        }
+        let mut replicas = recovery.finish();
+        assert_eq!(replicas[0].held(OWN).version.get(), 1, "the own interval");
+        let other = ReplicaId::new(2);
+        assert_eq!(replicas[0].held(other), Mark::ZERO, "half of a set");
+
+        // The next process goes on in another file, and takes both lanes after all.
+        receive_two(&mut replicas[0]);
+        let mut encoder = FrameEncoder::new(OWN, SHARDS);
+        let whole = frames_of_commit(&mut replicas[0], 0, &mut encoder);
+        let mut recovery = Recovery::new(empty(3));
+        recovery.begin_file();
+        for frame in &torn[..2] {
+            recovery.frame(frame).expect("it was written so");
+        }
+        recovery.begin_file();
+        for frame in &whole {
+            recovery.frame(frame).expect("it was written so");
+        }
+        let recovered = recovery.finish();
+        assert_eq!(recovered[0].digest(), replicas[0].digest());
+        assert_eq!(recovered[0].digest().iter().count(), 3);
+    }
+
     #[test]
     fn an_error_of_the_file_is_passed_on() {
         let mut replicas = empty(1);
-        commit(&mut replicas, 0, 1, &mut FrameEncoder::new(SHARDS));
+        commit(&mut replicas, 0, 1, &mut FrameEncoder::new(OWN, SHARDS));
         let whole = replicas[0].interval(OWN, Mark::ZERO).expect("no fork");
         let group: Group = [whole.expect("an add")].into();
         let name = |counter| replicas[0].name(counter).clone();
-        let written = FrameEncoder::new(SHARDS).group(0, &group, name, |_| Err("full"));
+        let written = FrameEncoder::new(OWN, SHARDS).group(0, &group, name, |_| Err("full"));
         assert_eq!(written, Err("full"));
     }
 }

@@ -18,5 +18,6 @@ pub use sending::{Sending, SendingEnd, SendingError};
 pub const REPORT_BYTES_MAX: usize = 512 << 10;
 
 /// The largest message taken from a sender, in bytes: about
-/// [`PART_BYTES_TARGET`](crate::PART_BYTES_TARGET), and a piece whose names are all new and long.
+/// [`PART_BYTES_TARGET`](crate::PART_BYTES_TARGET), twice, and a record of a session that was granted
+/// to others request by request.
 pub const RESPONSE_BYTES_MAX: usize = 16 << 20;

@@ -86,6 +86,7 @@ impl CounterService for Counters {
             counter,
             amount,
             return_value,
+            ..
         } = request.into_inner();
         check_name(&counter)?;
         let amount = Amount::new(amount).ok_or(Fault::AmountZero)?;
@@ -96,8 +97,8 @@ impl CounterService for Counters {
             None
         };
         Ok(Response::new(AddResponse {
-            token: Vec::new(),
             counter,
+            ..Default::default()
         }))
     }
 

@@ -251,7 +251,13 @@ async fn what_is_out_of_bounds_is_refused_with_its_reason() {
     let items = ["like", "dislike"]
         .map(|counter| site::batch_item(counter, 1))
         .to_vec();
-    let batch = server.client().batch_add(BatchAddRequest { items }).await;
+    let batch = server
+        .client()
+        .batch_add(BatchAddRequest {
+            items,
+            request: None,
+        })
+        .await;
     assert_eq!(batch.expect_err("not offered").code(), Code::Unimplemented);
 }
 
@@ -266,7 +272,10 @@ async fn counters_are_batched_read_and_listed() {
             .collect();
         server
             .client()
-            .batch_add(BatchAddRequest { items })
+            .batch_add(BatchAddRequest {
+                items,
+                request: None,
+            })
             .await
             .expect("acknowledged");
     }

@@ -102,11 +102,11 @@ fn another_cluster_shard_count_or_format_is_refused_and_nothing_changes() {
     let error = open(&expected());
     assert!(matches!(
         error,
-        DirectoryError::FormatVersion { found: 3, .. }
+        DirectoryError::FormatVersion { found: 4, .. }
     ));
     let message = error.to_string();
     assert!(
-        message.contains("version 3") && message.contains("expected 1 to 2"),
+        message.contains("version 4") && message.contains("expected 1 to 3"),
         "{message}"
     );
     assert_eq!(contents(path), before);

@@ -21,8 +21,8 @@ use alloc::{
 
 use super::Replica;
 use crate::{
-    CounterIndex, CounterName, Fingerprint, Fork, HashName, Interval, Mark, RecordHash, ReplicaId,
-    Total, Version, catalogue::Catalogue, lane::Lane,
+    CounterIndex, CounterName, Fingerprint, Fork, HashName, Interval, Mark, RecordContent,
+    RecordHash, RecordKey, ReplicaId, Total, Version, catalogue::Catalogue, lane::Lane,
 };
 
 /// What is remembered of the own lane: a second of very fast commits, which is more than others are
@@ -78,6 +78,15 @@ impl Following {
         counters.dedup();
         counters.retain(|counter| counter.as_usize() < self.walked);
         let mut sum = self.sum(interval.lane);
+        let held = lane.history.mark().version;
+        let mut keys = lane.records.touched_by(&interval.records, held);
+        keys.retain(|_| self.walked > 0);
+        keys.sort_unstable();
+        keys.dedup();
+        let session_hash = |key: RecordKey, (version, content): (Version, &RecordContent)| {
+            let name = |counter| (self.hash_name)(catalogue.name(counter));
+            RecordHash::of_session(key, version, content, name)
+        };
         let hash = |counter, (version, total)| {
             let name = (self.hash_name)(catalogue.name(counter));
             RecordHash::of_sum(name, version, total)
@@ -87,7 +96,17 @@ impl Following {
                 sum.remove(hash(counter, old));
             }
         }
+        for &key in &keys {
+            if let Some(old) = lane.records.record(key) {
+                sum.remove(session_hash(key, old));
+            }
+        }
         lane.apply(interval);
+        for &key in &keys {
+            if let Some(new) = lane.records.record(key) {
+                sum.add(session_hash(key, new));
+            }
+        }
         for &counter in &counters {
             if let Some(new) = lane.record(counter) {
                 sum.add(hash(counter, new));
@@ -110,6 +129,15 @@ impl Following {
             .iter()
             .map(|(&id, lane)| (lane, self.sum(id)))
             .collect();
+        if self.walked == 0 {
+            // What lanes say about sessions is bounded, and little beside the counters.
+            for (lane, sum) in &mut sums {
+                for (key, version, content) in lane.records.iter() {
+                    let name = |counter| (self.hash_name)(catalogue.name(counter));
+                    sum.add(RecordHash::of_session(key, version, content, name));
+                }
+            }
+        }
         let end = self.walked.saturating_add(counters_max);
         for (counter, name) in catalogue.range(self.walked..end) {
             let name = (self.hash_name)(name);
@@ -190,7 +218,8 @@ impl Replica {
         self.following = None;
     }
 
-    /// Adds up the records of so many counters more, in all lanes; whether the walk is through.
+    /// Adds up the records of so many counters more, in all lanes; whether the walk is through. The
+    /// first step adds up what they say about sessions too.
     ///
     /// # Panics
     ///

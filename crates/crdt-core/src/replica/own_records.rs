@@ -1,17 +1,15 @@
 //! Own records about sessions that are taken and not held yet.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::{
     hash::Hash,
     ops::Bound::{Excluded, Unbounded},
 };
 
 use crate::{
-    CounterIndex, CounterName, Gap, Mark, RecordContent, RecordKey, Records, ReplicaId,
-    SessionRecord, Sum, Version, record_map::RecordMap,
+    CounterIndex, CounterName, Gap, Mark, RecordContent, RecordKey, Records, ReplicaId, RequestId,
+    SessionRecord, Sum, Version,
+    record_map::{RecordMap, claimed_adds},
 };
 
 /// Changed records; `None` stands for one that goes.
@@ -27,6 +25,9 @@ pub(super) struct OwnRecords {
     /// less for one that is folded, which counts as a claim until then.
     reserved_taken: BTreeMap<CounterIndex, i128>,
     reserved_writing: BTreeMap<CounterIndex, i128>,
+    /// How many adds more are claimed, by what was taken and by what is being written.
+    claimed_taken: isize,
+    claimed_writing: isize,
     /// Whether somebody waits for the next commit.
     is_awaited: bool,
 }
@@ -61,7 +62,7 @@ impl OwnRecords {
         loop {
             let taken = self.taken.range(..bound).next_back().map(|(&key, _)| key);
             let writing = self.writing.range(..bound).next_back().map(|(&key, _)| key);
-            bound = taken.max(writing).max(held.before(bound).next())?;
+            bound = taken.max(writing).max(held.before(bound))?;
             if self.get(held, bound).0.is_some() {
                 return Some(bound);
             }
@@ -75,7 +76,7 @@ impl OwnRecords {
             let range = (Excluded(bound), Unbounded);
             let taken = self.taken.range(range).next().map(|(&key, _)| key);
             let writing = self.writing.range(range).next().map(|(&key, _)| key);
-            let next = [taken, writing, held.behind(bound).next()];
+            let next = [taken, writing, held.behind(bound)];
             bound = next.into_iter().flatten().min()?;
             if self.get(held, bound).0.is_some() {
                 return Some(bound);
@@ -112,18 +113,22 @@ impl OwnRecords {
         of(&self.reserved_taken) + of(&self.reserved_writing)
     }
 
-    /// How many more claims there are than are held.
-    pub(super) fn more_claims(&self, held: &RecordMap) -> isize {
-        let keys = self.taken.keys().chain(self.writing.keys());
-        let keys: BTreeSet<&RecordKey> = keys
-            .filter(|key| matches!(key, RecordKey::Claim(_)))
-            .collect();
-        let is_there = |is: bool| isize::from(is);
-        keys.into_iter()
-            .map(|&key| {
-                is_there(self.get(held, key).0.is_some()) - is_there(held.get(key).is_some())
-            })
-            .sum()
+    /// A claim more.
+    pub(super) fn claim(&mut self, request: RequestId, adds: Vec<(CounterIndex, Sum)>) {
+        let content = RecordContent::Claim(adds);
+        self.claimed_taken += claimed_adds(&content).cast_signed();
+        self.put(RecordKey::Claim(request), content);
+    }
+
+    /// A claim with so many adds less.
+    pub(super) fn unclaim(&mut self, request: RequestId, adds: usize) {
+        self.claimed_taken -= adds.max(1).cast_signed();
+        self.remove(RecordKey::Claim(request));
+    }
+
+    /// How many adds more are claimed than are held, by everything taken.
+    pub(super) fn more_claimed_adds(&self) -> isize {
+        self.claimed_taken + self.claimed_writing
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -159,6 +164,7 @@ impl OwnRecords {
         self.is_awaited = false;
         self.writing = core::mem::take(&mut self.taken);
         self.reserved_writing = core::mem::take(&mut self.reserved_taken);
+        self.claimed_writing = core::mem::take(&mut self.claimed_taken);
         let needs = core::mem::take(&mut self.needs);
         (records, needs.into_iter().collect())
     }
@@ -194,10 +200,66 @@ impl OwnRecords {
     pub(super) fn synced(&mut self) {
         self.writing.clear();
         self.reserved_writing.clear();
+        self.claimed_writing = 0;
     }
 }
 
 /// The adds of a claim in all.
 pub(super) fn values(adds: &[(CounterIndex, Sum)]) -> impl Iterator<Item = (CounterIndex, i128)> {
     adds.iter().map(|&(counter, sum)| (counter, sum.value()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn key(number: u8) -> RecordKey {
+        RecordKey::Knows(ReplicaId::new(number.into()))
+    }
+
+    /// An owner's records at each version, and what it committed with each.
+    fn history(commits: &[Vec<(u8, bool)>]) -> Vec<RecordMap> {
+        let mut states = Vec::from([RecordMap::default()]);
+        for (changes, version) in commits.iter().zip(1..) {
+            let mut map = states[states.len() - 1].clone();
+            let mut own = OwnRecords::default();
+            for &(number, is_put) in changes {
+                if is_put {
+                    own.put(key(number), RecordContent::Knows);
+                } else {
+                    own.remove(key(number));
+                }
+            }
+            let (records, _) = own.commit(&map, Version::new(version));
+            map.apply(&records, Version::new(version - 1));
+            states.push(map);
+        }
+        states
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_hears_of_changes_from_anywhere_has_what_the_owner_has(
+            commits in vec(vec((0..12u8, any::<bool>()), 1..5), 1..24),
+            stops in vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let states = history(&commits);
+            let mut stops: Vec<usize> = stops.iter().map(|it| it.index(states.len())).collect();
+            stops.sort_unstable();
+            stops.push(states.len() - 1);
+            let (mut map, mut held) = (RecordMap::default(), 0);
+            for stop in stops {
+                let version = |at: usize| Version::new(at as u64);
+                let records = states[stop].changes_after(version(held));
+                prop_assert_eq!(&records, &states[stop].changes_by_walk(version(held)));
+                prop_assert_eq!(records.contradiction(|it| it > version(held)), None);
+                map.apply(&records, version(held));
+                held = stop;
+                prop_assert_eq!(map.content(), states[stop].content());
+                prop_assert_eq!(map.claimed_adds(), 0);
+            }
+        }
+    }
 }

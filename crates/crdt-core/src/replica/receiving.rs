@@ -31,42 +31,77 @@ impl Replica {
     ///
     /// As [`receive`](Self::receive), for the first interval that cannot be taken. Nothing has
     /// changed then.
-    pub fn receive_set(&mut self, set: Vec<Interval>) -> Result<Received, ReceiveError> {
+    pub fn receive_set(&mut self, mut set: Vec<Interval>) -> Result<Received, ReceiveError> {
+        let received = self.try_receive_set(&mut set)?;
+        let is_news = received.contains(&Received::Taken);
+        Ok(if is_news {
+            Received::Taken
+        } else {
+            Received::Known
+        })
+    }
+
+    /// As [`receive_set`](Self::receive_set), for who may go on with less of a set that is refused:
+    /// it stays as it was then, and is empty otherwise. What became of each interval, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive_set`](Self::receive_set).
+    pub fn try_receive_set(
+        &mut self,
+        set: &mut Vec<Interval>,
+    ) -> Result<Vec<Received>, ReceiveError> {
         let mut ahead = BTreeMap::<ReplicaId, History>::new();
-        let mut news = Vec::new();
-        for interval in set {
-            let lane = interval.lane;
-            if let Some(what) = interval.contradiction() {
-                return Err(ReceiveError::Malformed { lane, what });
-            }
-            if lane == self.id {
-                self.admits(lane, interval.to)?;
-                continue;
-            }
-            let expected = ahead.get(&lane).unwrap_or_else(|| self.expected(lane));
-            let continues = expected.continues(&interval);
-            if let Err(ReceiveError::Fork(fork)) = &continues {
-                self.forked.insert(fork.lane);
-            }
-            if continues? {
-                let history = ahead.entry(lane);
-                let expected = || self.expected(lane).clone();
-                history.or_insert_with(expected).advance(&interval);
-                news.push(interval);
-            }
+        let mut received = Vec::with_capacity(set.len());
+        for interval in set.iter() {
+            let is_news = self.continues(interval, &mut ahead)?;
+            received.push(if is_news {
+                Received::Taken
+            } else {
+                Received::Known
+            });
         }
-        for interval in &news {
+        let is_taken = |(_, received): &(&Interval, &Received)| **received == Received::Taken;
+        for (interval, _) in set.iter().zip(&received).filter(is_taken) {
             for &(needed, mark) in &interval.needs {
                 let held = ahead.get(&needed).unwrap_or_else(|| self.expected(needed));
                 self.covers(interval.lane, needed, mark, held)?;
             }
         }
-        if news.is_empty() {
-            return Ok(Received::Known);
-        }
         self.pending.extend(ahead);
-        self.received.append(&mut news);
-        Ok(Received::Taken)
+        let news = set.drain(..).zip(&received);
+        let news = news.filter(|(_, it)| **it == Received::Taken);
+        self.received.extend(news.map(|(interval, _)| interval));
+        Ok(received)
+    }
+
+    /// Whether an interval tells something new, on top of those of its set before it, with which the
+    /// lanes will be `ahead` of what is expected.
+    fn continues(
+        &mut self,
+        interval: &Interval,
+        ahead: &mut BTreeMap<ReplicaId, History>,
+    ) -> Result<bool, ReceiveError> {
+        let lane = interval.lane;
+        if let Some(what) = interval.contradiction() {
+            return Err(ReceiveError::Malformed { lane, what });
+        }
+        if lane == self.id {
+            self.admits(lane, interval.to)?;
+            return Ok(false);
+        }
+        let expected = ahead.get(&lane).unwrap_or_else(|| self.expected(lane));
+        let continues = expected.continues(interval);
+        if let Err(ReceiveError::Fork(fork)) = &continues {
+            self.forked.insert(fork.lane);
+        }
+        let is_news = continues?;
+        if is_news {
+            let history = ahead.entry(lane);
+            let expected = || self.expected(lane).clone();
+            history.or_insert_with(expected).advance(interval);
+        }
+        Ok(is_news)
     }
 
     /// Notes that a lane has forked: what needs it does not wait for it from now on.
@@ -94,12 +129,15 @@ impl Replica {
         mark: Mark,
         held: &History,
     ) -> Result<(), ReceiveError> {
+        if self.forked.contains(&needed) {
+            return Ok(());
+        }
         if needed == self.id {
             // Nobody can need more of the own lane than there is.
             let admitted: Result<(), Fork> = self.admits(needed, mark);
             return admitted.map_err(ReceiveError::Fork);
         }
-        if held.mark().version < mark.version && !self.forked.contains(&needed) {
+        if held.mark().version < mark.version {
             return Err(ReceiveError::Needs {
                 lane,
                 needed,

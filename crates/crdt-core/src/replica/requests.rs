@@ -8,8 +8,8 @@ use super::{
     own_records::{Stage, values},
 };
 use crate::{
-    CLAIMS_MAX, CounterIndex, Mark, RecordContent, RecordKey, ReplicaId, RequestId, SessionId,
-    SessionMark, StartId, Sum,
+    CLAIMED_ADDS_MAX, CounterIndex, Mark, RecordContent, RecordKey, ReplicaId, RequestId,
+    SessionId, SessionMark, StartId, Sum,
 };
 
 /// Where a request stands, as one replica knows it. None of this changes anything.
@@ -83,7 +83,8 @@ impl Replica {
     ///
     /// # Panics
     ///
-    /// When this replica did not give an index.
+    /// When this replica did not give an index, or the request lies a
+    /// [window](crate::REQUESTS_WINDOW) or more above the answered ones.
     pub fn take_request(
         &mut self,
         request: RequestId,
@@ -97,7 +98,7 @@ impl Replica {
             }
             self.change_mark(session, |mark| {
                 mark.answered(answered_below);
-                mark.taken.insert(number);
+                mark.take(number);
             });
         } else {
             for (counter, value) in values(adds) {
@@ -107,8 +108,7 @@ impl Replica {
                 );
                 self.own_records.reserve(counter, value);
             }
-            let content = RecordContent::Claim(adds.to_vec());
-            self.own_records.put(RecordKey::Claim(request), content);
+            self.own_records.claim(request, adds.to_vec());
         }
         self.next_mark()
     }
@@ -163,23 +163,26 @@ impl Replica {
     }
 
     /// Notes, in the own lane, that this replica knows another one: it may claim requests of own
-    /// sessions from then on, and is waited for when one is forgotten.
-    pub fn know(&mut self, replica: ReplicaId) {
+    /// sessions from then on, and is waited for when one is forgotten. The mark with which that is
+    /// durable, where it is news.
+    pub fn know(&mut self, replica: ReplicaId) -> Option<Mark> {
         let key = RecordKey::Knows(replica);
-        if replica != self.id && self.own(key).0.is_none() {
-            self.own_records.put(key, RecordContent::Knows);
+        if replica == self.id || self.own(key).0.is_some() {
+            return None;
         }
+        self.own_records.put(key, RecordContent::Knows);
+        Some(self.next_mark())
     }
 
     /// An operator has promised that a replica never comes back: the own lane forgets it, and waits
-    /// for it no more.
-    pub fn forget_replica(&mut self, replica: ReplicaId) {
+    /// for it no more. The mark with which that is durable, where it was known.
+    pub fn forget_replica(&mut self, replica: ReplicaId) -> Option<Mark> {
         let key = RecordKey::Knows(replica);
-        if self.own(key).0.is_some() {
-            self.own_records.remove(key);
-            let sessions: Vec<_> = self.own_sessions().map(|(session, _)| session).collect();
-            self.due.extend(sessions);
-        }
+        self.own(key).0?;
+        self.own_records.remove(key);
+        let sessions: Vec<_> = self.own_sessions().map(|(session, _)| session).collect();
+        self.due.extend(sessions);
+        Some(self.next_mark())
     }
 
     /// Whether the lane of a session's home, as it is held, says that the home knows this replica.
@@ -189,13 +192,12 @@ impl Replica {
         home.is_some_and(|home| home.records.get(RecordKey::Knows(self.id)).is_some())
     }
 
-    /// Whether one claim more can be taken.
+    /// Whether a claim of so many adds more can be taken: see [`CLAIMED_ADDS_MAX`].
     #[must_use]
-    pub fn has_room_for_claim(&self) -> bool {
-        let held = &self.lanes[&self.id].records;
-        held.claims()
-            .saturating_add_signed(self.own_records.more_claims(held))
-            < CLAIMS_MAX
+    pub fn has_room_for_claim(&self, adds: usize) -> bool {
+        let held = self.lanes[&self.id].records.claimed_adds();
+        let claimed = held.saturating_add_signed(self.own_records.more_claimed_adds());
+        claimed.saturating_add(adds.max(1)) <= CLAIMED_ADDS_MAX
     }
 
     /// Sessions of this home that are held and not forgotten, with what it says of each.
@@ -240,6 +242,32 @@ impl Replica {
             Some(RecordContent::Claim(adds)) => Some(adds),
             _ => None,
         }
+    }
+
+    /// For each replica that the own lane knows, how many closed sessions wait for it to say that it
+    /// has heard of the closing; those for which none waits are left out.
+    #[must_use]
+    pub fn closings_awaited(&self) -> Vec<(ReplicaId, usize)> {
+        let closed = self.own_sessions().filter(|(_, mark)| mark.closed);
+        let closed: Vec<SessionId> = closed.map(|(session, _)| session).collect();
+        let Some(&first) = closed.first() else {
+            return Vec::new();
+        };
+        let heard_by = |replica: ReplicaId| {
+            let records = self.lanes.get(&replica).map(|lane| &lane.records);
+            let records = records.into_iter();
+            let reports = records.flat_map(|it| it.from(RecordKey::Heard(first)));
+            let sessions = reports.map_while(|(key, _)| match key {
+                RecordKey::Heard(session) if session.home == self.id => Some(session),
+                _ => None,
+            });
+            sessions
+                .filter(|session| closed.binary_search(session).is_ok())
+                .count()
+        };
+        let awaited = self.known_replicas();
+        let awaited = awaited.map(|replica| (replica, closed.len() - heard_by(replica)));
+        awaited.filter(|&(_, sessions)| sessions > 0).collect()
     }
 
     /// Replicas that the own lane knows, as far as it is held.

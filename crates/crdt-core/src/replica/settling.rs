@@ -9,6 +9,9 @@ use alloc::vec::Vec;
 use super::{Replica, claims::Decided, own_records::values};
 use crate::{RecordContent, RecordKey, ReplicaId, RequestId, SessionId, StartId};
 
+/// Requests of one session that are granted in one shard: a client has no more in flight.
+const GRANTS_MAX: usize = 1_024;
+
 impl Replica {
     /// Whether a commit would settle something, without anything new being taken.
     #[must_use]
@@ -44,6 +47,9 @@ impl Replica {
                 }
             }
         }
+        // A client that keeps its word moves no more. What another moves counts as a claim for good.
+        let granted = mark.map_or(0, |mark| mark.grants().len());
+        grants.truncate(GRANTS_MAX.saturating_sub(granted));
         for &(_, to) in &grants {
             self.own_records.need(to, self.held(to));
         }
@@ -109,8 +115,8 @@ impl Replica {
                 }
                 Some(Some(_)) | None => {}
             }
-            self.own_records
-                .remove(RecordKey::Claim(RequestId { session, number }));
+            let request = RequestId { session, number };
+            self.own_records.unclaim(request, adds.len());
             self.own_records.need(session.home, self.held(session.home));
         }
     }

@@ -202,7 +202,9 @@ impl World<'_> {
         let collected = std::mem::take(&mut process.collected);
         if !is_early {
             for &shard in &collected {
-                process.shards.get_mut()[shard].synced();
+                if process.shards.get_mut()[shard].synced() {
+                    process.rounds.taken();
+                }
             }
         }
         for shard in collected {

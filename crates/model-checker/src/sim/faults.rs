@@ -5,7 +5,7 @@
 
 use commit_log::memory::{Contents, SyncFailure};
 use crdt_core::{Mark, ReplicaId, StartId, Version};
-use protocol::{HeldLane, Hello, PROTOCOL_VERSION};
+use protocol::{HeldLane, Hello};
 use wire::stream::{Sending, SendingEnd, held_to_wire, hello_to_wire};
 use wire::v1::PullRequest;
 
@@ -217,12 +217,8 @@ impl World<'_> {
             version: Version::new(1 << 40),
             start: StartId::new(number | 1),
         };
-        let hello = Hello {
-            cluster: CLUSTER.to_owned(),
-            protocol_version: PROTOCOL_VERSION,
-            shard_count: process.hello.shard_count,
-            replica: ReplicaId::new(u128::from(number) << 1),
-        };
+        let stranger = ReplicaId::new(u128::from(number) << 1);
+        let hello = Hello::new(CLUSTER.to_owned(), process.hello.shard_count, stranger);
         let held = HeldLane {
             shard: 0,
             lane: process.hello.replica,

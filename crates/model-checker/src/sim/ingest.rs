@@ -8,7 +8,7 @@ use crdt_core::Mark;
 use protocol::{IngestEffect, IngestEnd, IngestLimits, IngestMessage, IngestStream, Shards as _};
 
 use super::kinds::{Coverage, FaultKind};
-use super::limits::SHARD_COUNTERS_MAX;
+use super::limits::{CLUSTER_HASH, SHARD_COUNTERS_MAX};
 use super::node::Ingest;
 use super::oracle::Violation;
 use super::schedule::{IngestPlan, Request};
@@ -36,7 +36,7 @@ impl World<'_> {
         self.next_connection += 1;
         let process = self.process(node);
         let limits = IngestLimits::new(SHARD_COUNTERS_MAX);
-        let stream = IngestStream::new(limits, &process.dictionaries);
+        let stream = IngestStream::new(limits, &process.dictionaries, CLUSTER_HASH);
         process.ingests.push(Ingest {
             number,
             stream,
@@ -131,6 +131,7 @@ impl World<'_> {
             introduced: &introduced,
             counters: &counters,
             amounts: if is_bad { &[] } else { &amounts },
+            request: None,
         };
         let writable = process.standing.ensure_writable();
         let shard_index =
@@ -141,9 +142,8 @@ impl World<'_> {
             .into_iter()
             .map(|shard| process.shards.with(shard, |it| it.replica().next_mark()));
         let marks: Vec<Mark> = before.collect();
-        ingest
-            .stream
-            .message(&process.shards, writable, &message, shard_index);
+        let stream = &mut ingest.stream;
+        stream.message(&process.shards, writable, &message, shard_index, |_| Ok(()));
         let is_taken = !ingest.stream.is_ending();
         if !is_taken {
             return;
@@ -177,7 +177,7 @@ impl World<'_> {
             };
             ingest.stream.completed(completed);
             match ingest.stream.poll() {
-                IngestEffect::Acknowledge(sequence) => self.acknowledge_ingest(node, at, sequence),
+                IngestEffect::Acknowledge(told) => self.acknowledge_ingest(node, at, told.sequence),
                 IngestEffect::Read | IngestEffect::ReadOrAwaitRound | IngestEffect::AwaitRound => {
                     at += 1;
                 }

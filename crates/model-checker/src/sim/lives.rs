@@ -66,6 +66,10 @@ impl World<'_> {
         if self.breaks(Mutation::ForkForgotten) {
             process.standing = Standing::new(process.hello.replica, None);
         }
+        let shards = process.shards.get_mut();
+        if shards.iter().any(|shard| shard.replica().is_due()) {
+            process.rounds.taken();
+        }
         let has_forgotten =
             self.nodes[node].has_kept_fork && process.standing.ensure_writable().is_ok();
         self.nodes[node].process = Some(process);

@@ -8,10 +8,7 @@ use std::cell::RefCell;
 use commit_log::ExpectedIdentity;
 use commit_log::memory::{Contents, MemoryDisk};
 use crdt_core::{Mark, ReplicaId, StartId};
-use protocol::{
-    Budget, CommitRounds, Dialer, Hello, IngestStream, PROTOCOL_VERSION, Round, Shard, Standing,
-    Time,
-};
+use protocol::{Budget, CommitRounds, Dialer, Hello, IngestStream, Round, Shard, Standing, Time};
 
 use super::ledger::Incarnation;
 use super::limits::{CLUSTER, COMMIT, DIAL, DICTIONARY_BYTES_MAX};
@@ -145,12 +142,7 @@ impl Process {
         let status = read.log.status();
         let shard_count = u32::try_from(read.replicas.len()).expect("a small number");
         Self {
-            hello: Hello {
-                cluster: CLUSTER.to_owned(),
-                protocol_version: PROTOCOL_VERSION,
-                shard_count,
-                replica: read.replica,
-            },
+            hello: Hello::new(CLUSTER.to_owned(), shard_count, read.replica),
             start,
             taken: vec![Vec::new(); read.replicas.len()],
             shards: RefCell::new(read.replicas.into_iter().map(Shard::new).collect()),

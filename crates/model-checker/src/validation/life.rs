@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crdt_core::{CounterName, Digest, Mark, Replica, ReplicaId};
-use protocol::{Adds, Round, Shard, ShardIndex, Shards as _};
+use protocol::{Adds, Receipt, Round, Shard, ShardIndex, Shards as _};
 use trace::{Content, Effect, LaneAt, Outcome, Step, Written};
 
 use super::Progress;
@@ -208,6 +208,13 @@ impl Life {
         content: Content,
     ) -> Result<(), Mismatch> {
         self.ensure_shard(shard)?;
+        let receipt = self.take_content(shard, content)?;
+        ensure_equal("a take for round", &receipt.round.get(), &round)?;
+        ensure_equal("a take that leads to", &receipt.marks[0].1, &mark)
+    }
+
+    /// The own lane is given so much more.
+    fn take_content(&mut self, shard: ShardIndex, content: Content) -> Result<Receipt, Mismatch> {
         let mut adds = Adds::default();
         adds.add_named(
             shard,
@@ -216,10 +223,8 @@ impl Life {
         );
         let receipt = adds.take(&self.shards, u64::MAX);
         let receipt = receipt.map_err(|error| Mismatch::new("adds that can be taken", error))?;
-        ensure_equal("a take for round", &receipt.round.get(), &round)?;
-        ensure_equal("a take that leads to", &receipt.marks[0].1, &mark)?;
         self.taken[shard as usize] += content;
-        Ok(())
+        Ok(receipt)
     }
 
     fn send(&self, ledger: &mut Ledger, shipment: Shipment) -> Result<(), Mismatch> {
@@ -285,6 +290,7 @@ impl Life {
     ) -> Result<(), Mismatch> {
         self.ensure_shard(shard)?;
         self.rounds.collected(shard, round, group)?;
+        self.settle(shard, group)?;
         let expected = self.shards.with(shard, |it| it.collect(Round::new(round)));
         let expected = expected.as_deref().unwrap_or_default();
         ensure_equal(
@@ -306,6 +312,19 @@ impl Life {
                 ledger.content(at, written.to).expect("it was received")
             };
             ensure_equal("content", &content, &written.content)?;
+        }
+        Ok(())
+    }
+
+    /// What the owner's commit moves beside what was taken. That it is right is seen by everybody
+    /// who receives it.
+    fn settle(&mut self, shard: ShardIndex, group: &[Written]) -> Result<(), Mismatch> {
+        for written in group {
+            let Some(settled) = written.settled else {
+                continue;
+            };
+            ensure_equal("what is settled in lane", &self.id, &written.lane)?;
+            self.take_content(shard, settled)?;
         }
         Ok(())
     }

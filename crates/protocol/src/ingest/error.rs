@@ -3,7 +3,7 @@
 use crdt_core::CounterNameError;
 use thiserror::Error;
 
-use crate::{NotWritable, TakeError};
+use crate::{NotWritable, RequestError, RequestNumberError, SessionError, TakeError};
 
 /// How a stream ends. Everything that was taken has been acknowledged by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,4 +105,27 @@ pub enum IngestError {
     /// The node does not take the adds.
     #[error(transparent)]
     Take(#[from] TakeError),
+}
+
+/// Why a message that is a request was refused. The stream goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IngestRequestError {
+    /// Its session is none of this cluster.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// Its number cannot be.
+    #[error(transparent)]
+    Number(#[from] RequestNumberError),
+    /// The amounts of one counter in the message add up to more than a sum holds.
+    #[error(
+        "the amounts of dictionary index {index} in one message add up to more than {}; split them",
+        u64::MAX
+    )]
+    Overflow {
+        /// The counter's index.
+        index: u32,
+    },
+    /// The node does not count it.
+    #[error(transparent)]
+    Request(#[from] RequestError),
 }

@@ -15,6 +15,21 @@ pub struct IngestMessage<'a> {
     pub counters: &'a [u32],
     /// Empty: every entry adds 1. Otherwise one amount, not 0, for each entry.
     pub amounts: &'a [i64],
+    /// Which request of which session it is, if it is one.
+    pub request: Option<IngestRequest<'a>>,
+}
+
+/// A message's request as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestRequest<'a> {
+    /// The session; empty: that of the request before on this stream.
+    pub session: &'a [u8],
+    /// Its number in the session.
+    pub number: u64,
+    /// All requests below were answered; 0 means 1.
+    pub answered_below: u64,
+    /// Whether the client has given up on the session's home for it.
+    pub is_moved: bool,
 }
 
 impl IngestMessage<'_> {

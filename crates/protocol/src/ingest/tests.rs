@@ -10,6 +10,15 @@ use crate::Shard;
 
 const BUDGET_BYTES: u64 = 10_000;
 
+const CLUSTER: ClusterHash = ClusterHash(5);
+
+fn acknowledge(sequence: u64) -> IngestEffect {
+    IngestEffect::Acknowledge(Acknowledgement {
+        sequence,
+        ..Acknowledgement::default()
+    })
+}
+
 /// A node of one shard, and a stream to it.
 struct Node {
     shards: RefCell<Vec<Shard>>,
@@ -27,7 +36,7 @@ impl Node {
         let replica = Replica::new(ReplicaId::new(1), StartId::new(1));
         Self {
             shards: RefCell::new(vec![Shard::new(replica)]),
-            stream: IngestStream::new(limits, budget),
+            stream: IngestStream::new(limits, budget, CLUSTER),
             round: Round::NONE,
             sequence: 0,
         }
@@ -41,8 +50,10 @@ impl Node {
             introduced: &introduced,
             counters,
             amounts,
+            request: None,
         };
-        self.stream.message(&self.shards, Ok(()), &message, |_| 0);
+        self.stream
+            .message(&self.shards, Ok(()), &message, |_| 0, |_| Ok(()));
     }
 
     /// Makes everything taken durable.
@@ -78,7 +89,7 @@ fn a_message_is_acknowledged_once_its_round_is_complete() {
     assert_eq!(node.stream.poll(), IngestEffect::ReadOrAwaitRound);
     node.send(&[], &[1], &[-5]);
     node.complete_round();
-    assert_eq!(node.stream.poll(), IngestEffect::Acknowledge(2));
+    assert_eq!(node.stream.poll(), acknowledge(2));
     assert_eq!(node.stream.poll(), IngestEffect::Read);
     assert_eq!((node.value("a"), node.value("b")), (2, -4));
 }
@@ -91,7 +102,7 @@ fn a_message_without_entries_hides_no_acknowledgement() {
     node.send(&[], &[7], &[]);
     assert_eq!(node.stream.poll(), IngestEffect::AwaitRound);
     node.complete_round();
-    assert_eq!(node.stream.poll(), IngestEffect::Acknowledge(2));
+    assert_eq!(node.stream.poll(), acknowledge(2));
     assert!(matches!(node.refusal(), IngestError::Index { .. }));
 }
 
@@ -118,7 +129,7 @@ fn a_stream_that_ends_tells_everything_that_was_taken() {
         node.send(&[], &[0], &[]);
         assert_eq!(node.stream.poll(), IngestEffect::AwaitRound);
         node.complete_round();
-        assert_eq!(node.stream.poll(), IngestEffect::Acknowledge(1));
+        assert_eq!(node.stream.poll(), acknowledge(1));
         assert_eq!(node.stream.poll(), IngestEffect::End(end));
         assert_eq!(node.value("a"), 1, "the later message came too late");
     }
@@ -145,9 +156,11 @@ fn a_node_that_takes_no_adds_takes_none_of_a_stream() {
         introduced: &["a".into()],
         counters: &[0],
         amounts: &[],
+        request: None,
     };
     let stopping = Err(NotWritable::Stopping);
-    node.stream.message(&node.shards, stopping, &message, |_| 0);
+    node.stream
+        .message(&node.shards, stopping, &message, |_| 0, |_| Ok(()));
     let refused = TakeError::NotWritable(NotWritable::Stopping);
     assert_eq!(node.refusal(), IngestError::Take(refused));
 }
@@ -160,7 +173,7 @@ fn names_that_nobody_adds_to_use_up_no_counters() {
     node.send(&names, &[], &[]);
     node.send(&[], &[3, 4], &[]);
     node.complete_round();
-    assert_eq!(node.stream.poll(), IngestEffect::Acknowledge(2));
+    assert_eq!(node.stream.poll(), acknowledge(2));
     assert_eq!(node.shards.borrow()[0].replica().counters(), 2);
     let all: Vec<u32> = (0..50).collect();
     node.send(&[], &all, &[]);
@@ -188,7 +201,7 @@ fn the_dictionaries_of_all_streams_together_are_bounded_and_given_back() {
     let mut third = Node::with(&budget, IngestLimits::new(10));
     third.send(&["a", "b", "c"], &[], &[]);
     third.complete_round();
-    assert_eq!(third.stream.poll(), IngestEffect::Acknowledge(1));
+    assert_eq!(third.stream.poll(), acknowledge(1));
 }
 
 #[test]
@@ -224,7 +237,7 @@ fn whatever_is_wrong_with_a_message_is_said_and_nothing_of_it_is_taken() {
         let mut node = Node::with(&Budget::new(BUDGET_BYTES), limits);
         node.send(&["a", "b"], &[0, 1], &[]);
         node.complete_round();
-        assert_eq!(node.stream.poll(), IngestEffect::Acknowledge(1));
+        assert_eq!(node.stream.poll(), acknowledge(1));
         send(&mut node);
         if node.sequence == 3 {
             node.send(&[], &[0], &[]);
@@ -246,7 +259,7 @@ fn a_message_may_have_as_much_as_its_bounds_say() {
     let mut node = Node::with(&Budget::new(BUDGET_BYTES), limits);
     node.send(&["a", "b"], &[0, 1, 0], &[]);
     node.complete_round();
-    assert_eq!(node.stream.poll(), IngestEffect::Acknowledge(1));
+    assert_eq!(node.stream.poll(), acknowledge(1));
     assert_eq!((node.value("a"), node.value("b")), (2, 1));
 }
 

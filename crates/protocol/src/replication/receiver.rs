@@ -7,7 +7,7 @@
 
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 
-use crdt_core::{Digest, Fork, Interval, ReceiveError, ReplicaId};
+use crdt_core::{Digest, Fork, Interval, Mark, ReceiveError, ReplicaId};
 use thiserror::Error;
 
 use super::{HeldLane, ReplicationLimits};
@@ -19,16 +19,29 @@ pub enum ReceiverError {
     /// The peer is none of ours.
     #[error(transparent)]
     Hello(#[from] HelloError),
-    /// An interval cannot be taken.
+    /// A set of intervals cannot be taken: one leaves a gap, contradicts itself, or needs what is not
+    /// held, although the sender has sent it as closed.
     #[error(transparent)]
     Receive(ReceiveError),
-    /// The sender tells of a lane that is not this node's, or of a shard that does not exist.
-    #[error("the peer tells how far it holds lane {lane} of shard {shard}, which is none of ours")]
+    /// The sender tells of a shard that does not exist, or nothing of a lane that is not this node's.
+    #[error(
+        "the peer tells how far it holds lane {lane} of shard {shard}, which is none of ours, and \
+         shows no fork of it"
+    )]
     NotOurs {
         /// The shard.
         shard: ShardIndex,
         /// The lane.
         lane: ReplicaId,
+    },
+    /// The sender tells of too many forks.
+    #[error(
+        "the peer tells that more than {lanes_max} lanes have forked, which is more than a cluster \
+         has incarnations for: a node gone mad"
+    )]
+    Lanes {
+        /// How many there may be.
+        lanes_max: usize,
     },
     /// Nothing came for too long.
     #[error("nothing came for {silence_ms} ms; heartbeats come every {heartbeat_ms} ms")]
@@ -56,17 +69,27 @@ pub enum ReceiverEffect {
     },
 }
 
-/// What became of an interval.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What became of an interval of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It becomes durable with this round.
     Taken(Round),
     /// It told nothing new.
     Known,
     /// Its lane has another history here, and is left alone from now on.
-    LaneForked(Fork),
+    LaneForked,
     /// Its lane was left alone before.
     LeftAlone,
+}
+
+/// What became of a set of intervals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetOutcome {
+    /// Of each interval, in their order.
+    pub intervals: Vec<Outcome>,
+    /// The forks that the set has shown: of its lanes, and of this node's own where somebody needs
+    /// more of it than there is. Each is told once a stream.
+    pub forks: Vec<Fork>,
 }
 
 /// One stream's receiving end.
@@ -77,7 +100,7 @@ pub struct Receiver {
     peer: Option<ReplicaId>,
     /// By shard: what was last reported as held.
     reported: Vec<Digest>,
-    /// Lanes of which the sender holds another history.
+    /// Lanes of which the sender holds or knows another history.
     forked: BTreeSet<(ShardIndex, ReplicaId)>,
     /// The round that makes durable what the last message brought.
     awaited: Option<Round>,
@@ -126,41 +149,55 @@ impl Receiver {
         Ok(())
     }
 
-    /// An interval of the message at hand.
+    /// Intervals of the message at hand that are taken as one, as the sender has sent them. What
+    /// became of each.
     ///
-    /// An interval of another history than the one held is left alone, so that other lanes go on.
-    /// What it means when the lane is this node's own is for [`Standing`](crate::Standing) to say.
+    /// An interval of another history than the one held is left alone, so that other lanes go on:
+    /// those of the set as well, whatever they need of that lane. What it means when the lane is
+    /// this node's own is for [`Standing`](crate::Standing) to say.
     ///
     /// # Errors
     ///
-    /// When the stream must end.
-    pub fn interval(
+    /// When the stream must end. Nothing of the set was taken then.
+    pub fn set(
         &mut self,
         shards: &impl Shards,
         shard: ShardIndex,
-        interval: Interval,
-    ) -> Result<Outcome, ReceiverError> {
-        let lane = interval.lane;
-        // What follows on another history may even leave a gap here: it is nothing to look at.
-        if self.forked.contains(&(shard, lane)) {
-            return Ok(Outcome::LeftAlone);
-        }
-        match shards.with(shard, |it| it.receive(interval)) {
-            Ok(None) => Ok(Outcome::Known),
-            Ok(Some(round)) => {
-                self.awaited = self.awaited.max(Some(round));
-                Ok(Outcome::Taken(round))
+        mut set: Vec<Interval>,
+    ) -> Result<SetOutcome, ReceiverError> {
+        let is_left = |it: &Interval| self.forked.contains(&(shard, it.lane));
+        let lanes: Vec<_> = set.iter().map(|it| (it.lane, is_left(it))).collect();
+        let mut forks = Vec::new();
+        let rounds = loop {
+            // What follows on another history may even leave a gap here: it is nothing to look at.
+            set.retain(|it| !self.forked.contains(&(shard, it.lane)));
+            match shards.with(shard, |it| it.receive_set(&mut set)) {
+                Ok(rounds) => break rounds,
+                Err(ReceiveError::Fork(fork)) if self.note_fork(shards, shard, fork.lane) => {
+                    forks.push(fork);
+                }
+                Err(error) => return Err(ReceiverError::Receive(error)),
             }
-            Err(ReceiveError::Fork(fork)) => {
-                self.forked.insert((shard, lane));
-                Ok(Outcome::LaneForked(fork))
+        };
+        self.awaited = self.awaited.max(rounds.iter().copied().flatten().max());
+        let mut rounds = rounds.into_iter();
+        let intervals = lanes.into_iter().map(|(lane, was_left)| {
+            if was_left {
+                Outcome::LeftAlone
+            } else if self.forked.contains(&(shard, lane)) {
+                Outcome::LaneForked
+            } else {
+                let round = rounds.next().expect("one for each that is not left alone");
+                round.map_or(Outcome::Known, Outcome::Taken)
             }
-            Err(error) => Err(ReceiverError::Receive(error)),
-        }
+        });
+        let intervals = intervals.collect();
+        Ok(SetOutcome { intervals, forks })
     }
 
-    /// The sender tells how far it holds this node's own lane: the forks that this shows, each
-    /// once.
+    /// The sender tells how far it holds this node's own lane, or that another lane has forked, with
+    /// a mark of the history that this node has not: the forks that this shows, each once. From now
+    /// on nothing here waits for such a lane.
     ///
     /// # Errors
     ///
@@ -172,17 +209,41 @@ impl Receiver {
     ) -> Result<Vec<(ShardIndex, Fork)>, ReceiverError> {
         let mut forks = Vec::new();
         for &HeldLane { shard, lane, mark } in held {
-            if lane != self.ours.replica || shard >= shards.shard_count() {
+            let is_own = lane == self.ours.replica;
+            if shard >= shards.shard_count() || (!is_own && mark == Mark::ZERO) {
                 return Err(ReceiverError::NotOurs { shard, lane });
             }
-            let admitted = shards.with(shard, |it| it.replica().admits(lane, mark));
-            if let Err(fork) = admitted
-                && self.forked.insert((shard, lane))
-            {
+            let (admitted, here) = shards.with(shard, |it| {
+                let replica = it.replica();
+                (replica.admits(lane, mark), replica.held(lane))
+            });
+            let fork = match admitted {
+                Err(fork) => fork,
+                Ok(()) if is_own => continue,
+                // The other history goes on where this one is not yet: the sender's word is all there
+                // is, and a member is trusted with what it relays.
+                Ok(()) => Fork {
+                    lane,
+                    held: here,
+                    seen: mark,
+                },
+            };
+            if self.forked.len() >= self.limits.stream_lanes_max {
+                return Err(ReceiverError::Lanes {
+                    lanes_max: self.limits.stream_lanes_max,
+                });
+            }
+            if self.note_fork(shards, shard, lane) {
                 forks.push((shard, fork));
             }
         }
         Ok(forks)
+    }
+
+    /// Leaves a lane alone from now on; whether that is news on this stream.
+    fn note_fork(&mut self, shards: &impl Shards, shard: ShardIndex, lane: ReplicaId) -> bool {
+        shards.with(shard, |it| it.note_fork(lane));
+        self.forked.insert((shard, lane))
     }
 
     /// The message at hand ends all that the sender had to send of its own lane.

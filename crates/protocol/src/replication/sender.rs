@@ -8,6 +8,11 @@
 //! An interval is read in pieces, so that no shard is held for long, and a piece only when the
 //! transport has room: a slow receiver costs no memory, and later changes gather into one
 //! interval.
+//!
+//! What an interval needs of other lanes, and the receiver does not hold, goes with it as one set,
+//! at once: nothing of that waits until the receiver has lacked it for a while. Of a lane that has
+//! forked between the two nodes nothing is sent; the receiver is told so before anything that needs
+//! that lane, since it would wait for it otherwise.
 
 use alloc::{
     collections::{BTreeSet, VecDeque},
@@ -15,10 +20,10 @@ use alloc::{
     vec::Vec,
 };
 
-use crdt_core::{Digest, Fork, IntervalPiece, IntervalReader, Mark, ReplicaId};
+use crdt_core::{Digest, Fork, IntervalPiece, Mark, Replica, ReplicaId};
 use thiserror::Error;
 
-use super::{HeldLane, ReplicationLimits};
+use super::{HeldLane, ReplicationLimits, set::SetUnderWay};
 use crate::{ShardIndex, Shards, Time};
 
 /// Why the sender ends a stream.
@@ -49,14 +54,18 @@ pub enum SenderError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SenderEffect {
     /// Sends a piece of an interval. Everything in it is durable here. The pieces of an interval
-    /// follow each other.
+    /// follow each other, and so do the intervals of a set.
     Send {
         /// Its shard.
         shard: ShardIndex,
         /// The piece.
         piece: IntervalPiece,
+        /// At an interval's end: whether the next interval, of the same shard, is of the same set. A
+        /// set is applied as one.
+        set_goes_on: bool,
     },
-    /// Tells the receiver how far this node holds the receiver's own lane.
+    /// Tells the receiver how far this node holds the receiver's own lane, or of another lane a mark
+    /// that shows that it has forked.
     Tell(Vec<HeldLane>),
     /// Sends an empty message.
     Heartbeat,
@@ -89,12 +98,12 @@ pub struct Sender {
     told: Vec<Mark>,
     /// Lanes that have forked between the two nodes.
     forked: BTreeSet<(ShardIndex, ReplicaId)>,
-    /// Found, and to be given out.
-    forks: VecDeque<(ShardIndex, Fork)>,
+    /// What was found or read, and is to be given out.
+    ready: VecDeque<SenderEffect>,
     lanes_reported: usize,
     /// Lanes that are due.
     due: VecDeque<(ShardIndex, ReplicaId)>,
-    reading: Option<(ShardIndex, IntervalReader)>,
+    set: Option<SetUnderWay>,
     has_news: bool,
     next_own: Time,
     next_relay: Time,
@@ -120,10 +129,10 @@ impl Sender {
             held_before: nothing,
             told: vec![Mark::ZERO; shard_count as usize],
             forked: BTreeSet::new(),
-            forks: VecDeque::new(),
+            ready: VecDeque::new(),
             lanes_reported: 0,
             due: VecDeque::new(),
-            reading: None,
+            set: None,
             // What is held already is news to a new stream.
             has_news: true,
             next_own: now,
@@ -160,7 +169,7 @@ impl Sender {
             }
             match shards.with(shard, |it| it.replica().admits(lane, mark)) {
                 Ok(()) => self.note(shard, lane, mark)?,
-                Err(fork) => self.leave_alone(shard, fork),
+                Err(fork) => self.leave_alone(shard, fork.held, fork),
             }
         }
         Ok(())
@@ -182,9 +191,18 @@ impl Sender {
         Ok(())
     }
 
-    fn leave_alone(&mut self, shard: ShardIndex, fork: Fork) {
-        if self.forked.insert((shard, fork.lane)) {
-            self.forks.push_back((shard, fork));
+    /// Sends nothing of a lane from now on. The receiver learns of it by a mark of its other history.
+    fn leave_alone(&mut self, shard: ShardIndex, mark: Mark, fork: Fork) {
+        let lane = fork.lane;
+        if !self.forked.insert((shard, lane)) {
+            return;
+        }
+        self.ready
+            .push_back(SenderEffect::LaneForked { shard, fork });
+        // Of its own lane it is told in any case.
+        if lane != self.peer && mark != Mark::ZERO {
+            let held = HeldLane { shard, lane, mark };
+            self.ready.push_back(SenderEffect::Tell(vec![held]));
         }
     }
 
@@ -197,10 +215,7 @@ impl Sender {
     /// transport has room.
     pub fn poll(&mut self, now: Time, shards: &impl Shards) -> SenderEffect {
         loop {
-            if let Some((shard, fork)) = self.forks.pop_front() {
-                return SenderEffect::LaneForked { shard, fork };
-            }
-            if let Some(effect) = self.next_piece(now, shards) {
+            if let Some(effect) = self.next_ready(now, shards) {
                 return effect;
             }
             if self.has_news && now >= self.next_own {
@@ -232,31 +247,84 @@ impl Sender {
         }
     }
 
-    /// The next piece of what is due.
-    fn next_piece(&mut self, now: Time, shards: &impl Shards) -> Option<SenderEffect> {
+    /// What is ready, or the next piece of what is due.
+    fn next_ready(&mut self, now: Time, shards: &impl Shards) -> Option<SenderEffect> {
         loop {
-            let (shard, mut reader) = if let Some(reading) = self.reading.take() {
-                reading
-            } else {
-                let (shard, lane) = self.due.pop_front()?;
-                let after = self.sent[shard as usize].mark(lane);
-                (shard, IntervalReader::new(lane, after))
-            };
-            let records_max = self.limits.piece_records_max;
-            match shards.with(shard, |it| it.replica().read(&mut reader, records_max)) {
-                Ok(None) => {}
-                Ok(Some(piece)) => {
+            if let Some(effect) = self.ready.pop_front() {
+                if !matches!(effect, SenderEffect::LaneForked { .. }) {
                     self.last_sent = now;
-                    match &piece.end {
-                        Some(end) => self.sent[shard as usize].note(piece.lane, end.to),
-                        None => self.reading = Some((shard, reader)),
-                    }
-                    return Some(SenderEffect::Send { shard, piece });
                 }
+                return Some(effect);
+            }
+            let mut set = match self.set.take() {
+                Some(set) => set,
+                None => self.begin_set()?,
+            };
+            let is_left = shards.with(set.shard, |it| self.read(&mut set, it.replica()));
+            self.set = is_left.then_some(set);
+        }
+    }
+
+    /// A set that begins with the next lane that is due.
+    fn begin_set(&mut self) -> Option<SetUnderWay> {
+        let (shard, lane) = loop {
+            let due = self.due.pop_front()?;
+            if !self.forked.contains(&due) {
+                break due;
+            }
+        };
+        let after = self.sent[shard as usize].mark(lane);
+        Some(SetUnderWay::new(shard, lane, after))
+    }
+
+    /// Reads the next piece of a set, or all of it that is to be read at once; whether more of the
+    /// set is left.
+    fn read(&mut self, set: &mut SetUnderWay, replica: &Replica) -> bool {
+        let shard = set.shard;
+        loop {
+            let piece = match set.read(replica, self.limits.piece_records_max) {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return false,
                 Err(fork) => {
-                    self.forked.insert((shard, fork.lane));
-                    return Some(SenderEffect::LaneForked { shard, fork });
+                    self.leave_alone(shard, fork.held, fork);
+                    return false;
                 }
+            };
+            if let Some(end) = &piece.end {
+                self.sent[shard as usize].note(piece.lane, end.to);
+                self.promise(set, replica, &end.needs);
+            }
+            let set_goes_on = piece.end.is_some() && set.goes_on();
+            self.ready.push_back(SenderEffect::Send {
+                shard,
+                piece,
+                set_goes_on,
+            });
+            if !set.is_closing() {
+                return set.is_left();
+            }
+        }
+    }
+
+    /// The set goes on with what is needed and the receiver does not hold.
+    fn promise(&mut self, set: &mut SetUnderWay, replica: &Replica, needs: &[(ReplicaId, Mark)]) {
+        let shard = set.shard;
+        for &(lane, mark) in needs {
+            let sent = self.sent[shard as usize].mark(lane);
+            // The receiver's own lane it holds itself.
+            let is_excluded = lane == self.peer || self.forked.contains(&(shard, lane));
+            if is_excluded || sent.version >= mark.version {
+                continue;
+            }
+            let held = replica.held(lane);
+            match replica.admits(lane, sent) {
+                Err(fork) => self.leave_alone(shard, fork.held, fork),
+                // What is held covers its needs, unless the needed lane has forked.
+                Ok(()) if held.version < mark.version => {
+                    let seen = mark;
+                    self.leave_alone(shard, mark, Fork { lane, held, seen });
+                }
+                Ok(()) => set.promise(lane, sent),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Two ends of a stream, and nothing between them.
 
 mod pair;
+mod sets;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -8,7 +9,7 @@ use core::time::Duration;
 use crdt_core::{StartId, Version};
 
 use super::*;
-use crate::{Hello, HelloError, PROTOCOL_VERSION, Round, Shards as _, Time};
+use crate::{Hello, HelloError, Round, Shards as _, Time};
 use pair::{Node, Stream};
 
 const SHARDS: u32 = 2;
@@ -32,12 +33,7 @@ fn at_ms(ms: u64) -> Time {
 }
 
 fn hello(replica: ReplicaId) -> Hello {
-    Hello {
-        cluster: "likes".into(),
-        protocol_version: PROTOCOL_VERSION,
-        shard_count: SHARDS,
-        replica,
-    }
+    Hello::new("likes".into(), SHARDS, replica)
 }
 
 #[test]
@@ -130,13 +126,10 @@ fn a_busy_receiver_does_not_take_itself_for_a_silent_sender() {
     let (mut a, b) = (Node::new(1, 1), Node::new(2, 2));
     a.add(0, "x", 1);
     let mut stream = Stream::open(&a, &b, at_ms(0));
-    let interval = a.shards.with(0, |it| {
-        let interval = it.replica().interval(a.id, Mark::ZERO).expect("no fork");
-        it.replica().export(&interval.expect("an add"))
-    });
-    let interval = b.shards.with(0, |it| it.replica_mut().import(&interval));
-    let outcome = stream.receiver.interval(&b.shards, 0, interval);
-    assert_eq!(outcome, Ok(Outcome::Taken(Round::FIRST)));
+    let interval = a.interval(0, a.id, Mark::ZERO).expect("an add");
+    let set = alloc::vec![b.import(0, &interval)];
+    let outcome = stream.receiver.set(&b.shards, 0, set).expect("it fits");
+    assert_eq!(outcome.intervals, [Outcome::Taken(Round::FIRST)]);
     let next = stream.receiver.poll(at_ms(20_000), &b.shards, false);
     assert_eq!(next, ReceiverEffect::AwaitRound(Round::FIRST));
     stream.receiver.completed(at_ms(20_000), Round::FIRST);
@@ -182,24 +175,15 @@ fn a_receiver_that_meets_another_history_of_a_third_lane_leaves_it_alone() {
     b.copy_from(&before);
     a.add(0, "y", 1);
     let mut stream = Stream::open(&a, &b, at_ms(0));
-    let interval = after.shards.with(0, |it| {
-        let interval = it.replica().interval(id(3), Mark::ZERO).expect("no fork");
-        it.replica().export(&interval.expect("adds"))
-    });
+    let interval = after.interval(0, id(3), Mark::ZERO).expect("adds");
     let mut outcomes = Vec::new();
-    for _ in 0..2 {
-        let interval = b.shards.with(0, |it| it.replica_mut().import(&interval));
-        outcomes.push(
-            stream
-                .receiver
-                .interval(&b.shards, 0, interval)
-                .expect("no end"),
-        );
+    for forks in [1, 0] {
+        let set = alloc::vec![b.import(0, &interval)];
+        let outcome = stream.receiver.set(&b.shards, 0, set).expect("no end");
+        outcomes.extend(outcome.intervals);
+        assert_eq!(outcome.forks.len(), forks);
     }
-    assert!(matches!(
-        outcomes[..],
-        [Outcome::LaneForked(_), Outcome::LeftAlone]
-    ));
+    assert_eq!(outcomes, [Outcome::LaneForked, Outcome::LeftAlone]);
     stream.run(at_ms(0), &a, &mut b).expect("other lanes go on");
     assert_eq!(b.value(0, "y"), 1);
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use commit_log::{Log, LogWatcher, Sequence, SnapshotWriter, WriteError};
-use crdt_core::Group;
+use crdt_core::{Group, Replica};
 use protocol::{
     CommitEffect, CommitLimits, CommitRounds, Round, Shard, ShardIndex, Shards as _, SnapshotReader,
 };
@@ -87,7 +87,7 @@ impl CommitLoop {
         let limits = CommitLimits::default();
         Self {
             machine: CommitRounds::new(limits, status.segment_bytes, status.snapshot_bytes),
-            encoder: FrameEncoder::new(node.identity.shard_count),
+            encoder: FrameEncoder::new(node.identity.replica, node.identity.shard_count),
             node,
             log,
             watcher,
@@ -97,6 +97,10 @@ impl CommitLoop {
     }
 
     fn run(mut self) -> Result<(), WriteError> {
+        // What was read back may let a shard settle something.
+        if self.node.each_shard(Replica::is_due).any(|is_due| is_due) {
+            self.machine.taken();
+        }
         loop {
             self.listen();
             let now = self.node.clock.now();
@@ -116,9 +120,12 @@ impl CommitLoop {
                 }
                 CommitEffect::Complete { round } => {
                     for &(shard, _) in &self.written {
-                        self.node.with(shard, Shard::synced);
+                        if self.node.with(shard, Shard::synced) {
+                            self.machine.taken();
+                        }
                     }
                     self.node.note_held(&self.written);
+                    self.node.note_sessions(&self.written);
                     self.written.clear();
                     self.node
                         .trace
@@ -127,7 +134,10 @@ impl CommitLoop {
                 }
                 CommitEffect::Cut => {
                     let below = self.log.rotate()?;
-                    self.encoder = FrameEncoder::new(self.node.identity.shard_count);
+                    self.encoder = FrameEncoder::new(
+                        self.node.identity.replica,
+                        self.node.identity.shard_count,
+                    );
                     self.machine.cut(below.get());
                     self.node.trace.line(|| Step::Cut { below: below.get() });
                 }
@@ -222,7 +232,7 @@ impl CommitLoop {
 /// Writes all lanes into a snapshot; its bytes.
 fn copy_shards(node: &Node, mut snapshot: SnapshotWriter) -> SnapshotEnd {
     let mut bytes = 0;
-    let mut encoder = FrameEncoder::new(node.identity.shard_count);
+    let mut encoder = FrameEncoder::new(node.identity.replica, node.identity.shard_count);
     let records_max = node.limits.replication.piece_records_max;
     let mut reader = SnapshotReader::new(node, records_max);
     while let Some((shard, piece)) = reader.poll(node) {

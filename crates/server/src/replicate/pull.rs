@@ -161,7 +161,8 @@ fn take(
     }
     let received = received?;
     if let (false, Some(peer)) = (was_known, end.peer()) {
-        node.meet(peer);
+        let address = with(state, |state| state.address.clone());
+        node.meet(peer, &address);
     }
     for (shard, fork) in &received.forks {
         tracing::warn!(shard, %fork, "a lane is not taken from this peer");
@@ -198,10 +199,10 @@ async fn connect(
     })
 }
 
-fn with(state: &SharedPeerState, change: impl FnOnce(&mut PeerState)) {
+fn with<T>(state: &SharedPeerState, change: impl FnOnce(&mut PeerState) -> T) -> T {
     change(
         &mut state
             .lock()
             .expect("nobody panics while holding a peer's state"),
-    );
+    )
 }

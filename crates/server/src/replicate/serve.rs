@@ -94,6 +94,8 @@ async fn run(
     let mut sent = Sent::default();
     let stopped = node.stopped();
     tokio::pin!(stopped);
+    // A stranger may become known by what its peers relay.
+    let mut is_known = node.know_acquaintance(end.peer());
     // Until when nothing is due; `None`: something may be.
     let mut idle_until = None;
     loop {
@@ -106,6 +108,7 @@ async fn run(
             request = requests.message() => match request? {
                 Some(request) => {
                     end.request(node, &request).map_err(|error| refuse(&error))?;
+                    is_known = is_known || node.know_acquaintance(end.peer());
                     idle_until = None;
                 }
                 None => return Ok(()),

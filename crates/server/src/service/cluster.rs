@@ -1,6 +1,6 @@
 //! `ClusterService`: what the node says of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use commit_log::LogWatcher;
@@ -12,13 +12,13 @@ use tonic::{Request, Response, Status, Streaming};
 use wire::replica_id_to_bytes;
 use wire::v1::cluster_service_server::ClusterService;
 use wire::v1::{
-    AuditShardRequest, AuditShardResponse, ExportShardRequest, ExportShardResponse,
-    GetStatusRequest, GetStatusResponse, LaneStatus, ListLaneRecordsRequest,
-    ListLaneRecordsResponse, LogStatus, PeerStatus,
+    AuditShardRequest, AuditShardResponse, DeclareMemberGoneRequest, DeclareMemberGoneResponse,
+    ExportShardRequest, ExportShardResponse, GetStatusRequest, GetStatusResponse, LaneStatus,
+    ListLaneRecordsRequest, ListLaneRecordsResponse, LogStatus, PeerStatus,
 };
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{NodeCell, audit, export, status};
+use super::{NodeCell, audit, export, sessions, status};
 use crate::node::Node;
 use crate::replicate::pull::{PeerState, SharedPeerState};
 
@@ -98,6 +98,16 @@ impl ClusterService for ClusterServer {
         Ok(Response::new(export::spawn(node, shard, permit)))
     }
 
+    async fn declare_member_gone(
+        &self,
+        request: Request<DeclareMemberGoneRequest>,
+    ) -> Result<Response<DeclareMemberGoneResponse>, Status> {
+        let node = self.node.get()?;
+        let connected = connected(self.surroundings.get());
+        sessions::declare_gone(node, &connected, &request.into_inner()).await?;
+        Ok(Response::new(DeclareMemberGoneResponse {}))
+    }
+
     async fn get_status(
         &self,
         _request: Request<GetStatusRequest>,
@@ -105,6 +115,7 @@ impl ClusterService for ClusterServer {
         let node = self.node.get()?;
         let surroundings = self.surroundings.get();
         let identity = node.identity();
+        let connected = connected(surroundings);
         let refusal = node.ensure_writable().err().map(|error| error.to_string());
         Ok(Response::new(GetStatusResponse {
             cluster: identity.cluster.clone(),
@@ -117,8 +128,22 @@ impl ClusterService for ClusterServer {
             peers: surroundings.map_or_else(Vec::new, |s| s.peers.iter().map(peer).collect()),
             log: surroundings.map(|surroundings| log(&surroundings.log)),
             refusal: refusal.unwrap_or_default(),
+            sessions: Some(sessions::status(node, &connected)),
         }))
     }
+}
+
+/// The peers from which this node receives now.
+fn connected(surroundings: Option<&Surroundings>) -> BTreeSet<ReplicaId> {
+    let peers = surroundings.into_iter().flat_map(|it| &it.peers);
+    let states = peers.map(|state| {
+        state
+            .lock()
+            .expect("nobody panics while holding a peer's state")
+            .clone()
+    });
+    let connected = states.filter(|state| state.is_connected);
+    connected.filter_map(|state| state.replica).collect()
 }
 
 /// For each lane how far it is held: versions added up over the shards, and a checksum of its

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use crdt_core::{CounterName, Sum};
-use protocol::{Adds, Receipt, ShardIndex, Shards as _};
+use protocol::{Adds, Receipt, RequestReceipt, ShardIndex, Shards as _};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use wire::v1::counter_service_server::CounterService;
 use wire::v1::{
     AddRequest, AddResponse, BatchAddRequest, BatchAddResponse, BatchGetRequest, BatchGetResponse,
     GetRequest, GetResponse, IngestRequest, IngestResponse, ListCountersRequest,
-    ListCountersResponse, WatchRequest, WatchResponse,
+    ListCountersResponse, RequestHead, WatchRequest, WatchResponse,
 };
 
 use super::deadline::token_wait;
 use super::list::{self, Page};
 use super::parse::{check_count, parse_amount, parse_name, parse_names};
+use super::session::parse_request;
 use super::status::{self, Field};
 use super::token::wait_for_token;
 use super::value::{counter_value, lane_ages};
@@ -47,16 +48,18 @@ impl CounterService for CounterServer {
             counter,
             amount,
             return_value,
+            request,
         } = request.into_inner();
         let name = parse_name(&counter, Field::new("counter"))?;
         let amount = parse_amount(amount, Field::new("amount"))?;
         let adds = [(name, amount)];
-        let receipt = add_all(node, &adds).await?;
+        let promise = add_all(node, &adds, request.as_ref()).await?;
+        let was_counted = promise.was_counted();
         if !return_value {
-            let token = node.token(&receipt).to_bytes();
             return Ok(Response::new(AddResponse {
-                token,
+                token: promise.token(node),
                 counter: None,
+                was_counted,
             }));
         }
         let [(name, _)] = adds;
@@ -65,6 +68,7 @@ impl CounterService for CounterServer {
             // What was read has the add in it, and so has its token.
             token: node.token_of(&reading).to_bytes(),
             counter: values.first().map(|&value| counter_value(&name, value)),
+            was_counted,
         }))
     }
 
@@ -73,7 +77,7 @@ impl CounterService for CounterServer {
         request: Request<BatchAddRequest>,
     ) -> Result<Response<BatchAddResponse>, Status> {
         let node = self.node.get()?;
-        let items = request.into_inner().items;
+        let BatchAddRequest { items, request } = request.into_inner();
         check_count("items", items.len())?;
         let mut adds = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
@@ -81,9 +85,11 @@ impl CounterService for CounterServer {
             let amount = parse_amount(item.amount, Field::of_entry("items", at, "amount"))?;
             adds.push((name, amount));
         }
-        let receipt = add_all(node, &adds).await?;
-        let token = node.token(&receipt).to_bytes();
-        Ok(Response::new(BatchAddResponse { token }))
+        let promise = add_all(node, &adds, request.as_ref()).await?;
+        Ok(Response::new(BatchAddResponse {
+            token: promise.token(node),
+            was_counted: promise.was_counted(),
+        }))
     }
 
     async fn ingest(
@@ -162,22 +168,63 @@ impl CounterService for CounterServer {
     }
 }
 
-/// Adds all or none, and waits until that is durable.
-async fn add_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Receipt, Status> {
-    let receipt = take_all(node, adds)?;
-    node.durable(receipt.round).await;
-    Ok(receipt)
+/// What adds have become, which is durable.
+enum Promise {
+    Adds(Receipt),
+    Request(RequestReceipt),
 }
 
-fn take_all(node: &Node, adds: &[(CounterName, Sum)]) -> Result<Receipt, Status> {
+impl Promise {
+    fn token(&self, node: &Node) -> Vec<u8> {
+        match self {
+            Self::Adds(receipt) => node.token(receipt),
+            Self::Request(receipt) => node.request_token(receipt),
+        }
+        .to_bytes()
+    }
+
+    fn was_counted(&self) -> bool {
+        match self {
+            Self::Adds(_) => false,
+            Self::Request(receipt) => receipt.was_counted,
+        }
+    }
+}
+
+/// Adds all or none, or all as one request, and waits until that is durable.
+async fn add_all(
+    node: &Node,
+    adds: &[(CounterName, Sum)],
+    request: Option<&RequestHead>,
+) -> Result<Promise, Status> {
+    let head = parse_request(node, request)?;
     let mut taken = Adds::default();
     for (name, sum) in adds {
         taken.add_named(node.shard_of(name), name.clone(), *sum);
     }
-    node.take(&mut taken).map_err(|error| {
-        let index = |counter: &CounterName| adds.iter().position(|(name, _)| name == counter);
-        status::take(&error, |counter| index(counter).filter(|_| adds.len() > 1))
-    })
+    let index = |counter: &CounterName| {
+        let index = adds.iter().position(|(name, _)| name == counter);
+        index.filter(|_| adds.len() > 1)
+    };
+    let Some(head) = head else {
+        let taken = node.take(&mut taken);
+        let receipt = taken.map_err(|error| status::take(&error, index))?;
+        node.durable(receipt.round).await;
+        return Ok(Promise::Adds(receipt));
+    };
+    let taken = node.take_request(&mut taken, &head);
+    let round = match &taken {
+        Ok(receipt) => receipt.round,
+        Err(refusal) => refusal.round,
+    };
+    node.durable(round).await;
+    let counted = |shards: &[ShardIndex]| {
+        let counts = |(name, _): &(CounterName, Sum)| shards.contains(&node.shard_of(name));
+        adds.iter().map(counts).collect()
+    };
+    taken
+        .map(Promise::Request)
+        .map_err(|refusal| status::request(&refusal.error, node, index, counted))
 }
 
 fn shards_of(node: &Node, names: &[CounterName]) -> impl Iterator<Item = ShardIndex> {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use protocol::{IngestEffect, IngestEnd, IngestStream, NotWritable, Round};
+use protocol::{Acknowledgement, IngestEffect, IngestEnd, IngestStream, NotWritable, Round};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -37,17 +37,16 @@ async fn run(
     mut requests: Streaming<IngestRequest>,
     responses: &Responses,
 ) -> Result<(), Status> {
-    let mut stream = IngestStream::new(node.ingest_limits(), node.dictionaries());
+    let cluster = node.identity().cluster_hash();
+    let mut stream = IngestStream::new(node.ingest_limits(), node.dictionaries(), cluster);
     let mut completed = node.completed();
     let stopped = node.stopped();
     tokio::pin!(stopped);
     let mut failed = None;
     loop {
         match stream.poll() {
-            IngestEffect::Acknowledge(acknowledged_sequence) => {
-                let response = IngestResponse {
-                    acknowledged_sequence,
-                };
+            IngestEffect::Acknowledge(acknowledgement) => {
+                let response = response(node, acknowledgement);
                 let sent = responses.send(Ok(response)).await;
                 sent.map_err(|_| Status::cancelled("the client closed the stream"))?;
             }
@@ -76,8 +75,25 @@ async fn run(
 fn take(node: &Node, stream: &mut IngestStream, request: &IngestRequest) {
     let message = wire::stream::ingest_message(request);
     let writable = node.ensure_writable();
-    stream.message(node, writable, &message, |name| node.shard_of(name));
+    stream.message(
+        node,
+        writable,
+        &message,
+        |name| node.shard_of(name),
+        |session| node.admit(session),
+    );
     node.wake();
+}
+
+fn response(node: &Node, acknowledgement: Acknowledgement) -> IngestResponse {
+    let refused = acknowledgement.refused.into_iter();
+    IngestResponse {
+        acknowledged_sequence: acknowledgement.sequence,
+        counted_before_sequences: acknowledgement.counted_before,
+        refused: refused
+            .map(|refusal| status::ingest_refusal(refusal, node))
+            .collect(),
+    }
 }
 
 async fn next_round(completed: &mut watch::Receiver<Round>) -> Round {

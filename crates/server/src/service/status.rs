@@ -3,6 +3,7 @@
 //! bound, and the item's index.
 
 mod field;
+mod session;
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -18,6 +19,9 @@ use wire::v1::ErrorReason;
 
 use super::limits::{BATCH_ITEMS_MAX, RETRY_AFTER};
 pub(crate) use field::Field;
+pub(crate) use session::{
+    ingest_refusal, member_not_gone, not_home, open_session, request, request_number, session,
+};
 
 /// The domain of all reasons.
 const DOMAIN: &str = "tally.v1";
@@ -272,21 +276,27 @@ pub(crate) fn fork(fork: &Fork) -> Status {
 
 /// The node takes no adds.
 pub(crate) fn not_writable(error: &NotWritable) -> Status {
+    writable_refusal(error).status()
+}
+
+fn writable_refusal(error: &NotWritable) -> Refusal {
     match error {
-        NotWritable::Stopping => {
-            Refusal::new(Code::Unavailable, ErrorReason::Stopping, error).status()
-        }
+        NotWritable::Stopping => Refusal::new(Code::Unavailable, ErrorReason::Stopping, error),
         NotWritable::Forked(_) => {
             let reason = ErrorReason::IncarnationConflict;
-            Refusal::new(Code::FailedPrecondition, reason, error).status()
+            Refusal::new(Code::FailedPrecondition, reason, error)
         }
     }
 }
 
 /// Adds that are not taken; `index` finds an item by its counter.
 pub(crate) fn take(error: &TakeError, index: impl Fn(&CounterName) -> Option<usize>) -> Status {
+    take_refusal(error, index).status()
+}
+
+fn take_refusal(error: &TakeError, index: impl Fn(&CounterName) -> Option<usize>) -> Refusal {
     let (refusal, counter) = match error {
-        TakeError::NotWritable(reason) => return not_writable(reason),
+        TakeError::NotWritable(reason) => return writable_refusal(reason),
         TakeError::OutOfRange { counter, reason } => {
             let refusal = Refusal::new(Code::OutOfRange, ErrorReason::ValueOutOfRange, error);
             (range(refusal, reason), counter)
@@ -309,8 +319,8 @@ pub(crate) fn take(error: &TakeError, index: impl Fn(&CounterName) -> Option<usi
     };
     let refusal = refusal.with("counter", counter);
     match index(counter) {
-        Some(index) => refusal.with("index", index).status(),
-        None => refusal.status(),
+        Some(index) => refusal.with("index", index),
+        None => refusal,
     }
 }
 

@@ -83,7 +83,7 @@ async fn idle_connections_shut_nobody_out(begin: &[u8]) {
         sequence: 1,
         introduced: vec!["likes".into()],
         counters: vec![0],
-        amounts: Vec::new(),
+        ..Default::default()
     };
     messages.send(message).await.expect("the stream is open");
     let answer = soon("an answer", stream.message()).await.expect("taken");

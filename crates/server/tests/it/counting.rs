@@ -19,7 +19,10 @@ async fn adds_of_every_kind_on_every_node_meet_in_one_value() {
     };
     let items = vec![item("likes", 10), item("views", 100), item("likes", -4)];
     let mut client = b.counters();
-    let batch = client.batch_add(BatchAddRequest { items });
+    let batch = client.batch_add(BatchAddRequest {
+        items,
+        request: None,
+    });
     batch.await.expect("a batch");
     ingest(
         c,

@@ -95,7 +95,13 @@ async fn exports_have_a_bound_and_give_their_places_back() {
             amount: 1,
         };
         let items = (0..5_000).map(item).collect();
-        let added = node.counters().batch_add(BatchAddRequest { items }).await;
+        let added = node
+            .counters()
+            .batch_add(BatchAddRequest {
+                items,
+                request: None,
+            })
+            .await;
         added.expect("a batch");
     }
     let mut client = ClusterServiceClient::new(node.channel());

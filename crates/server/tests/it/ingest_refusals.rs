@@ -16,7 +16,7 @@ fn message(sequence: u64, introduced: &[&str], counters: &[u32]) -> IngestReques
         sequence,
         introduced: introduced.iter().map(ToString::to_string).collect(),
         counters: counters.to_vec(),
-        amounts: Vec::new(),
+        ..Default::default()
     }
 }
 
@@ -227,7 +227,13 @@ async fn names_without_adds_use_up_no_places() {
         amount: 1,
     };
     let items = vec![item("many"), item("more"), item("most")];
-    let refusal = node.counters().batch_add(BatchAddRequest { items }).await;
+    let refusal = node
+        .counters()
+        .batch_add(BatchAddRequest {
+            items,
+            request: None,
+        })
+        .await;
     assert_eq!(reason(&refusal.expect_err("three")), "COUNTERS_EXHAUSTED");
     assert_eq!(node.status().await.counters, 0);
     for counter in ["one", "two"] {

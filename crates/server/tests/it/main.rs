@@ -20,6 +20,7 @@ mod node;
 mod reads;
 mod recovery;
 mod refusals;
+mod sessions;
 mod startup;
 mod stopping;
 mod strangers;

@@ -58,6 +58,7 @@ fn batch(items: &[(&str, i64)]) -> BatchAddRequest {
     };
     BatchAddRequest {
         items: items.iter().map(item).collect(),
+        request: None,
     }
 }
 

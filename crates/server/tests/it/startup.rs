@@ -52,14 +52,14 @@ async fn a_data_directory_of_something_else_is_refused_and_left_alone() {
 
     let identity = data.join("identity");
     let text = fs::read_to_string(&identity).expect("an identity");
-    let newer = text.replacen("format = 2", "format = 9", 1);
-    assert_ne!(newer, text, "the format has version 2");
+    let newer = text.replacen("format = 3", "format = 9", 1);
+    assert_ne!(newer, text, "the format has version 3");
     fs::write(&identity, newer).expect("a file");
     let version = again("version", &flags);
     refuses(
         "version",
         version,
-        &["format version 9", "expected 1 to 2", "tallyd that wrote"],
+        &["format version 9", "expected 1 to 3", "tallyd that wrote"],
     )
     .await;
 

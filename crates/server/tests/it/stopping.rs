@@ -74,7 +74,7 @@ async fn open_streams_end_with_the_reason_when_the_node_stops() {
         sequence: 1,
         introduced: vec!["likes".into()],
         counters: vec![0],
-        amounts: Vec::new(),
+        ..Default::default()
     };
     messages.send(message).await.expect("the stream is open");
     let answer = soon("an answer", ingest.message()).await.expect("taken");
@@ -286,7 +286,7 @@ async fn add_until_the_end(mut client: CounterServiceClient<Channel>, number: us
             sequence: sent + 1,
             introduced: std::mem::take(&mut introduced),
             counters: (0..u32::try_from(COUNTERS).expect("small")).collect(),
-            amounts: Vec::new(),
+            ..Default::default()
         };
         tokio::select! {
             taken = messages.send(message) => sent += u64::from(taken.is_ok()),

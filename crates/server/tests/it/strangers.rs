@@ -25,7 +25,8 @@ impl Stranger {
         let (requests, stream) = mpsc::channel(1);
         let hello = Hello {
             cluster: "tally".into(),
-            protocol_version: 2,
+            protocol_version_min: 3,
+            protocol_version: 3,
             shard_count: 16,
             replica_id: vec![7; 16],
         };

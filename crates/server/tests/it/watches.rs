@@ -52,7 +52,13 @@ fn values<const N: usize>(expected: [(&str, i64); N]) -> Values {
 async fn add_all(node: &Node, names: impl Iterator<Item = String>) {
     let item = |counter| BatchAddItem { counter, amount: 1 };
     let items = names.map(item).collect();
-    let add = node.counters().batch_add(BatchAddRequest { items }).await;
+    let add = node
+        .counters()
+        .batch_add(BatchAddRequest {
+            items,
+            request: None,
+        })
+        .await;
     add.expect("a batch");
 }
 

@@ -4,55 +4,47 @@
 //! what a stream can make its reader hold is bounded by [`DecodeLimits`].
 
 use crdt_core::{
-    CounterIndex, CounterName, Interval, Mark, ReplicaId, StartId, SumRecord, Sums, Total, Version,
+    CounterIndex, CounterName, Interval, Mark, Records, ReplicaId, StartId, SumRecord, Sums, Total,
+    Version,
 };
+use prost::Message as _;
 use rustc_hash::FxHashMap;
 
-use super::DecodeError;
+use super::{DecodeError, DecodeLimits, records};
 use crate::v1;
 
-/// What a stream may make its reader hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodeLimits {
-    /// Records of one interval: they are assembled in memory, at 32 bytes each.
-    pub interval_records_max: usize,
-    /// Bytes of names that one interval introduces.
-    pub interval_name_bytes_max: usize,
-    /// Names that the stream introduces, over all shards: the dictionary remembers each, with
-    /// about 20 bytes.
-    pub stream_names_max: usize,
-}
-
-impl DecodeLimits {
-    /// For a stream from a peer. A node has room for ten million counters unless its operator asks
-    /// for more, and an interval that was read while everything changed names each about three
-    /// times; so what a sender gone mad can use up is about a gigabyte.
-    pub const STREAM: Self = Self {
-        interval_records_max: 1 << 25,
-        interval_name_bytes_max: 1 << 30,
-        stream_names_max: 1 << 25,
-    };
-
-    /// For a file that this program has written: what it wrote fitted its memory, and it must be
-    /// able to read it, however long it is.
-    pub const FILE: Self = Self {
-        interval_records_max: usize::MAX,
-        interval_name_bytes_max: usize::MAX,
-        stream_names_max: usize::MAX,
-    };
+/// A set of which not all has come.
+#[derive(Debug)]
+struct Assembling {
+    shard: u32,
+    /// Its intervals that are whole.
+    whole: Vec<Interval>,
+    /// The one whose last part has not come.
+    begun: Option<Begun>,
+    /// Records of its sums.
+    records: usize,
+    record_bytes: usize,
+    name_bytes: usize,
 }
 
 /// An interval whose last part has not come.
 #[derive(Debug)]
-struct Assembling {
-    shard: u32,
+struct Begun {
     lane: ReplicaId,
     after: Mark,
     /// Its end, once a part has told it: the last one, or the first one where older versions of
     /// this program wrote it.
-    end: Option<(Mark, Vec<(Version, StartId)>)>,
+    end: Option<End>,
     sums: Sums,
-    name_bytes: usize,
+    records: Records,
+}
+
+/// What is told beside an interval's end.
+#[derive(Debug)]
+struct End {
+    to: Mark,
+    starts: Vec<(Version, StartId)>,
+    needs: Vec<(ReplicaId, Mark)>,
 }
 
 /// The reading end of a stream of intervals.
@@ -84,8 +76,8 @@ impl IntervalDecoder {
     ///
     /// When the part names a shard that does not exist.
     pub fn shard_of(&self, part: &v1::IntervalPart) -> Result<u32, DecodeError> {
-        let begun = self.assembling.as_ref();
-        let shard = begun.map_or(part.shard, |interval| interval.shard);
+        let set = self.assembling.as_ref();
+        let shard = set.map_or(part.shard, |set| set.shard);
         let shard_count = self.shard_count();
         if shard >= shard_count {
             return Err(DecodeError::Shard {
@@ -96,8 +88,8 @@ impl IntervalDecoder {
         Ok(shard)
     }
 
-    /// Takes the next part; the interval with its shard, once it is whole. `index` gives this
-    /// side's index of a name, in the shard that [`shard_of`](Self::shard_of) told.
+    /// Takes the next part; the set with its shard, once it is whole: mostly one interval. `index`
+    /// gives this side's index of a name, in the shard that [`shard_of`](Self::shard_of) told.
     ///
     /// # Errors
     ///
@@ -106,40 +98,37 @@ impl IntervalDecoder {
         &mut self,
         part: &v1::IntervalPart,
         index: impl FnMut(&CounterName) -> CounterIndex,
-    ) -> Result<Option<(u32, Interval)>, DecodeError> {
+    ) -> Result<Option<(u32, Vec<Interval>)>, DecodeError> {
         let shard = self.shard_of(part)?;
-        let mut interval = match self.assembling.take() {
-            None => begin(shard, part)?,
-            Some(_) if part.after.is_some() => return Err(DecodeError::Interrupted),
-            Some(interval) => interval,
-        };
-        self.introduce(&mut interval, part, index)?;
-        self.append_records(&mut interval, part)?;
-        take_end(&mut interval, part)?;
-        if !part.last {
-            self.assembling = Some(interval);
-            return Ok(None);
-        }
-        let Assembling {
-            lane,
-            after,
-            end,
-            sums,
-            ..
-        } = interval;
-        let (to, starts) = end.ok_or(DecodeError::Absent("end (`to`)"))?;
-        Ok(Some((
+        let mut set = self.assembling.take().unwrap_or_else(|| Assembling {
             shard,
-            Interval {
-                lane,
-                after,
-                to,
-                starts,
-                sums,
-                records: crdt_core::Records::default(),
-                needs: Vec::new(),
-            },
-        )))
+            whole: Vec::new(),
+            begun: None,
+            records: 0,
+            record_bytes: 0,
+            name_bytes: 0,
+        });
+        let mut interval = match set.begun.take() {
+            None => set.begin(&self.limits, part)?,
+            Some(_) if part.after.is_some() => return Err(DecodeError::Interrupted),
+            Some(begun) => begun,
+        };
+        self.introduce(&mut set, interval.lane, part, index)?;
+        self.append_sums(&mut set, &mut interval, part)?;
+        self.append_records(&mut set, &mut interval, part)?;
+        self.take_end(&mut interval, part)?;
+        if part.last {
+            set.whole.push(interval.whole()?);
+        } else if part.set_goes_on {
+            return Err(DecodeError::Absent("last part before its set goes on"));
+        } else {
+            set.begun = Some(interval);
+        }
+        if part.last && !part.set_goes_on {
+            return Ok(Some((set.shard, set.whole)));
+        }
+        self.assembling = Some(set);
+        Ok(None)
     }
 
     fn shard_count(&self) -> u32 {
@@ -148,11 +137,12 @@ impl IntervalDecoder {
 
     fn introduce(
         &mut self,
-        interval: &mut Assembling,
+        set: &mut Assembling,
+        lane: ReplicaId,
         part: &v1::IntervalPart,
         mut index: impl FnMut(&CounterName) -> CounterIndex,
     ) -> Result<(), DecodeError> {
-        let (found, lane) = (interval.shard, interval.lane);
+        let found = set.shard;
         let shard_count = self.shard_count();
         let dictionary = &mut self.counters[found as usize];
         for introduced in &part.introduced {
@@ -168,9 +158,9 @@ impl IntervalDecoder {
                     expected,
                 });
             }
-            interval.name_bytes += introduced.name.len();
-            let bytes_max = self.limits.interval_name_bytes_max;
-            if interval.name_bytes > bytes_max {
+            set.name_bytes += introduced.name.len();
+            let bytes_max = self.limits.set_name_bytes_max;
+            if set.name_bytes > bytes_max {
                 return Err(DecodeError::NameBytes { lane, bytes_max });
             }
             let names_max = self.limits.stream_names_max;
@@ -185,38 +175,128 @@ impl IntervalDecoder {
         Ok(())
     }
 
-    fn append_records(
+    fn append_sums(
         &self,
-        interval: &mut Assembling,
+        set: &mut Assembling,
+        interval: &mut Begun,
         part: &v1::IntervalPart,
     ) -> Result<(), DecodeError> {
         let count = part.counters.len();
-        let records_max = self.limits.interval_records_max;
-        if count > records_max.saturating_sub(interval.sums.len()) {
+        let records_max = self.limits.set_records_max;
+        if count > records_max.saturating_sub(set.records) {
             let lane = interval.lane;
             return Err(DecodeError::Records { lane, records_max });
         }
+        set.records += count;
         interval.sums.reserve(count);
-        let shard = interval.shard;
-        let known = &self.counters[shard as usize];
-        let after = interval.after.version.get();
+        let after = interval.after.version;
         let mut totals = Totals::of(part)?;
         for (entry, (&index, &offset)) in
             part.counters.iter().zip(&part.version_offsets).enumerate()
         {
-            let counter = *known
-                .get(&index)
-                .ok_or(DecodeError::NotIntroduced { shard, index })?;
-            let version = after
-                .checked_add(offset)
-                .ok_or(DecodeError::VersionOverflow { after, offset })?;
             interval.sums.push(SumRecord {
-                counter,
-                version: Version::new(version),
+                counter: self.counter(set.shard, index)?,
+                version: records::version_from_wire(after, offset)?,
                 total: totals.next(entry)?,
             });
         }
         Ok(())
+    }
+
+    fn append_records(
+        &self,
+        set: &mut Assembling,
+        interval: &mut Begun,
+        part: &v1::IntervalPart,
+    ) -> Result<(), DecodeError> {
+        let records = part.records.iter().map(v1::SessionRecord::encoded_len);
+        let gaps = part.gaps.iter().map(v1::RecordGap::encoded_len);
+        // What says nothing takes two bytes all the same.
+        set.record_bytes += records.chain(gaps).map(|bytes| bytes + 2).sum::<usize>();
+        let bytes_max = self.limits.set_record_bytes_max;
+        if set.record_bytes > bytes_max {
+            let lane = interval.lane;
+            return Err(DecodeError::RecordBytes { lane, bytes_max });
+        }
+        let after = interval.after.version;
+        let counter = |index| self.counter(set.shard, index);
+        for record in &part.records {
+            let record = records::record_from_wire(&self.limits, after, record, counter)?;
+            interval.records.changed.push(record);
+        }
+        for gap in &part.gaps {
+            interval
+                .records
+                .gaps
+                .push(records::gap_from_wire(after, gap)?);
+        }
+        Ok(())
+    }
+
+    /// Notes the interval's end, where the part tells it.
+    fn take_end(&self, interval: &mut Begun, part: &v1::IntervalPart) -> Result<(), DecodeError> {
+        let start = |s: &v1::LaneStart| (Version::new(s.version), StartId::new(s.start));
+        let Some(to) = part.to else {
+            return if !part.starts.is_empty() {
+                Err(DecodeError::Absent("end (`to`) beside its starts"))
+            } else if !part.needs.is_empty() {
+                Err(DecodeError::Absent("end (`to`) beside its needs"))
+            } else {
+                Ok(())
+            };
+        };
+        let end = End {
+            to: to.into(),
+            starts: part.starts.iter().map(start).collect(),
+            needs: records::needs_from_wire(&self.limits, &part.needs)?,
+        };
+        match interval.end.replace(end) {
+            None => Ok(()),
+            Some(_) => Err(DecodeError::EndsTwice),
+        }
+    }
+
+    /// This side's index of a counter that the stream has introduced.
+    fn counter(&self, shard: u32, index: u32) -> Result<CounterIndex, DecodeError> {
+        let known = self.counters[shard as usize].get(&index).copied();
+        known.ok_or(DecodeError::NotIntroduced { shard, index })
+    }
+}
+
+impl Assembling {
+    /// The set's first interval, or its next one, begins.
+    fn begin(&self, limits: &DecodeLimits, part: &v1::IntervalPart) -> Result<Begun, DecodeError> {
+        let after = part.after.ok_or(DecodeError::Absent("begin (`after`)"))?;
+        let (found, expected) = (part.shard, self.shard);
+        if found != expected {
+            return Err(DecodeError::SetShard { found, expected });
+        }
+        let intervals_max = limits.set_intervals_max;
+        if self.whole.len() >= intervals_max {
+            return Err(DecodeError::Intervals { intervals_max });
+        }
+        Ok(Begun {
+            lane: crate::replica_id_from_bytes(&part.replica_id)?,
+            after: after.into(),
+            end: None,
+            sums: Sums::new(),
+            records: Records::default(),
+        })
+    }
+}
+
+impl Begun {
+    fn whole(self) -> Result<Interval, DecodeError> {
+        let end = self.end.ok_or(DecodeError::Absent("end (`to`)"))?;
+        Ok(Interval {
+            lane: self.lane,
+            after: self.after,
+            to: end.to,
+            starts: end.starts,
+            sums: self.sums,
+            records: self.records,
+            needs: end.needs,
+        })
     }
 }
 
@@ -284,35 +364,5 @@ impl<'a> Totals<'a> {
             record: self.part.wide[self.wide].record,
             records: self.part.counters.len(),
         }
-    }
-}
-
-/// What the first part says.
-fn begin(shard: u32, part: &v1::IntervalPart) -> Result<Assembling, DecodeError> {
-    let after = part.after.ok_or(DecodeError::Absent("begin (`after`)"))?;
-    Ok(Assembling {
-        shard,
-        lane: crate::replica_id_from_bytes(&part.replica_id)?,
-        after: after.into(),
-        end: None,
-        sums: Sums::new(),
-        name_bytes: 0,
-    })
-}
-
-/// Notes the interval's end, where the part tells it.
-fn take_end(interval: &mut Assembling, part: &v1::IntervalPart) -> Result<(), DecodeError> {
-    let start = |s: &v1::LaneStart| (Version::new(s.version), StartId::new(s.start));
-    let Some(to) = part.to else {
-        return if part.starts.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::Absent("end (`to`) beside its starts"))
-        };
-    };
-    let starts = part.starts.iter().map(start).collect();
-    match interval.end.replace((to.into(), starts)) {
-        None => Ok(()),
-        Some(_) => Err(DecodeError::EndsTwice),
     }
 }

@@ -4,12 +4,12 @@
 //! part only, and whoever writes them keeps one in memory.
 
 use crdt_core::{
-    CounterIndex, CounterName, Interval, IntervalPiece, Mark, ReplicaId, StartId, SumRecord, Sums,
-    Version,
+    CounterIndex, CounterName, Interval, IntervalPiece, Mark, RecordContent, Records, ReplicaId,
+    StartId, SumRecord, Sums, Version,
 };
 use prost::{Message, length_delimiter_len};
 
-use super::PART_BYTES_TARGET;
+use super::{PART_BYTES_TARGET, records};
 use crate::v1;
 
 /// Two columns of every record at their longest: an index, a version.
@@ -34,7 +34,7 @@ impl IntervalEncoder {
         }
     }
 
-    /// All parts of an interval. They must be written in this order with nothing in between.
+    /// All parts of an interval that is a set by itself. They must be written in this order with nothing in between.
     /// `name` tells the name behind an index of the replica that made the interval.
     ///
     /// # Panics
@@ -64,13 +64,28 @@ impl IntervalEncoder {
         PartsOf::piece(shard, piece).collect(self, name)
     }
 
-    /// Notes that the counter is used; whether that is the first time.
-    fn introduce(&mut self, shard: u32, counter: CounterIndex) -> bool {
+    /// Introduces the counter in this part, unless the stream has had it; how many bytes that takes.
+    fn introduce(
+        &mut self,
+        part: &mut v1::IntervalPart,
+        shard: u32,
+        counter: CounterIndex,
+        name: impl FnOnce(CounterIndex) -> CounterName,
+    ) -> usize {
         let introduced = &mut self.introduced[shard as usize];
         if counter.as_usize() >= introduced.len() {
             introduced.resize(counter.as_usize() + 1, false);
         }
-        !std::mem::replace(&mut introduced[counter.as_usize()], true)
+        if std::mem::replace(&mut introduced[counter.as_usize()], true) {
+            return 0;
+        }
+        let introduced = v1::IntroducedCounter {
+            index: counter.get(),
+            name: name(counter).as_str().to_owned(),
+        };
+        let bytes = field_bytes(&introduced);
+        part.introduced.push(introduced);
+        bytes
     }
 }
 
@@ -82,10 +97,24 @@ pub struct PartsOf<'a> {
     /// The lane, until the interval's first part is made.
     begin: Option<ReplicaId>,
     sums: &'a Sums,
-    /// How many records the parts made so far have.
+    /// How many records of sums the parts made so far have ...
     given: usize,
+    /// ... how many of sessions ...
+    given_records: usize,
+    /// ... and how many gaps.
+    given_gaps: usize,
     /// Where the interval ends, until its last part is made.
-    end: Option<(Mark, &'a [(Version, StartId)])>,
+    end: Option<End<'a>>,
+    set_goes_on: bool,
+}
+
+/// What is told at an interval's end.
+#[derive(Debug)]
+struct End<'a> {
+    to: Mark,
+    starts: &'a [(Version, StartId)],
+    records: &'a Records,
+    needs: &'a [(ReplicaId, Mark)],
 }
 
 impl<'a> PartsOf<'a> {
@@ -98,7 +127,15 @@ impl<'a> PartsOf<'a> {
             begin: Some(interval.lane),
             sums: &interval.sums,
             given: 0,
-            end: Some((interval.to, &interval.starts)),
+            given_records: 0,
+            given_gaps: 0,
+            end: Some(End {
+                to: interval.to,
+                starts: &interval.starts,
+                records: &interval.records,
+                needs: &interval.needs,
+            }),
+            set_goes_on: false,
         }
     }
 
@@ -111,8 +148,24 @@ impl<'a> PartsOf<'a> {
             begin: piece.is_first.then_some(piece.lane),
             sums: &piece.sums,
             given: 0,
-            end: piece.end.as_ref().map(|end| (end.to, &*end.starts)),
+            given_records: 0,
+            given_gaps: 0,
+            end: piece.end.as_ref().map(|end| End {
+                to: end.to,
+                starts: &end.starts,
+                records: &end.records,
+                needs: &end.needs,
+            }),
+            set_goes_on: false,
         }
+    }
+
+    /// The same parts, of an interval after which its set goes on, or not. The next interval of a
+    /// set must be written next, and be of the same shard.
+    #[must_use]
+    pub fn of_set(mut self, goes_on: bool) -> Self {
+        self.set_goes_on = goes_on;
+        self
     }
 
     /// The next part, if there is one. `name` tells the name behind an index of the replica that
@@ -141,25 +194,67 @@ impl<'a> PartsOf<'a> {
             if part_bytes >= PART_BYTES_TARGET {
                 return Some(part);
             }
-            if encoder.introduce(self.shard, *record.counter) {
-                let index = record.counter.get();
-                let name = name(*record.counter).as_str().to_owned();
-                let introduced = v1::IntroducedCounter { index, name };
-                part_bytes += field_bytes(&introduced);
-                part.introduced.push(introduced);
-            }
+            part_bytes += encoder.introduce(&mut part, self.shard, *record.counter, &mut name);
             part_bytes += push_record(&mut part, self.after.version, &record);
             self.given += 1;
         }
-        if let Some((to, starts)) = self.end.take() {
-            part.to = Some(to.into());
-            part.starts = starts.iter().map(lane_start).collect();
+        if self.end.is_some() && !self.push_records(&mut part, part_bytes, encoder, &mut name) {
+            return Some(part);
+        }
+        if let Some(end) = self.end.take() {
+            part.to = Some(end.to.into());
+            part.starts = end.starts.iter().map(lane_start).collect();
+            part.needs = end.needs.iter().map(records::need_to_wire).collect();
             part.last = true;
+            part.set_goes_on = self.set_goes_on;
         }
         Some(part)
     }
 
-    fn collect(
+    /// Adds records about sessions, and gaps, to a part that has so many bytes; whether they are all
+    /// given then.
+    fn push_records(
+        &mut self,
+        part: &mut v1::IntervalPart,
+        mut part_bytes: usize,
+        encoder: &mut IntervalEncoder,
+        mut name: impl FnMut(CounterIndex) -> CounterName,
+    ) -> bool {
+        let Some(End { records: all, .. }) = self.end else {
+            return true;
+        };
+        let after = self.after.version;
+        while let Some(record) = all.changed.get(self.given_records) {
+            // A claim may have many names: those go ahead of it, over several parts.
+            if let RecordContent::Claim(adds) = &record.content {
+                for &(counter, _) in adds {
+                    if part_bytes >= PART_BYTES_TARGET {
+                        return false;
+                    }
+                    part_bytes += encoder.introduce(part, self.shard, counter, &mut name);
+                }
+            }
+            if part_bytes >= PART_BYTES_TARGET {
+                return false;
+            }
+            let record = records::record_to_wire(after, record);
+            part_bytes += field_bytes(&record);
+            part.records.push(record);
+            self.given_records += 1;
+        }
+        while let Some(gap) = all.gaps.get(self.given_gaps) {
+            if part_bytes >= PART_BYTES_TARGET {
+                return false;
+            }
+            let gap = records::gap_to_wire(after, gap);
+            part_bytes += field_bytes(&gap);
+            part.gaps.push(gap);
+            self.given_gaps += 1;
+        }
+        true
+    }
+
+    pub(crate) fn collect(
         mut self,
         encoder: &mut IntervalEncoder,
         mut name: impl FnMut(CounterIndex) -> CounterName,

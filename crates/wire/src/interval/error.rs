@@ -96,10 +96,85 @@ pub enum DecodeError {
     /// The interval ends twice.
     #[error("the interval names its end (`to`) twice")]
     EndsTwice,
-    /// The interval is too long.
+    /// A set of intervals goes on in another shard.
+    #[error("a set of intervals of shard {expected} goes on with one of shard {found}")]
+    SetShard {
+        /// Shard named.
+        found: u32,
+        /// The set's shard.
+        expected: u32,
+    },
+    /// A record about sessions is of a kind that this program does not know.
     #[error(
-        "an interval of lane {lane} has more than {records_max} records; the reader takes no \
-         longer ones"
+        "a session record is of kind {found}, which this program does not know; run the version of \
+         tallyd that wrote it"
+    )]
+    RecordKind {
+        /// Its kind.
+        found: i32,
+    },
+    /// A record about sessions has a field that its kind does not have.
+    #[error("a session record of kind {kind} has `{field}`, which that kind has not: {found}")]
+    RecordField {
+        /// Its kind.
+        kind: &'static str,
+        /// The field.
+        field: &'static str,
+        /// What it is, or how much of it there is.
+        found: u64,
+    },
+    /// The numbers of a session are no ranges.
+    #[error(
+        "entry {entry} of a session's `{field}` is {found}; the entries are the first and the last \
+         number of each range, ascending, and between two ranges a number is missing"
+    )]
+    Ranges {
+        /// The field.
+        field: &'static str,
+        /// Which entry, from 0.
+        entry: usize,
+        /// What it is.
+        found: u64,
+    },
+    /// The grants of a session are not in order.
+    #[error("a session grants request {number} after request {before}; their numbers must ascend")]
+    GrantOrder {
+        /// The request.
+        number: u64,
+        /// The one granted before it.
+        before: u64,
+    },
+    /// A session lists a request as taken that is answered, or too far above those that are.
+    #[error(
+        "a session lists requests up to {last} as taken, with those below {answered_below} answered; \
+         it can list {answered_below} to {} more", crdt_core::REQUESTS_WINDOW - 1
+    )]
+    TakenOutside {
+        /// Requests below were answered.
+        answered_below: u64,
+        /// The highest listed one.
+        last: u64,
+    },
+    /// There is more in a message than the reader takes.
+    #[error("there are {found} {what}; the reader takes at most {max}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many are allowed.
+        max: usize,
+    },
+    /// The set has too many intervals.
+    #[error("a set has more than {intervals_max} intervals; the reader takes no longer ones")]
+    Intervals {
+        /// Intervals allowed.
+        intervals_max: usize,
+    },
+    /// The set has too many records.
+    #[error(
+        "a set has more than {records_max} records, the last ones of lane {lane}; the reader takes \
+         no longer ones"
     )]
     Records {
         /// The lane.
@@ -107,10 +182,21 @@ pub enum DecodeError {
         /// Records allowed.
         records_max: usize,
     },
-    /// The interval introduces too much text.
+    /// The set says too much about sessions.
     #[error(
-        "an interval of lane {lane} introduces more than {bytes_max} bytes of names; the reader \
-         takes no more"
+        "a set has more than {bytes_max} bytes of session records, the last ones of lane {lane}; \
+         the reader takes no more"
+    )]
+    RecordBytes {
+        /// The lane.
+        lane: ReplicaId,
+        /// Bytes allowed.
+        bytes_max: usize,
+    },
+    /// The set introduces too much text.
+    #[error(
+        "a set introduces more than {bytes_max} bytes of names, the last ones for lane {lane}; the \
+         reader takes no more"
     )]
     NameBytes {
         /// The lane.

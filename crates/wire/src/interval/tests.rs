@@ -83,6 +83,18 @@ fn decode(
     decoder: &mut IntervalDecoder,
     parts: &[v1::IntervalPart],
 ) -> Result<Option<(u32, Interval)>, DecodeError> {
+    let set = decode_set(decoder, parts)?;
+    Ok(set.map(|(shard, mut set)| {
+        assert_eq!(set.len(), 1, "a set of one");
+        (shard, set.remove(0))
+    }))
+}
+
+/// As [`decode`], of a set.
+fn decode_set(
+    decoder: &mut IntervalDecoder,
+    parts: &[v1::IntervalPart],
+) -> Result<Option<(u32, Vec<Interval>)>, DecodeError> {
     let mut whole = None;
     for part in parts {
         assert!(whole.is_none(), "only the last part completes the interval");
@@ -182,12 +194,12 @@ fn an_interval_travels_in_pieces() {
         let piece = source.read(&mut reader, 6).expect("one history");
         let piece = piece.expect("it has an end");
         for part in encoder.encode_piece(3, &piece, |counter| source.name(counter).clone()) {
-            let interval = decoder.decode(&part, |name| receiver.counter(name));
-            let Some((shard, interval)) = interval.expect("well-formed") else {
+            let set = decoder.decode(&part, |name| receiver.counter(name));
+            let Some((shard, set)) = set.expect("well-formed") else {
                 continue;
             };
             assert_eq!((shard, piece.end.is_some()), (3, true));
-            receiver.receive(interval).expect("it continues the lane");
+            receiver.receive_set(set).expect("it continues the lane");
             receiver.commit().expect("something was received");
             receiver.synced();
         }
@@ -324,4 +336,5 @@ fn hex(bytes: &[u8]) -> String {
     hex
 }
 
+mod records;
 mod refusals;

@@ -1,6 +1,6 @@
 //! What the machines say, as protobuf and back.
 
-use protocol::{HeldLane, Hello, IngestMessage};
+use protocol::{HeldLane, Hello, IngestMessage, IngestRequest};
 
 use crate::{DecodeError, replica_id_from_bytes, replica_id_to_bytes, v1};
 
@@ -9,6 +9,7 @@ use crate::{DecodeError, replica_id_from_bytes, replica_id_to_bytes, v1};
 pub fn hello_to_wire(hello: &Hello) -> v1::Hello {
     v1::Hello {
         cluster: hello.cluster.clone(),
+        protocol_version_min: hello.protocol_version_min,
         protocol_version: hello.protocol_version,
         shard_count: hello.shard_count,
         replica_id: replica_id_to_bytes(hello.replica),
@@ -23,6 +24,7 @@ pub fn hello_to_wire(hello: &Hello) -> v1::Hello {
 pub fn hello_from_wire(hello: &v1::Hello) -> Result<Hello, DecodeError> {
     Ok(Hello {
         cluster: hello.cluster.clone(),
+        protocol_version_min: hello.protocol_version_min,
         protocol_version: hello.protocol_version,
         shard_count: hello.shard_count,
         replica: replica_id_from_bytes(&hello.replica_id)?,
@@ -64,5 +66,11 @@ pub fn ingest_message(request: &v1::IngestRequest) -> IngestMessage<'_> {
         introduced: &request.introduced,
         counters: &request.counters,
         amounts: &request.amounts,
+        request: request.request.as_ref().map(|request| IngestRequest {
+            session: &request.session,
+            number: request.number,
+            answered_below: request.answered_below,
+            is_moved: request.moved,
+        }),
     }
 }

@@ -117,20 +117,21 @@ impl ReceivingEnd {
             let whole = shards.with(shard, |it| {
                 decoder.decode(part, |name| it.replica_mut().counter(name))
             })?;
-            let Some((shard, interval)) = whole else {
+            let Some((shard, set)) = whole else {
                 continue;
             };
-            let (lane, span) = (interval.lane, (interval.after, interval.to));
-            let outcome = self.receiver.interval(shards, shard, interval)?;
-            if let Outcome::LaneForked(fork) = &outcome {
-                received.forks.push((shard, fork.clone()));
+            let spans: Vec<_> = set.iter().map(|it| (it.lane, (it.after, it.to))).collect();
+            let outcome = self.receiver.set(shards, shard, set)?;
+            let forks = outcome.forks.into_iter();
+            received.forks.extend(forks.map(|fork| (shard, fork)));
+            for ((lane, span), outcome) in spans.into_iter().zip(outcome.intervals) {
+                received.taken.push(Taken {
+                    shard,
+                    lane,
+                    span,
+                    outcome,
+                });
             }
-            received.taken.push(Taken {
-                shard,
-                lane,
-                span,
-                outcome,
-            });
         }
         if response.ends_all {
             self.receiver.ends_all(now);

@@ -1,5 +1,7 @@
 //! The sending end: a [`Sender`] whose pieces become messages.
 
+use std::collections::VecDeque;
+
 use crdt_core::{Fork, ReplicaId};
 use prost::Message as _;
 use protocol::{
@@ -9,7 +11,7 @@ use protocol::{
 use thiserror::Error;
 
 use super::convert::{held_from_wire, held_to_wire, hello_from_wire, hello_to_wire};
-use crate::{DecodeError, IntervalEncoder, PART_BYTES_TARGET, v1};
+use crate::{DecodeError, IntervalEncoder, PART_BYTES_TARGET, PartsOf, v1};
 
 /// Why a stream ends, or does not begin.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -43,6 +45,8 @@ pub struct SendingEnd {
     encoder: IntervalEncoder,
     /// Due with the first message.
     hello: Option<v1::Hello>,
+    /// Parts of a piece that did not fit into the message before them.
+    parts: VecDeque<v1::IntervalPart>,
     /// What did not fit with the message before it.
     waiting: Option<SenderEffect>,
 }
@@ -66,6 +70,7 @@ impl SendingEnd {
             sender: Sender::new(limits, ours.replica, peer, ours.shard_count, now),
             encoder: IntervalEncoder::new(ours.shard_count),
             hello: Some(hello_to_wire(ours)),
+            parts: VecDeque::new(),
             waiting: None,
         };
         end.request(shards, request)?;
@@ -98,7 +103,7 @@ impl SendingEnd {
     }
 
     /// The next thing to do, as long as the transport has room: a message of about
-    /// [`PART_BYTES_TARGET`] at most, or whatever is due.
+    /// [`PART_BYTES_TARGET`], or whatever is due.
     pub fn poll(&mut self, now: Time, shards: &impl Shards) -> Sending {
         let mut message = v1::PullResponse {
             hello: self.hello.take(),
@@ -106,20 +111,26 @@ impl SendingEnd {
         };
         let mut bytes = 0;
         loop {
+            while let Some(part) = self.parts.pop_front() {
+                bytes += part.encoded_len();
+                message.parts.push(part);
+                if bytes >= PART_BYTES_TARGET {
+                    return Sending::Message(message);
+                }
+            }
             let effect = self.waiting.take();
             match effect.unwrap_or_else(|| self.sender.poll(now, shards)) {
-                SenderEffect::Send { shard, piece } => {
-                    let parts = self.encoder.encode_piece(shard, &piece, |counter| {
-                        shards.with(shard, |it| it.replica().name(counter).clone())
-                    });
-                    bytes += parts
-                        .iter()
-                        .map(v1::IntervalPart::encoded_len)
-                        .sum::<usize>();
-                    message.parts.extend(parts);
-                    if bytes >= PART_BYTES_TARGET {
-                        return Sending::Message(message);
-                    }
+                SenderEffect::Send {
+                    shard,
+                    piece,
+                    set_goes_on,
+                } => {
+                    let parts = PartsOf::piece(shard, &piece).of_set(set_goes_on);
+                    self.parts = parts
+                        .collect(&mut self.encoder, |counter| {
+                            shards.with(shard, |it| it.replica().name(counter).clone())
+                        })
+                        .into();
                 }
                 SenderEffect::Tell(held) => {
                     message.held = held_to_wire(&held);

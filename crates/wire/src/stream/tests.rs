@@ -7,8 +7,7 @@ use std::cell::RefCell;
 use crdt_core::{CounterName, Mark, Replica, ReplicaId, StartId, Sum, Version};
 use prost::Message as _;
 use protocol::{
-    Adds, HeldLane, Hello, HelloError, PROTOCOL_VERSION, ReplicationLimits, Round, Shard,
-    Shards as _, Time,
+    Adds, HeldLane, Hello, HelloError, ReplicationLimits, Round, Shard, Shards as _, Time,
 };
 
 use super::*;
@@ -31,12 +30,7 @@ impl Node {
         let replica = ReplicaId::new(number);
         let shard = |_| Shard::new(Replica::new(replica, StartId::new(start)));
         Self {
-            hello: Hello {
-                cluster: "likes".into(),
-                protocol_version: PROTOCOL_VERSION,
-                shard_count: SHARDS,
-                replica,
-            },
+            hello: Hello::new("likes".into(), SHARDS, replica),
             shards: RefCell::new((0..SHARDS).map(shard).collect()),
             round: Round::NONE,
         }
@@ -153,6 +147,32 @@ fn what_one_node_holds_arrives_at_the_other() {
         (sending.peer(), receiving.peer()),
         (b.hello.replica, Some(a.hello.replica))
     );
+}
+
+/// The records of sessions all stand at an interval's end, however many they are.
+#[test]
+fn a_long_list_of_records_goes_in_messages_below_the_limit() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    for number in 100_000..115_000 {
+        let mut shards = a.shards.borrow_mut();
+        shards[1].replica_mut().know(ReplicaId::new(number));
+    }
+    a.commit();
+    let now = Time::from_us(0);
+    let (mut sending, mut receiving) = open(&a, &b, now);
+    let mut messages = 0;
+    while let Sending::Message(message) = sending.poll(now, &a.shards) {
+        let bytes = message.encoded_len();
+        assert!(bytes < PART_BYTES_TARGET + 1_024, "{bytes}");
+        receiving
+            .response(now, &b.shards, &travel(&message))
+            .expect("sound");
+        messages += 1;
+    }
+    assert!(messages > 2, "{messages} messages");
+    b.commit();
+    let held = |node: &Node| node.shards.borrow()[1].replica().digest();
+    assert_eq!(held(&b), held(&a));
 }
 
 #[test]

@@ -234,12 +234,12 @@ fn a_segment_under_another_ones_name_is_refused() {
 #[test]
 fn an_unknown_version_is_refused() {
     let mut image = three_segments().image();
-    image.get_mut(&segment(4)).expect("there")[8] = 3;
+    image.get_mut(&segment(4)).expect("there")[8] = 4;
     let error = recover(&image).expect_err("from the future");
-    assert!(matches!(error, LogError::FormatVersion { found: 3, .. }));
+    assert!(matches!(error, LogError::FormatVersion { found: 4, .. }));
     let message = error.to_string();
     assert!(
-        message.contains("version 3") && message.contains("expected 1 to 2"),
+        message.contains("version 4") && message.contains("expected 1 to 3"),
         "{message}"
     );
 }

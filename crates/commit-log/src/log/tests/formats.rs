@@ -1,11 +1,13 @@
-//! Directories of format 1, written by the build before format 2: read, converted, and written on.
+//! Directories of older formats, each written by the last build before the next one: read, converted,
+//! and written on.
 
 use super::*;
+use crate::header::FORMAT_VERSION;
 use crate::identity::Identity;
 
-/// A directory of `testdata/format-1`: see the `README.md` there.
-fn old(name: &str) -> Contents {
-    let parent = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/format-1");
+/// A directory of `testdata`: see the `README.md` of its format there.
+fn old(format: u32, name: &str) -> Contents {
+    let parent = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/format-{format}"));
     let entries = std::fs::read_dir(parent.join(name)).expect("the tree is complete");
     let file = |entry: std::io::Result<std::fs::DirEntry>| {
         let entry = entry.expect("listed");
@@ -16,8 +18,15 @@ fn old(name: &str) -> Contents {
     entries.map(file).collect()
 }
 
-/// The name of the directory, and how many frames are in it.
-const DIRECTORIES: [(&str, usize); 3] = [("stopped", 4), ("killed", 3), ("snapshot", 17)];
+/// The format of a directory, its name, and how many frames are in it.
+const DIRECTORIES: [(u32, &str, usize); 6] = [
+    (1, "stopped", 4),
+    (1, "killed", 3),
+    (1, "snapshot", 17),
+    (2, "stopped", 3),
+    (2, "killed", 3),
+    (2, "snapshot", 64),
+];
 
 fn old_directory(disk: &MemoryDisk) -> Result<DataDirectory<MemoryFiles>, DirectoryError> {
     let expected = ExpectedIdentity {
@@ -48,19 +57,19 @@ fn version(identity: &[u8]) -> u32 {
 }
 
 #[test]
-fn a_directory_of_format_1_is_read_converted_and_written_on() {
-    for (name, frame_count) in DIRECTORIES {
-        let before = old(name);
+fn a_directory_of_an_older_format_is_read_converted_and_written_on() {
+    for (format, name, frame_count) in DIRECTORIES {
+        let before = old(format, name);
         let disk = restore(&before);
         let (mut log, mut payloads) = open_old(&disk);
-        assert_eq!(payloads.len(), frame_count, "{name}");
+        assert_eq!(payloads.len(), frame_count, "{name} of format {format}");
         assert!(payloads.iter().all(|payload| !payload.is_empty()));
 
         let after = image(&disk);
         let identity = path("identity");
         assert_eq!(
             (version(&before[&identity]), version(&after[&identity])),
-            (1, 2)
+            (format, FORMAT_VERSION)
         );
         for (path, bytes) in before.iter().filter(|(path, _)| **path != identity) {
             assert_eq!(&after[path], bytes, "its old files stay as they are");
@@ -76,35 +85,51 @@ fn a_directory_of_format_1_is_read_converted_and_written_on() {
 }
 
 #[test]
-fn nothing_of_format_2_is_durable_before_the_identity_says_so() {
-    let before = old("killed");
-    for operations in 0.. {
-        for seed in 0..30 {
-            let disk = restore(&before);
-            disk.kill_after(operations);
-            let opened = try_open_old(&disk);
-            let mut random = crate::memory::random::SplitMix::new(seed);
-            disk.lose_power(&mut || random.next());
-            let left = disk.durable();
-            let is_new = left.keys().any(|path| {
-                begins(path, "segment-")
-                    && path.extension() == Some("log".as_ref())
-                    && !before.contains_key(path)
-            });
-            let version = version(&left[&path("identity")]);
-            assert!(version == 2 || !is_new, "after {operations} operations");
-            open_old(&disk);
-            if opened.is_ok() {
-                assert_eq!(version, 2);
-                return;
-            }
+fn nothing_of_the_new_format_is_durable_before_the_identity_says_so() {
+    for format in [1, 2] {
+        (0..)
+            .find(|&operations| is_converted_within(&old(format, "killed"), operations))
+            .expect("it is converted in the end");
+    }
+}
+
+/// Opens a directory on a disk that fails after so many operations, and then loses its power;
+/// whether it was opened in time.
+fn is_converted_within(before: &Contents, operations: u64) -> bool {
+    for seed in 0..30 {
+        let disk = restore(before);
+        disk.kill_after(operations);
+        let opened = try_open_old(&disk);
+        let mut random = crate::memory::random::SplitMix::new(seed);
+        disk.lose_power(&mut || random.next());
+        let left = disk.durable();
+        let is_new = left.keys().any(|path| {
+            begins(path, "segment-")
+                && path.extension() == Some("log".as_ref())
+                && !before.contains_key(path)
+        });
+        let version = version(&left[&path("identity")]);
+        assert!(
+            version == FORMAT_VERSION || !is_new,
+            "after {operations} operations"
+        );
+        open_old(&disk);
+        if opened.is_ok() {
+            assert_eq!(version, FORMAT_VERSION);
+            return true;
         }
     }
+    false
 }
 
 #[test]
 fn a_note_of_a_fork_converts_a_directory_that_is_not_opened_as_a_log() {
-    let disk = restore(&old("killed"));
+    for format in [1, 2] {
+        a_note_of_a_fork_converts(&restore(&old(format, "killed")));
+    }
+}
+
+fn a_note_of_a_fork_converts(disk: &MemoryDisk) {
     let mark = crate::ForkMark {
         version: 1,
         start: 1,
@@ -114,19 +139,25 @@ fn a_note_of_a_fork_converts_a_directory_that_is_not_opened_as_a_log() {
         held: mark,
         seen: mark,
     };
-    old_directory(&disk)
+    old_directory(disk)
         .expect("opened")
         .note_fork(note)
         .expect("written");
-    assert_eq!(version(&disk.durable()[&path("identity")]), 2);
+    let identity = &disk.durable()[&path("identity")];
+    assert_eq!(version(identity), FORMAT_VERSION);
     disk.kill();
-    let (log, _) = open_old(&disk);
+    let (log, _) = open_old(disk);
     assert_eq!(log.directory().forked(), Some(note));
 }
 
 #[test]
-fn a_damaged_directory_of_format_1_is_not_converted() {
-    let mut image = old("stopped");
+fn a_damaged_directory_of_an_older_format_is_not_converted() {
+    for format in [1, 2] {
+        a_damaged_directory_is_not_converted(old(format, "stopped"));
+    }
+}
+
+fn a_damaged_directory_is_not_converted(mut image: Contents) {
     image.get_mut(&segment(1)).expect("there")[60] ^= 1;
     let disk = restore(&image);
     let opened = open_in(old_directory(&disk).expect("opened"));
@@ -151,14 +182,15 @@ fn a_frame_without_payload_in_a_segment_of_format_1_is_no_seal() {
 }
 
 #[test]
-fn an_empty_segment_of_format_1_is_not_appended_to() {
+fn an_empty_segment_of_an_older_format_is_not_appended_to() {
     let mut image = Written::new(1).image();
     let bytes = image.get_mut(&segment(1)).expect("there");
     let header: [u8; header::FILE_HEADER_BYTES] = bytes[..].try_into().expect("no frames");
     let mut header = header::FileHeader::decode(header::FileKind::Segment, &header).expect("right");
-    header.version = 1;
+    header.version = FORMAT_VERSION - 1;
     *bytes = header.encode().to_vec();
     let disk = restore(&image);
     drop(open(&disk).expect("opened"));
-    assert_eq!(self::image(&disk)[&segment(1)][8], 2);
+    let version = u32::from(self::image(&disk)[&segment(1)][8]);
+    assert_eq!(version, FORMAT_VERSION);
 }

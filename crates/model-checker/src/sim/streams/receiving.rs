@@ -133,7 +133,11 @@ impl World<'_> {
                 // A copy of a directory meets itself.
                 self.cover(Coverage::StrangerRefused);
             }
-            ReceivingError::Receiver(ReceiverError::Receive(_) | ReceiverError::NotOurs { .. })
+            ReceivingError::Receiver(
+                ReceiverError::Receive(_)
+                | ReceiverError::NotOurs { .. }
+                | ReceiverError::Lanes { .. },
+            )
             | ReceivingError::Decode(_) => {
                 let says = format!("a peer sends what cannot be taken: {error}");
                 return Err(self.violation(Guarantee::Convergence, Some(node), says));

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crdt_core::{CounterName, Sum};
 use prost::Message as _;
 use protocol::{
-    Adds, IngestEffect, IngestEnd, IngestLimits, IngestStream, ReadEffect, ReadWait, Round,
-    Shards as _, TakeError, Time, Token,
+    Acknowledgement, Adds, IngestEffect, IngestEnd, IngestLimits, IngestStream, ReadEffect,
+    ReadWait, Round, Shards as _, TakeError, Time, Token,
 };
 use wire::v1::IngestRequest;
 
@@ -109,7 +109,7 @@ impl Node {
     pub(super) fn open_ingest(&mut self) -> Result<(), String> {
         let process = self.process()?;
         let limits = IngestLimits::new(SHARD_COUNTERS_MAX);
-        let stream = IngestStream::new(limits, &process.dictionaries);
+        let stream = IngestStream::new(limits, &process.dictionaries, CLUSTER_HASH);
         if process.clients.ingest.replace(stream).is_some() {
             return Err("there is an ingest stream already".to_owned());
         }
@@ -129,7 +129,7 @@ impl Node {
             sequence,
             introduced: names.split_whitespace().map(str::to_owned).collect(),
             counters: counters.map_err(|_| "entries are dictionary indices")?,
-            amounts: Vec::new(),
+            ..Default::default()
         };
         let bytes = request.encode_to_vec();
         let request = IngestRequest::decode(bytes.as_slice()).expect("our own bytes");
@@ -143,6 +143,7 @@ impl Node {
             process.standing.ensure_writable(),
             &message,
             |name| wire::shard_of(name, shard_count),
+            |_| Ok(()),
         );
         process.rounds.taken();
         Ok(())
@@ -213,7 +214,7 @@ impl Process {
         stream.completed(self.completed);
         loop {
             match stream.poll() {
-                IngestEffect::Acknowledge(sequence) => {
+                IngestEffect::Acknowledge(Acknowledgement { sequence, .. }) => {
                     output.say(format!("{name} acknowledges messages up to {sequence}"));
                 }
                 IngestEffect::Read | IngestEffect::ReadOrAwaitRound | IngestEffect::AwaitRound => {

@@ -214,7 +214,9 @@ impl Node {
         let process = self.process.as_mut().expect("it commits");
         process.completed = round;
         for shard in std::mem::take(&mut process.collected) {
-            process.shards.with(shard, Shard::synced);
+            if process.shards.with(shard, Shard::synced) {
+                process.rounds.taken();
+            }
         }
         let held = self.output.held(&process.held());
         self.say(format!("completes round {}: holds {held}", round.get()));

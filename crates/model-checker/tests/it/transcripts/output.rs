@@ -130,7 +130,7 @@ impl Output {
         all.extend(response.parts.iter().map(|part| parts.part(self, part)));
         if !response.held.is_empty() {
             let held = wire::stream::held_from_wire(&response.held).expect("our own message");
-            all.push(format!("of yours I hold {}", self.held(&held)));
+            all.push(format!("I hold {}", self.held(&held)));
         }
         if all.is_empty() {
             all.push("heartbeat".to_owned());

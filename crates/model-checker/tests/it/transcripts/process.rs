@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use crdt_core::StartId;
 use model_checker::node_log::{NodeLog, ReadBack, RunningSnapshot};
 use protocol::{
-    Budget, ClusterHash, CommitRounds, DialLimits, Dialer, HeldLane, Hello, PROTOCOL_VERSION,
-    Round, Shard, ShardIndex, Shards as _, Standing, Time,
+    Budget, ClusterHash, CommitRounds, DialLimits, Dialer, HeldLane, Hello, Round, Shard,
+    ShardIndex, Shards as _, Standing, Time,
 };
 
 use super::clients::Clients;
@@ -69,12 +69,7 @@ impl Process {
         let forked = read.log.forked();
         let dials = peers.iter().map(|peer| (peer.clone(), Dial::new(now)));
         Self {
-            hello: Hello {
-                cluster: CLUSTER.to_owned(),
-                protocol_version: PROTOCOL_VERSION,
-                shard_count: settings.shard_count,
-                replica: read.replica,
-            },
+            hello: Hello::new(CLUSTER.to_owned(), settings.shard_count, read.replica),
             start,
             shards: RefCell::new(read.replicas.into_iter().map(Shard::new).collect()),
             standing: Standing::new(read.replica, forked),

@@ -299,7 +299,7 @@ impl Cluster {
             let line = match &taken.outcome {
                 Outcome::Taken(round) => format!("takes {span} for round {}", round.get()),
                 Outcome::Known => format!("knows {span}"),
-                Outcome::LaneForked(_) => format!("does not take {span}"),
+                Outcome::LaneForked => format!("does not take {span}"),
                 Outcome::LeftAlone => format!("leaves {span} alone"),
             };
             self.output.say(format!("{name} {line}"));

@@ -247,7 +247,9 @@ impl Process {
             }
             CommitEffect::Complete { round } => {
                 for shard in self.written.drain(..) {
-                    self.shards.with(shard, Shard::synced);
+                    if self.shards.with(shard, Shard::synced) {
+                        self.rounds.taken();
+                    }
                 }
                 self.trace.told(|| Step::Complete { round: round.get() });
                 self.trace.line(|| Step::Awaited { round: round.get() });

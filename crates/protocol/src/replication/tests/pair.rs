@@ -3,12 +3,14 @@
 use alloc::{collections::VecDeque, vec, vec::Vec};
 use core::cell::RefCell;
 
-use crdt_core::{Fork, Interval, Mark, Replica, ReplicaId, StartId, Sum, Sums};
+use crdt_core::{
+    CounterName, Fork, Interval, IntervalPiece, Mark, Replica, ReplicaId, StartId, Sum, Sums,
+};
 
 use super::{LIMITS, SHARDS, at_ms, hello, id};
 use crate::{
-    Outcome, Receiver, ReceiverEffect, ReceiverError, Round, Sender, SenderEffect, Shard,
-    ShardIndex, Shards as _, Time,
+    CommitEffect, CommitLimits, CommitRounds, Receiver, ReceiverEffect, ReceiverError, Round,
+    Sender, SenderEffect, Shard, ShardIndex, Shards as _, Time,
 };
 
 /// A node without a disk: what it takes it holds.
@@ -16,6 +18,7 @@ pub(super) struct Node {
     pub(super) id: ReplicaId,
     pub(super) shards: RefCell<Vec<Shard>>,
     pub(super) round: Round,
+    rounds: CommitRounds,
 }
 
 impl Node {
@@ -25,14 +28,34 @@ impl Node {
             id: id(number),
             shards: RefCell::new((0..SHARDS).map(shard).collect()),
             round: Round::NONE,
+            rounds: CommitRounds::new(CommitLimits::default(), 0, 0),
         }
     }
 
+    /// Something was taken: does what the commit rounds say, until they wait.
     pub(super) fn commit(&mut self) {
-        self.round = self.round.next();
-        for shard in self.shards.borrow_mut().iter_mut() {
-            if shard.collect(self.round).is_some() {
-                shard.synced();
+        self.rounds.taken();
+        let mut collected = Vec::new();
+        loop {
+            match self.rounds.poll(at_ms(0)) {
+                CommitEffect::Append { round } => {
+                    collected.extend(self.shards.indices().into_iter().filter(|&shard| {
+                        let group = self.shards.with(shard, |it| it.collect(round));
+                        group.is_some()
+                    }));
+                    self.rounds.appended(collected.len() as u64);
+                }
+                CommitEffect::Sync => self.rounds.synced(at_ms(0)),
+                CommitEffect::Complete { round } => {
+                    for shard in collected.drain(..) {
+                        if self.shards.with(shard, Shard::synced) {
+                            self.rounds.taken();
+                        }
+                    }
+                    self.round = round;
+                }
+                CommitEffect::Wait { .. } => return,
+                other => unreachable!("nothing else is due: {other:?}"),
             }
         }
     }
@@ -69,25 +92,36 @@ impl Node {
         Receiver::new(LIMITS, hello(self.id), now)
     }
 
-    /// Takes all lanes from another node as they are, without a stream.
+    /// Takes all lanes from another node as they are, as one and without a stream.
     pub(super) fn copy_from(&mut self, other: &Self) {
         for shard in 0..SHARDS {
             let digest = other.shards.with(shard, |it| it.replica().digest());
-            for (lane, _) in digest.iter() {
-                let after = self.held(shard, lane);
-                let interval = other.shards.with(shard, |it| {
-                    let interval = it.replica().interval(lane, after).expect("no fork")?;
-                    Some(it.replica().export(&interval))
-                });
-                if let Some(interval) = interval {
-                    self.shards.with(shard, |it| {
-                        let interval = it.replica_mut().import(&interval);
-                        it.receive(interval).expect("it continues");
-                    });
-                }
-            }
+            let lanes = digest.iter().map(|(lane, _)| lane);
+            let set = lanes.filter_map(|lane| other.interval(shard, lane, self.held(shard, lane)));
+            let mut set: Vec<_> = set.map(|it| self.import(shard, &it)).collect();
+            self.shards.with(shard, |it| {
+                it.receive_set(&mut set).expect("it continues");
+            });
         }
         self.commit();
+    }
+
+    /// What changed in a lane after a mark, with the names of counters.
+    pub(super) fn interval(
+        &self,
+        shard: ShardIndex,
+        lane: ReplicaId,
+        after: Mark,
+    ) -> Option<Interval<CounterName>> {
+        self.shards.with(shard, |it| {
+            let interval = it.replica().interval(lane, after).expect("no fork")?;
+            Some(it.replica().export(&interval))
+        })
+    }
+
+    pub(super) fn import(&self, shard: ShardIndex, interval: &Interval<CounterName>) -> Interval {
+        self.shards
+            .with(shard, |it| it.replica_mut().import(interval))
     }
 }
 
@@ -95,9 +129,13 @@ impl Node {
 pub(super) struct Stream {
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
-    assembling: Option<Interval<crdt_core::CounterName>>,
+    assembling: Option<Interval<CounterName>>,
+    /// The whole intervals of the set under way.
+    set: Vec<Interval>,
     /// Forks that the receiver was told of.
     pub(super) told_forks: Vec<(ShardIndex, Fork)>,
+    /// Forks that sets have shown.
+    pub(super) set_forks: Vec<Fork>,
     /// What the sender did.
     pub(super) effects: VecDeque<SenderEffect>,
 }
@@ -111,7 +149,9 @@ impl Stream {
             sender: from.sender(to, now),
             receiver,
             assembling: None,
+            set: Vec::new(),
             told_forks: Vec::new(),
+            set_forks: Vec::new(),
             effects: VecDeque::new(),
         }
     }
@@ -124,24 +164,42 @@ impl Stream {
         to: &mut Node,
     ) -> Result<(), ReceiverError> {
         self.report(now, from, to);
-        loop {
-            let effect = self.sender.poll(now, &from.shards);
-            if let SenderEffect::Wait { .. } = effect {
-                return Ok(());
-            }
-            self.effects.push_back(effect.clone());
-            match effect {
-                SenderEffect::Send { shard, piece } => self.deliver(from, to, shard, &piece)?,
-                SenderEffect::Tell(held) => {
-                    self.receiver.message(now, None)?;
-                    self.told_forks
-                        .extend(self.receiver.told(&to.shards, &held)?);
-                }
-                SenderEffect::Heartbeat => self.receiver.message(now, None)?,
-                SenderEffect::LaneForked { .. } => {}
-                SenderEffect::Wait { .. } => unreachable!("seen above"),
-            }
+        while self.step(now, from, to)? {}
+        Ok(())
+    }
+
+    /// Lets the sender do one thing, unless it is to wait.
+    pub(super) fn step(
+        &mut self,
+        now: Time,
+        from: &Node,
+        to: &mut Node,
+    ) -> Result<bool, ReceiverError> {
+        let effect = self.sender.poll(now, &from.shards);
+        if let SenderEffect::Wait { .. } = effect {
+            assert!(
+                self.assembling.is_none() && self.set.is_empty(),
+                "it waits within a set"
+            );
+            return Ok(false);
         }
+        self.effects.push_back(effect.clone());
+        match effect {
+            SenderEffect::Send {
+                shard,
+                piece,
+                set_goes_on,
+            } => self.deliver((from, to), shard, &piece, set_goes_on)?,
+            SenderEffect::Tell(held) => {
+                self.receiver.message(now, None)?;
+                self.told_forks
+                    .extend(self.receiver.told(&to.shards, &held)?);
+            }
+            SenderEffect::Heartbeat => self.receiver.message(now, None)?,
+            SenderEffect::LaneForked { .. } => {}
+            SenderEffect::Wait { .. } => unreachable!("seen above"),
+        }
+        Ok(true)
     }
 
     pub(super) fn report(&mut self, now: Time, from: &Node, to: &Node) {
@@ -153,12 +211,12 @@ impl Stream {
         }
     }
 
-    pub(super) fn deliver(
+    fn deliver(
         &mut self,
-        from: &Node,
-        to: &mut Node,
+        (from, to): (&Node, &mut Node),
         shard: ShardIndex,
-        piece: &crdt_core::IntervalPiece,
+        piece: &IntervalPiece,
+        set_goes_on: bool,
     ) -> Result<(), ReceiverError> {
         let name = |counter: &crdt_core::CounterIndex| {
             from.shards
@@ -175,32 +233,50 @@ impl Stream {
             records: crdt_core::Records::default(),
             needs: alloc::vec::Vec::new(),
         });
+        assert_eq!(interval.lane, piece.lane, "its pieces follow each other");
         interval.sums.extend(piece.sums.into_records());
-        let Some(end) = piece.end else { return Ok(()) };
+        let Some(end) = piece.end else {
+            assert!(!set_goes_on, "only an end says so");
+            return Ok(());
+        };
         (interval.to, interval.starts) = (end.to, end.starts);
         (interval.records, interval.needs) = (end.records, end.needs);
         let interval = self.assembling.take().expect("it was put there");
-        let interval = to
-            .shards
-            .with(shard, |it| it.replica_mut().import(&interval));
-        if let Outcome::Taken(round) = self.receiver.interval(&to.shards, shard, interval)? {
-            let awaits = self.receiver.poll(at_ms(0), &to.shards, false);
-            assert_eq!(awaits, ReceiverEffect::AwaitRound(round));
+        self.set.push(to.import(shard, &interval));
+        if set_goes_on {
+            return Ok(());
+        }
+        let set = core::mem::take(&mut self.set);
+        let outcome = self.receiver.set(&to.shards, shard, set)?;
+        self.set_forks.extend(outcome.forks);
+        if let ReceiverEffect::AwaitRound(_) = self.receiver.poll(at_ms(0), &to.shards, false) {
             to.commit();
             self.receiver.completed(at_ms(0), to.round);
         }
         Ok(())
     }
 
-    pub(super) fn sent(&self) -> Vec<ReplicaId> {
-        let mut sent = Vec::new();
+    /// The lanes of the intervals that were sent, set by set.
+    pub(super) fn sent_sets(&self) -> Vec<Vec<ReplicaId>> {
+        let mut sets = vec![Vec::new()];
         for effect in &self.effects {
-            if let SenderEffect::Send { piece, .. } = effect
+            if let SenderEffect::Send {
+                piece, set_goes_on, ..
+            } = effect
                 && piece.end.is_some()
             {
-                sent.push(piece.lane);
+                sets.last_mut().expect("never empty").push(piece.lane);
+                if !set_goes_on {
+                    sets.push(Vec::new());
+                }
             }
         }
-        sent
+        assert_eq!(sets.pop(), Some(vec![]), "the last set is whole");
+        sets
+    }
+
+    /// The lanes of the intervals that were sent.
+    pub(super) fn sent(&self) -> Vec<ReplicaId> {
+        self.sent_sets().concat()
     }
 }

@@ -123,9 +123,10 @@ fn what_passes_a_limit_is_refused() {
         Ok(intervals)
     };
     let enough = DecodeLimits {
-        interval_records_max: 2,
-        interval_name_bytes_max: 18,
+        set_records_max: 2,
+        set_name_bytes_max: 18,
         stream_names_max: 3,
+        ..DecodeLimits::STREAM
     };
     assert_eq!(read(enough), Ok(2));
     assert_eq!(read(DecodeLimits::FILE), Ok(2));
@@ -133,7 +134,7 @@ fn what_passes_a_limit_is_refused() {
     let fewer = |limits| read(limits).expect_err("refused");
     assert_eq!(
         fewer(DecodeLimits {
-            interval_records_max: 1,
+            set_records_max: 1,
             ..enough
         }),
         DecodeError::Records {
@@ -143,7 +144,7 @@ fn what_passes_a_limit_is_refused() {
     );
     assert_eq!(
         fewer(DecodeLimits {
-            interval_name_bytes_max: 17,
+            set_name_bytes_max: 17,
             ..enough
         }),
         DecodeError::NameBytes {
