@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use crdt_core::{CLAIMS_MAX, CounterIndex, Mark, ReplicaId, RequestState, SessionId, Sum};
+use crdt_core::{CLAIMED_ADDS_MAX, CounterIndex, Mark, ReplicaId, RequestState, SessionId, Sum};
 use thiserror::Error;
 
 use super::{Adds, Named, Part, TAKEN_AT_ONCE_MAX, TakeError};
@@ -95,8 +95,8 @@ pub enum RequestError {
     OtherAdds,
     /// As many claims as may be.
     #[error(
-        "this node keeps at most {CLAIMS_MAX} moved requests a shard until the homes of their \
-         sessions have settled them; send it to another node, or bring those homes back"
+        "this node keeps moved requests of at most {CLAIMED_ADDS_MAX} adds a shard until the homes of \
+         their sessions have settled them; send it to another node, or bring those homes back"
     )]
     ClaimsExhausted,
     /// The session is not one of those that are open, and no more may be.
@@ -285,12 +285,16 @@ fn decide(looks: &[Look], head: &RequestHead) -> Result<(), RequestError> {
 }
 
 impl ShardPart<'_> {
+    fn adds(&self) -> usize {
+        self.placed.len() + self.named.len()
+    }
+
     fn look(&self, shard: &Shard, head: &RequestHead, counters_max: u64) -> Look {
         let replica = shard.replica();
         let state = replica.request(head.id);
         let is_home = head.id.session.home == replica.id();
         let obstacle = match state {
-            RequestState::Open if !is_home && !replica.has_room_for_claim() => {
+            RequestState::Open if !is_home && !replica.has_room_for_claim(self.adds()) => {
                 Some(RequestError::ClaimsExhausted)
             }
             RequestState::Open => {

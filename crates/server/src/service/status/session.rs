@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crdt_core::{CLAIMS_MAX, CounterName, REQUESTS_WINDOW, ReplicaId};
+use crdt_core::{CLAIMED_ADDS_MAX, CounterName, REQUESTS_WINDOW, ReplicaId};
 use protocol::{
     CLOSED_SESSIONS_MAX, IngestRefusal, IngestRequestError, RequestError, RequestNumberError,
     SESSION_BYTES_MAX, SessionError, SessionsExhausted, ShardIndex,
@@ -141,7 +141,7 @@ fn request_refusal(
         RequestError::OtherAdds => failed(ErrorReason::RequestHasOtherAdds),
         RequestError::ClaimsExhausted => {
             let reason = ErrorReason::ClaimsExhausted;
-            Refusal::new(Code::ResourceExhausted, reason, error).with("bound", CLAIMS_MAX)
+            Refusal::new(Code::ResourceExhausted, reason, error).with("bound", CLAIMED_ADDS_MAX)
         }
         RequestError::SessionsExhausted(error) => exhausted(error),
         RequestError::Take(error) => take_refusal(error, index),
