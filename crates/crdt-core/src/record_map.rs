@@ -85,9 +85,10 @@ impl RecordMap {
     fn found_from(&self, key: RecordKey) -> impl Iterator<Item = Found<'_>> {
         let (first, end) = MARKS;
         let before = (key < first).then(|| self.others.range(key..first));
-        let mark = match key {
-            RecordKey::Session { start, count } => Some((start, count)),
-            key => (key < first).then_some((StartId::NONE, 0)),
+        let mark = if let RecordKey::Session { start, count } = key {
+            Some((start, count))
+        } else {
+            (key < first).then_some((StartId::NONE, 0))
         };
         let marks = mark.map(|(start, count)| self.marks.from(start, count));
         let behind = self.others.range(key.max(end)..);
@@ -116,10 +117,12 @@ impl RecordMap {
     /// The last key before this one.
     pub(crate) fn before(&self, key: RecordKey) -> Option<RecordKey> {
         let (first, _) = MARKS;
-        let mark = match key {
-            RecordKey::Session { start, count } => self.marks.before(start, count),
-            key if key > first => self.marks.before(StartId::new(u64::MAX), u64::MAX),
-            _ => None,
+        let mark = if let RecordKey::Session { start, count } = key {
+            self.marks.before(start, count)
+        } else if key > first {
+            self.marks.before(StartId::new(u64::MAX), u64::MAX)
+        } else {
+            None
         };
         let other = self.others.range(..key).next_back().map(|(&key, _)| key);
         other.max(mark.map(|(key, _, _)| key))
@@ -307,9 +310,10 @@ fn note((key, version, content): Found<'_>, after: Version, records: &mut Record
 
 /// How many adds a record claims, at least one; none, where it is no claim.
 pub(crate) fn claimed_adds(content: &RecordContent) -> usize {
-    match content {
-        RecordContent::Claim(adds) => adds.len().max(1),
-        _ => 0,
+    if let RecordContent::Claim(adds) = content {
+        adds.len().max(1)
+    } else {
+        0
     }
 }
 

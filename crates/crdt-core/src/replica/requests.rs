@@ -227,10 +227,7 @@ impl Replica {
             number: 0,
         });
         self.lanes.iter().flat_map(move |(&lane, held)| {
-            let claims = held.records.from(first).map_while(|(key, _)| match key {
-                RecordKey::Claim(request) => Some(request),
-                _ => None,
-            });
+            let claims = held.records.from(first).map_while(|(key, _)| key.claim());
             claims.map(move |request| (lane, request))
         })
     }
@@ -274,10 +271,7 @@ impl Replica {
     pub fn known_replicas(&self) -> impl Iterator<Item = ReplicaId> {
         let first = RecordKey::Knows(ReplicaId::new(0));
         let records = self.lanes[&self.id].records.from(first);
-        records.map_while(|(key, _)| match key {
-            RecordKey::Knows(replica) => Some(replica),
-            _ => None,
-        })
+        records.map_while(|(key, _)| key.knows())
     }
 
     // Helpers.

@@ -6,7 +6,11 @@
 
 use alloc::vec::Vec;
 
-use super::{Replica, claims::Decided, own_records::values};
+use super::{
+    Replica,
+    claims::{Decided, Verdict},
+    own_records::values,
+};
 use crate::{RecordContent, RecordKey, ReplicaId, RequestId, SessionId, StartId};
 
 /// Requests of one session that are granted in one shard: a client has no more in flight.
@@ -55,9 +59,9 @@ impl Replica {
         }
         if !grants.is_empty() {
             self.change_mark(session, |mark| {
-                grants
-                    .iter()
-                    .for_each(|&(number, to)| mark.grant(number, to));
+                for (number, to) in grants {
+                    mark.grant(number, to);
+                }
             });
         }
     }
@@ -101,11 +105,9 @@ impl Replica {
     /// home has itself, or granted to another, goes.
     fn fold_or_drop(&mut self, session: SessionId) {
         for (number, adds) in self.own_claims(session) {
-            let counts = self.decided(session).counts(number);
-            match counts {
-                // Nothing is decided.
-                Some(None) => continue,
-                Some(Some(to)) if to == self.id => {
+            match self.decided(session).verdict(number) {
+                Verdict::Open => continue,
+                Verdict::Granted(to) if to == self.id => {
                     for &(counter, sum) in &adds {
                         self.heads.add(counter, sum);
                     }
@@ -113,7 +115,7 @@ impl Replica {
                         self.own_records.reserve(counter, -value);
                     }
                 }
-                Some(Some(_)) | None => {}
+                Verdict::Granted(_) | Verdict::Dropped => {}
             }
             let request = RequestId { session, number };
             self.own_records.unclaim(request, adds.len());

@@ -251,7 +251,7 @@ impl World {
                 node.waiting.push((mark, copy));
             }
             RequestState::Counted { lane, mark } if lane == id(to) => {
-                node.waiting.push((mark, copy))
+                node.waiting.push((mark, copy));
             }
             RequestState::Counted { .. } => self.clients[session].answered[copy.request] = true,
             RequestState::Closed | RequestState::UnknownToHome => {}

@@ -254,7 +254,7 @@ fn numbers_from_wire(
     // A first number lies apart from the last one before it, and a last one not before its first.
     let is_wrong = |entry: usize| {
         let before = numbers[entry - 1];
-        let least = if entry % 2 == 0 {
+        let least = if entry.is_multiple_of(2) {
             before.checked_add(2)
         } else {
             Some(before)
