@@ -27,6 +27,8 @@ from stubs import Stubs
 WINDOW = 1024
 # The first node is deaf from the first of these times to the second, in seconds.
 DEAF_S = (1.5, 3.5)
+# What was on its way to a home when it was given up may arrive for so long, in seconds.
+GRACE_S = 1
 # Rules that were broken are printed up to this many times.
 SHOWN_MAX = 20
 
@@ -40,7 +42,8 @@ class Session:
         self.at_home = set()
         self.moved = set()
         self.answered = set()
-        self.stopped_at = None  # `answered_below` of the first moved request
+        self.stopped_at = None  # `answered_below` of the first moved request, and when it came
+        self.stopped_since = 0
         self.highest_below = 0
 
 
@@ -103,12 +106,14 @@ class Rules(Watcher):
         is_stopped = session.stopped_at is not None
         if is_stopped and below > session.stopped_at:
             self.breaks(6, f"answered_below rose to {below} after the first move")
-        if is_stopped and not head.moved and number not in session.at_home | session.moved:
+        is_late = is_stopped and time.monotonic() - session.stopped_since > GRACE_S
+        if is_late and not head.moved and number not in session.at_home | session.moved:
             self.breaks(6, f"{what} is new at a home that was given up")
         if head.moved:
             session.moved.add(number)
             if session.stopped_at is None:
                 session.stopped_at = max(below, session.highest_below)
+                session.stopped_since = time.monotonic()
         else:
             session.at_home.add(number)
             session.highest_below = max(below, session.highest_below)
