@@ -6,7 +6,7 @@
 //! | what came back | the add |
 //! | --- | --- |
 //! | no connection was made | did not count: the request was never sent |
-//! | REQUEST_COUNTS_IN_PART | counts in part, which the refusal names |
+//! | `REQUEST_COUNTS_IN_PART` | counts in part, which the refusal names |
 //! | another refusal with a `tally.v1` reason | did not count: refused calls change nothing |
 //! | a code by which servers refuse before they act | did not count |
 //! | anything else: a broken connection, a deadline, an unexplained error | may have counted |

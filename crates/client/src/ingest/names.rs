@@ -56,7 +56,7 @@ impl Names {
         let fitting = self.fitting();
         let names = &self.all[self.introduced..self.introduced + fitting];
         self.introduced += fitting;
-        names.iter().map(|name| name.to_string()).collect()
+        names.iter().map(ToString::to_string).collect()
     }
 
     fn fitting(&self) -> usize {

@@ -20,10 +20,12 @@ pub(super) fn error_of(node: &str, refusal: &IngestRefusal) -> Error {
     let name = name.strip_prefix(REASON_PREFIX).unwrap_or(name);
     let metadata: HashMap<_, _> = refusal.metadata.clone();
     let details = ErrorDetails::with_error_info(name, REASON_DOMAIN, metadata);
-    let code = match reason {
-        ErrorReason::ValueOutOfRange => Code::OutOfRange,
-        ErrorReason::CountersExhausted | ErrorReason::ClaimsExhausted => Code::ResourceExhausted,
-        _ => Code::FailedPrecondition,
+    let code = if reason == ErrorReason::ValueOutOfRange {
+        Code::OutOfRange
+    } else if [ErrorReason::CountersExhausted, ErrorReason::ClaimsExhausted].contains(&reason) {
+        Code::ResourceExhausted
+    } else {
+        Code::FailedPrecondition
     };
     let status = Status::with_error_details(code, refusal.message.clone(), details);
     Error::from_status(node, "ingest", Effect::Adds, status)

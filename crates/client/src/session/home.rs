@@ -149,7 +149,7 @@ impl HomeSession {
         let mut given_up = self.given_up.subscribe();
         async move {
             if given_up.wait_for(|given_up| *given_up).await.is_err() {
-                std::future::pending().await // the session is gone, and nobody will
+                std::future::pending::<()>().await; // the session is gone, and nobody will
             }
         }
     }

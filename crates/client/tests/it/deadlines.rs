@@ -9,8 +9,9 @@ use tally_client::{
 use tokio::time::timeout;
 
 use crate::{
-    fake::{Fake, Stream},
+    fake::Fake,
     network::{BlackHole, Unreachable},
+    script::Stream,
 };
 
 const DEADLINE: Duration = Duration::from_secs(1);

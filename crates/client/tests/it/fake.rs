@@ -7,7 +7,6 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
 };
 
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
@@ -16,14 +15,14 @@ use tonic::{Code, Request, Response, Status, Streaming, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use wire::v1::{
     AddRequest, AddResponse, BatchAddRequest, BatchAddResponse, BatchGetRequest, BatchGetResponse,
-    CloseSessionRequest, CloseSessionResponse, ErrorReason, GetRequest, GetResponse, IngestRefusal,
-    IngestRequest, IngestResponse, ListCountersRequest, ListCountersResponse, OpenSessionRequest,
+    CloseSessionRequest, CloseSessionResponse, GetRequest, GetResponse, IngestRequest,
+    IngestResponse, ListCountersRequest, ListCountersResponse, OpenSessionRequest,
     OpenSessionResponse, WatchRequest, WatchResponse,
     counter_service_server::{CounterService, CounterServiceServer},
     session_service_server::{SessionService, SessionServiceServer},
 };
 
-pub use crate::script::{Counted, Fault, Flaw, State, Stream};
+pub use crate::script::{Counted, Fault, Flaw, State};
 
 /// A server on a port of its own, until it is dropped.
 #[derive(Debug)]
@@ -203,7 +202,7 @@ impl CounterService for Service {
         request: Request<Streaming<IngestRequest>>,
     ) -> Result<Response<Self::IngestStream>, Status> {
         let (answers, receiver) = mpsc::channel(64);
-        tokio::spawn(serve_ingest(
+        tokio::spawn(crate::fake_stream::serve(
             Arc::clone(&self.state),
             request.into_inner(),
             answers,
@@ -325,117 +324,4 @@ impl SessionService for Service {
         self.state().closed.push((session, all_is_answered));
         Ok(Response::new(CloseSessionResponse {}))
     }
-}
-
-async fn serve_ingest(
-    state: Arc<Mutex<State>>,
-    mut messages: Streaming<IngestRequest>,
-    answers: mpsc::Sender<Result<IngestResponse, Status>>,
-) {
-    let mut names = Vec::new();
-    let mut sums = Vec::new();
-    let mut expected = 0;
-    while let Ok(Some(message)) = messages.message().await {
-        expected += 1;
-        assert_eq!(
-            message.sequence, expected,
-            "sequence numbers are 1, 2, 3, ..."
-        );
-        names.extend(message.introduced);
-        sums.clear();
-        sums.resize(names.len(), 0);
-        let (behaviour, flaw) = {
-            let mut state = state
-                .lock()
-                .expect("nothing panics while it holds the state");
-            state.messages += 1;
-            (state.stream, state.flaw)
-        };
-        let is_new = {
-            let mut state = state
-                .lock()
-                .expect("nothing panics while it holds the state");
-            if behaviour == Stream::RefusesAt(expected) {
-                let reason = ErrorReason::CountersExhausted;
-                Err((
-                    refused_with(Code::ResourceExhausted, "COUNTERS_EXHAUSTED"),
-                    reason,
-                ))
-            } else {
-                let is_new = state.is_new(message.request.as_ref());
-                is_new.map_err(|status| (status, ErrorReason::NodeUnknownToHome))
-            }
-        };
-        if let Err((status, reason)) = &is_new {
-            if message.request.is_none() {
-                let _ = answers.send(Err(status.clone())).await;
-                return;
-            }
-            let refusal = IngestRefusal {
-                sequence: expected,
-                reason: (*reason).into(),
-                message: "as the test demands".to_owned(),
-                ..IngestRefusal::default()
-            };
-            let answer = IngestResponse {
-                acknowledged_sequence: expected,
-                refused: vec![refusal],
-                ..IngestResponse::default()
-            };
-            if answers.send(Ok(answer)).await.is_err() {
-                return;
-            }
-            continue;
-        }
-        let is_new = is_new.is_ok_and(|is_new| is_new);
-        if message.amounts.is_empty() {
-            message
-                .counters
-                .iter()
-                .for_each(|index| sums[*index as usize] += 1);
-        } else {
-            assert_eq!(message.amounts.len(), message.counters.len());
-            let entries = message.counters.iter().zip(&message.amounts);
-            entries.for_each(|(index, amount)| sums[*index as usize] += amount);
-        }
-        {
-            let mut state = state
-                .lock()
-                .expect("nothing panics while it holds the state");
-            let changed = names
-                .iter()
-                .zip(&sums)
-                .filter(|(_, sum)| is_new && **sum != 0);
-            for (name, sum) in changed {
-                match state.values.get_mut(name) {
-                    Some(value) => *value += sum,
-                    None => state.add(name.clone(), *sum),
-                }
-            }
-        }
-        match behaviour {
-            Stream::BreaksAfter(last) if last == expected => {
-                let _ = answers
-                    .send(Err(Status::unavailable("as the test demands")))
-                    .await;
-                return;
-            }
-            Stream::SilentAfter(last) if last < expected => {}
-            Stream::Answers
-            | Stream::SilentAfter(_)
-            | Stream::RefusesAt(_)
-            | Stream::BreaksAfter(_) => {
-                let too_much = u64::from(flaw == Some(Flaw::AcknowledgesTooMuch));
-                let answer = IngestResponse {
-                    acknowledged_sequence: expected + too_much,
-                    ..IngestResponse::default()
-                };
-                if answers.send(Ok(answer)).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-    // The client is done, or gone. A silent server holds the answers open a little longer.
-    tokio::time::sleep(Duration::from_millis(10)).await;
 }

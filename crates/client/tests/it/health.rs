@@ -6,8 +6,9 @@ use tally_client::{Client, IngestOptions, Options, Token};
 use tonic::{Code, Status};
 
 use crate::{
-    fake::{Fake, Fault, Flaw, Stream, refused_with},
+    fake::{Fake, Fault, Flaw, refused_with},
     network::Relay,
+    script::Stream,
 };
 
 /// Long enough that a node that failed is not asked again during a test.

@@ -9,7 +9,8 @@ use tally_client::{
 };
 use tokio::time::timeout;
 
-use crate::fake::{Fake, Stream};
+use crate::fake::Fake;
+use crate::script::Stream;
 
 /// Long enough for the fake to answer, short enough to wait for nothing.
 const A_WHILE: Duration = Duration::from_millis(200);

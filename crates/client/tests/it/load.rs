@@ -11,7 +11,8 @@ use tokio::{
     process::Command,
 };
 
-use crate::fake::{Fake, Fault, Stream};
+use crate::fake::{Fake, Fault};
+use crate::script::Stream;
 
 /// What a run printed last, and its books: acknowledged and indeterminate adds by counter.
 struct Run {

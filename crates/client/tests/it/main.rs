@@ -6,6 +6,7 @@ mod calls;
 mod commands;
 mod deadlines;
 mod fake;
+mod fake_stream;
 mod health;
 mod ingest;
 mod load;

@@ -7,10 +7,7 @@ use tally_client::{
     Outcome::{Acknowledged, Indeterminate, Refused},
 };
 
-use crate::{
-    fake::{Fake, Stream},
-    network::Relay,
-};
+use crate::{fake::Fake, network::Relay, script::Stream};
 
 const ATTEMPT: Duration = Duration::from_millis(300);
 
