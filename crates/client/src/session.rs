@@ -33,6 +33,8 @@ use crate::{
     nodes::Tried,
 };
 
+#[cfg(test)]
+pub(crate) use self::book::Book;
 pub use self::kept::{Prepared, Session};
 
 /// A number that one call has to itself. When the call ends, however it does, the request is never

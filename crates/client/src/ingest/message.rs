@@ -197,3 +197,70 @@ impl Messages {
             .ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Book, Numbering};
+    use Outcome::{Acknowledged, InPart, Indeterminate, Pending, Refused};
+
+    /// Messages of one session with so many in flight, on a stream that began with them.
+    fn in_flight(count: u64) -> (Arc<HomeSession>, Messages) {
+        let session = Arc::new(HomeSession::new(vec![1], None, Book::new(64)));
+        let mut messages = Messages::default();
+        for link_sequence in 1..=count {
+            let Numbering::Number(number) = session.book().number() else {
+                panic!("the window has space");
+            };
+            let request = Request {
+                session: Arc::clone(&session),
+                number,
+                counters: vec![0],
+                amounts: Vec::new(),
+            };
+            messages.push(link_sequence, Some(request));
+        }
+        (session, messages)
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_settled_and_what_the_node_leaves_to_others_is_not() {
+        let (session, mut messages) = in_flight(4);
+        let left = messages.find(2).expect("it is in flight");
+        left.is_refused_here = true;
+        messages.acknowledge(3);
+        assert_eq!((messages.in_flight(), messages.acknowledged()), (2, 1));
+        assert_eq!(session.book().answered_below(), 2);
+        let outcomes = [1, 2, 3, 4, 5].map(|sequence| messages.outcome(sequence));
+        assert_eq!(
+            outcomes,
+            [Acknowledged, Pending, Acknowledged, Pending, Pending]
+        );
+        assert!(!messages.are_refused_here());
+        messages.acknowledge(4);
+        assert!(messages.are_refused_here());
+    }
+
+    #[test]
+    fn at_the_end_each_message_has_one_fate() {
+        let (session, mut messages) = in_flight(4);
+        messages.refuse(2, InPart, vec![7]);
+        messages.acknowledge(1);
+        messages.find(3).expect("it is in flight").is_in_doubt = true;
+        assert!(messages.end(), "one may have counted");
+        let outcomes = [1, 2, 3, 4, 5].map(|sequence| messages.outcome(sequence));
+        let expected = [Acknowledged, InPart, Indeterminate, Refused, Refused];
+        assert_eq!(outcomes, expected);
+        assert_eq!(messages.counted(2), Some(&[7][..]));
+        assert_eq!(messages.counted(1), None);
+        assert!(session.book().is_settled(), "nothing is sent again");
+    }
+
+    #[test]
+    fn all_count_only_while_none_was_refused() {
+        let (_session, mut messages) = in_flight(3);
+        messages.refuse(2, Refused, Vec::new());
+        messages.acknowledge(3);
+        assert!(messages.all_count(1) && !messages.all_count(2) && !messages.all_count(3));
+    }
+}

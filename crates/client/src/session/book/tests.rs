@@ -1,3 +1,5 @@
+//! The rules about numbers, one by one and under any order of events.
+
 use std::collections::BTreeSet;
 
 use proptest::{collection::vec, prelude::*};
