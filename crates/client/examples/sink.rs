@@ -12,6 +12,9 @@
 )]
 #[path = "../tests/it/fake.rs"]
 mod fake;
+#[expect(unreachable_pub, reason = "shared with the tests")]
+#[path = "../tests/it/fake_stream.rs"]
+mod fake_stream;
 #[expect(
     dead_code,
     unreachable_pub,

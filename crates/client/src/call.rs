@@ -43,7 +43,7 @@ impl Client {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let Shared { nodes, options } = &*self.shared;
+        let Shared { nodes, options, .. } = &*self.shared;
         let deadline = Instant::now() + options.deadline;
         let mut tried = Tried::default();
         let mut attempts = 0;

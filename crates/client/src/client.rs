@@ -6,17 +6,15 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use tokio::task::JoinSet;
-use wire::v1::{
-    AddRequest, BatchAddItem, BatchAddRequest, GetStatusRequest,
-    cluster_service_client::ClusterServiceClient,
-};
+use wire::v1::{GetStatusRequest, cluster_service_client::ClusterServiceClient};
 
 use crate::{
-    CounterValue, Error, Ingest, IngestOptions, NodeStatus, Options, Token,
-    arguments::{check_amount, check_batch, check_bytes, check_name},
+    AddItem, CounterValue, Error, Ingest, IngestOptions, NodeStatus, Options, Token,
+    adds::Adds,
     attempt::attempt,
-    error::{Effect, Unexpected},
+    error::Effect,
     nodes::{Nodes, Tried},
+    session::Pool,
 };
 
 /// The clients of several nodes in one: prefers the first that is well, and goes to the next
@@ -29,32 +27,13 @@ pub struct Client {
 pub(crate) struct Shared {
     pub(crate) nodes: Nodes,
     pub(crate) options: Options,
+    /// The sessions of all adds that have none of their own.
+    pub(crate) sessions: Pool,
 }
 
-/// One add of a batch.
-///
-/// ```
-/// use tally_client::AddItem;
-///
-/// let item = AddItem::new("likes/post-1", 1);
-/// assert_eq!(item.amount, 1);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AddItem {
-    /// The counter, 1 to 512 bytes.
-    pub counter: String,
-    /// How much to add; not 0.
-    pub amount: i64,
-}
-
-impl AddItem {
-    /// An add of `amount` to `counter`.
-    #[must_use]
-    pub fn new(counter: impl Into<String>, amount: i64) -> Self {
-        Self {
-            counter: counter.into(),
-            amount,
-        }
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.sessions.close_unattended();
     }
 }
 
@@ -92,8 +71,13 @@ impl Client {
     ) -> Result<Self, Error> {
         options.check()?;
         let nodes = Nodes::new(nodes.into_iter().map(Into::into).collect(), &options)?;
+        let sessions = Pool::new(nodes.all().len());
         Ok(Self {
-            shared: Arc::new(Shared { nodes, options }),
+            shared: Arc::new(Shared {
+                nodes,
+                options,
+                sessions,
+            }),
         })
     }
 
@@ -109,6 +93,10 @@ impl Client {
     /// Adds `amount` (not 0; negative subtracts) to a counter. Returns once the add is durable on
     /// a node.
     ///
+    /// It is sent again, to the same node and to others, until it is answered or the
+    /// [`deadline`](Options::deadline) has passed, and counts once all the same: it is a request of a
+    /// session. See [`Options::sessions`].
+    ///
     /// # Errors
     /// See [`Error`]. After [`Error::is_indeterminate`] it may have counted once; after any
     /// other error it has not.
@@ -120,22 +108,8 @@ impl Client {
     /// # }
     /// ```
     pub async fn add(&self, counter: &str, amount: i64) -> Result<Token, Error> {
-        check_name(counter)?;
-        check_amount(counter, amount)?;
-        let message = AddRequest {
-            counter: counter.to_owned(),
-            amount,
-            return_value: false,
-            request: None,
-        };
-        self.call(
-            "add",
-            Effect::Adds,
-            message,
-            |mut stub, request| async move { stub.add(request).await },
-            |_, answer| Ok(Token::from_bytes(answer.token)),
-        )
-        .await
+        let answer = self.count(&Adds::one(counter, amount, false)?).await?;
+        Ok(Token::from_bytes(answer.token))
     }
 
     /// As [`Client::add`], and reads the value that the add led to on the node that took it: with
@@ -155,38 +129,19 @@ impl Client {
     /// # }
     /// ```
     pub async fn add_and_get(&self, counter: &str, amount: i64) -> Result<Added, Error> {
-        check_name(counter)?;
-        check_amount(counter, amount)?;
-        let message = AddRequest {
-            counter: counter.to_owned(),
-            amount,
-            return_value: true,
-            request: None,
-        };
-        self.call(
-            "add",
-            Effect::Adds,
-            message,
-            |mut stub, request| async move { stub.add(request).await },
-            |_, answer| {
-                let value = answer.counter.ok_or_else(|| Unexpected {
-                    expected: "the value".to_owned(),
-                    found: "none".to_owned(),
-                })?;
-                Ok(Added {
-                    value: value.into(),
-                    token: Token::from_bytes(answer.token),
-                })
-            },
-        )
-        .await
+        let answer = self.count(&Adds::one(counter, amount, true)?).await?;
+        let value = answer.counter.expect("an answer without it is refused");
+        Ok(Added {
+            value: value.into(),
+            token: Token::from_bytes(answer.token),
+        })
     }
 
     /// Adds to several counters: 1 to [`BATCH_ITEMS_MAX`](crate::BATCH_ITEMS_MAX) items, together
-    /// at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX).
+    /// at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX). It is retried as [`Client::add`] is.
     ///
     /// # Errors
-    /// As for [`Client::add`].
+    /// As for [`Client::add`]; and see [`Error::counted_items`].
     ///
     /// ```no_run
     /// # async fn example(client: tally_client::Client) -> Result<(), tally_client::Error> {
@@ -200,31 +155,24 @@ impl Client {
         &self,
         items: impl IntoIterator<Item = AddItem>,
     ) -> Result<Token, Error> {
-        let items = items
-            .into_iter()
-            .map(|AddItem { counter, amount }| {
-                check_name(&counter)?;
-                check_amount(&counter, amount)?;
-                Ok(BatchAddItem { counter, amount })
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
-        check_batch(items.len())?;
-        let message = BatchAddRequest {
-            items,
-            request: None,
-        };
-        check_bytes(&message)?;
-        self.call(
-            "batch add",
-            Effect::Adds,
-            message,
-            |mut stub, request| async move { stub.batch_add(request).await },
-            |_, answer| Ok(Token::from_bytes(answer.token)),
-        )
-        .await
+        let answer = self.count(&Adds::batch(items)?).await?;
+        Ok(Token::from_bytes(answer.token))
     }
 
-    /// Opens a stream for adds at millions a second, to one node. Every message of it has the
+    /// Closes the client's sessions, so that its nodes need not remember them: worth a call at the end
+    /// of a program. Sessions with adds under way stay open; the client may be used further. It takes
+    /// a second at most, and nothing depends on it.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tally_client::Client) {
+    /// client.close_sessions().await;
+    /// # }
+    /// ```
+    pub async fn close_sessions(&self) {
+        self.shared.sessions.close().await;
+    }
+
+    /// Opens a stream for adds at millions a second, to one node at a time. Every message of it has the
     /// client's [`deadline`](Options::deadline); see [`Ingest`].
     ///
     /// A stream that fails speaks against its node as a call does, so the next one goes to another

@@ -14,9 +14,10 @@ use tonic_types::StatusExt as _;
 
 use self::kind::ErrorKind;
 pub(crate) use self::kind::Unexpected;
-pub(crate) use self::status::is_expired;
+pub(crate) use self::status::{REASON_DOMAIN, is_expired};
 use self::status::{
-    changes_of_failed_add, is_connect_failure, is_timeout, is_transient, reason_of,
+    changes_of_failed_add, is_about_session, is_connect_failure, is_timeout, is_transient, places,
+    reason_of,
 };
 
 /// What a failed call has changed.
@@ -26,6 +27,8 @@ pub(crate) enum Changes {
     None,
     /// Everything that was asked, or nothing.
     Unknown,
+    /// Some of what was asked, for good.
+    InPart,
 }
 
 /// What a call does to counters, which decides what a failure may have left behind.
@@ -78,10 +81,26 @@ impl Error {
             }
     }
 
-    /// The add may have counted, once, or not at all. It must not be repeated blindly.
+    /// The add may have counted, once, or not at all. It must not be repeated blindly. With
+    /// [sessions](crate::Options::sessions) an add comes to this only when its deadline has passed, or
+    /// its session was closed meanwhile.
     #[must_use]
     pub fn is_indeterminate(&self) -> bool {
         self.changes == Changes::Unknown
+    }
+
+    /// Some adds of a batch count, and the others do not and never will: which, by their places in the
+    /// batch, ascending. This happens when a node fails while it takes a batch, and cannot take the
+    /// rest of it when it is sent again, for example since a counter has left its range meanwhile.
+    /// `None` for every other error. (What counts of a message of a stream is told by
+    /// [`Ingest::counted`](crate::Ingest::counted).)
+    #[must_use]
+    pub fn counted_items(&self) -> Option<Vec<usize>> {
+        if self.changes != Changes::InPart {
+            return None;
+        }
+        let info = self.status()?.get_details_error_info()?;
+        info.metadata.get("counted").map(|bits| places(bits))
     }
 
     /// The call itself is wrong; it fails on every node and at every time.
@@ -229,7 +248,19 @@ impl Error {
 
     /// The node failed, so that other calls had better ask another one.
     pub(crate) fn speaks_against_node(&self) -> bool {
-        (self.is_retryable() || self.is_indeterminate()) && !self.is_wait_for_token()
+        (self.is_retryable() || self.is_indeterminate())
+            && !self.is_wait_for_token()
+            && !self.is_about_session()
+    }
+
+    /// The node refused for what the session is to it; see [`is_about_session`].
+    pub(crate) fn is_about_session(&self) -> bool {
+        self.status().is_some_and(is_about_session)
+    }
+
+    /// No answer came in the time that one attempt has.
+    pub(crate) fn is_deadline(&self) -> bool {
+        matches!(*self.kind, ErrorKind::Deadline { .. })
     }
 
     /// How long the node asked to be left alone, if it did.
@@ -259,6 +290,10 @@ impl fmt::Display for Error {
                 " [indeterminate: it may have counted once or not at all; read the counter \
                  before you repeat the add]",
             ),
+            Changes::InPart => f.write_str(
+                " [a part of it counts, and the rest never will; Error::counted_items names that \
+                 part]",
+            ),
         }
     }
 }
@@ -273,7 +308,7 @@ impl error::Error for Error {
 mod tests {
     use tonic_types::ErrorDetails;
 
-    use super::{status::REASON_DOMAIN, *};
+    use super::*;
 
     fn failed_add(status: Status) -> Error {
         Error::from_status("node", "add", Effect::Adds, status)
@@ -315,6 +350,27 @@ mod tests {
         let details = ErrorDetails::with_error_info("RECOVERING", "proxy.example", []);
         let status = Status::with_error_details(Code::Unavailable, "no", details);
         assert!(failed_add(status).is_indeterminate());
+    }
+
+    #[test]
+    fn a_batch_that_counts_in_part_says_which_part() {
+        let counted = [("counted".to_owned(), "0502".to_owned())];
+        let details =
+            ErrorDetails::with_error_info("REQUEST_COUNTS_IN_PART", REASON_DOMAIN, counted);
+        let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
+        let error = failed_add(status);
+        assert_eq!(error.counted_items(), Some(vec![0, 2, 9]));
+        assert!(!error.is_indeterminate() && !error.is_retryable());
+        let other = failed_add(refused(Code::OutOfRange, "VALUE_OUT_OF_RANGE"));
+        assert_eq!(other.counted_items(), None);
+    }
+
+    #[test]
+    fn what_is_about_a_session_does_not_speak_against_the_node() {
+        let closed = failed_add(refused(Code::FailedPrecondition, "SESSION_CLOSED"));
+        assert!(closed.is_retryable() && !closed.speaks_against_node());
+        let stopping = failed_add(refused(Code::Unavailable, "STOPPING"));
+        assert!(stopping.is_retryable() && stopping.speaks_against_node());
     }
 
     #[test]

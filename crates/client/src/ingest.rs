@@ -1,5 +1,4 @@
-//! Adds at millions a second: one stream to one node, messages of many adds, cumulative
-//! acknowledgements.
+//! Adds at millions a second: messages of many adds on a stream, cumulative acknowledgements.
 //!
 //! A stream has a dictionary: a counter is introduced by name once and is a small integer from
 //! then on. Every add is its own entry on the wire; nothing is summed up here.
@@ -11,26 +10,26 @@
 //! sent, the stream ends. A message is sent once its node may be asked, so opening, waiting for
 //! acknowledgements and closing are all under this one deadline.
 //!
-//! A stream lives once. When it ends, [`Ingest::outcome`] says of each message whether it
-//! counted, did not, or is indeterminate, and the caller opens another, on a node that is well.
-//! Sending indeterminate messages again could count them twice, so nobody but the caller may
-//! decide that.
+//! Each message is a request of a session. When the connection breaks, or a node does not
+//! acknowledge, the messages without an acknowledgement are sent again, on a new connection or to
+//! another node, and count once all the same ([`flow`]). Without sessions an `Ingest` is one stream to one
+//! node, and its end leaves messages [indeterminate](Outcome::Indeterminate).
+//!
+//! An `Ingest` lives once. When it ends, [`Ingest::outcome`] says of each message what became of it, and
+//! the caller opens another.
 
+mod flow;
 mod link;
+mod message;
+mod names;
+mod refusal;
 
-use std::{collections::HashMap, fmt, time::Instant};
+use std::{fmt, time::Instant};
 
-use wire::v1::IngestRequest;
-
-use self::link::Link;
+use self::flow::Flow;
 use crate::{
-    Client, DICTIONARY_NAMES_MAX, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX,
-    arguments::{check_amount, check_name},
-    options::INTRODUCED_BYTES_MAX,
+    Client, Error, IngestOptions, MESSAGE_AMOUNTS_MAX, MESSAGE_ENTRIES_MAX, arguments::check_amount,
 };
-
-/// What protobuf puts before a name, at most: a tag of 1 byte and a length of 2.
-const NAME_FRAME_BYTES_MAX: usize = 3;
 
 /// A counter in the dictionary of one stream: 0 is the first one introduced. Introduce popular
 /// counters first, for small numbers take fewer bytes.
@@ -43,18 +42,22 @@ pub enum Outcome {
     /// On its way, or not sent yet; wait for it with [`Ingest::flush`]. No message of a stream that
     /// has ended is pending.
     Pending,
-    /// Durable on the node.
+    /// Durable on a node.
     Acknowledged,
     /// Not applied, provably; it may be sent again.
     Refused,
     /// The stream ended first, by a failure or by the deadline: it counted once or not at all.
     Indeterminate,
+    /// Some of its adds count, and the others do not and never will; see [`Ingest::counted`].
+    InPart,
 }
 
-/// A stream of adds to one node.
+/// A stream of adds, to one node at a time. Where [`Options::sessions`](crate::Options::sessions) is set, as
+/// it is by default, it goes on with the next node when one fails.
 ///
 /// A message is waited for no longer than [`Options::deadline`](crate::Options::deadline) after it
-/// was sent: the stream then ends with an error, as it does when the connection breaks. So
+/// was sent: the stream then ends with an error. It also ends when a node refuses a message for good:
+/// nothing more is sent then, and the error comes once every message in flight has its fate. So
 /// [`Ingest::add`], [`Ingest::ready`] and [`Ingest::wait_until_acknowledged`] return within one
 /// deadline, and [`Ingest::send`], [`Ingest::flush`] and [`Ingest::finish`] within two, since they
 /// may have to wait for space for the collected adds first. (Names that exceed a message go ahead in
@@ -92,6 +95,7 @@ pub enum Outcome {
 ///     match stream.outcome(sequence) {
 ///         Outcome::Acknowledged => println!("counted"),
 ///         Outcome::Refused => println!("not counted; send it again: {error}"),
+///         Outcome::InPart => println!("counted in part: {error}"),
 ///         Outcome::Indeterminate | Outcome::Pending => println!("may have counted: {error}"),
 ///     }
 /// }
@@ -99,12 +103,8 @@ pub enum Outcome {
 /// # }
 /// ```
 pub struct Ingest {
-    link: Link,
-    in_flight_max: usize,
+    flow: Flow,
     entries_max: usize,
-    dictionary: HashMap<String, CounterIndex>,
-    /// Names in the dictionary that no message has introduced yet.
-    introduced: Vec<String>,
     /// Adds that no message carries yet. `amounts` is empty while all are 1.
     counters: Vec<CounterIndex>,
     amounts: Vec<i64>,
@@ -120,7 +120,7 @@ impl Ingest {
         let IngestOptions {
             in_flight_max,
             entries_max,
-            ..
+            node: pinned,
         } = *options;
         check_option(
             "in_flight_max",
@@ -129,20 +129,17 @@ impl Ingest {
         )?;
         check_option("entries_max", entries_max, MESSAGE_AMOUNTS_MAX)?;
         Ok(Self {
-            link: Link::open(client, node, opens_at, in_flight_max),
-            in_flight_max,
+            flow: Flow::new(client, node, opens_at, in_flight_max, pinned.is_some()),
             entries_max,
-            dictionary: HashMap::new(),
-            introduced: Vec::new(),
             counters: Vec::new(),
             amounts: Vec::new(),
         })
     }
 
-    /// The node that this stream goes to.
+    /// The node that the stream goes to now.
     #[must_use]
     pub fn node(&self) -> &str {
-        &self.link.node().address
+        self.flow.node()
     }
 
     /// Adds 1 to a counter. The add is sent with others: when a message is full, or at
@@ -184,21 +181,7 @@ impl Ingest {
     /// # Errors
     /// [`Error::is_invalid`] when the name is out of bounds or the dictionary is full.
     pub fn register(&mut self, counter: &str) -> Result<CounterIndex, Error> {
-        if let Some(index) = self.dictionary.get(counter) {
-            return Ok(*index);
-        }
-        check_name(counter)?;
-        let names = self.dictionary.len();
-        if names >= DICTIONARY_NAMES_MAX {
-            return Err(Error::argument(format!(
-                "a stream's dictionary has at most {DICTIONARY_NAMES_MAX} counters, and it is \
-                 full; open another stream"
-            )));
-        }
-        let index = CounterIndex(u32::try_from(names).expect("the dictionary's bound fits u32"));
-        self.dictionary.insert(counter.to_owned(), index);
-        self.introduced.push(counter.to_owned());
-        Ok(index)
+        self.flow.names.register(counter)
     }
 
     /// The fast path: sends a whole message at once, one add of 1 for each entry. Returns the
@@ -212,7 +195,7 @@ impl Ingest {
         self.check_message(&counters)?;
         self.send_collected().await?;
         self.ensure_space().await?;
-        Ok(self.send_message(counters, Vec::new()))
+        Ok(self.flow.send(counters, Vec::new()))
     }
 
     /// Waits until another message can be sent: until the window has space and, where the
@@ -221,7 +204,7 @@ impl Ingest {
     /// # Errors
     /// The end of the stream; see [`Ingest::outcome`].
     pub async fn ready(&mut self) -> Result<(), Error> {
-        self.link.ready(self.in_flight_max).await
+        self.flow.ready().await
     }
 
     /// Sends what is collected and waits until everything sent is durable on the node. Cancel
@@ -247,10 +230,7 @@ impl Ingest {
                 self.sent()
             )));
         }
-        while self.acknowledged() < sequence {
-            self.link.wait_for_answer().await?;
-        }
-        Ok(())
+        self.flow.wait_until_acknowledged(sequence).await
     }
 
     /// Flushes and ends the stream.
@@ -264,19 +244,20 @@ impl Ingest {
     /// The highest sequence number sent; messages are numbered from 1.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.link.sent()
+        self.flow.messages.sent()
     }
 
-    /// All messages up to this sequence number are durable, as far as this handle has read.
+    /// All messages up to this sequence number are durable, or were refused, as far as this handle has
+    /// read.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
-        self.link.acknowledged()
+        self.flow.messages.acknowledged()
     }
 
     /// Messages sent and not acknowledged; at most [`IngestOptions::in_flight_max`].
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.link.in_flight()
+        self.flow.messages.in_flight()
     }
 
     /// Adds that were taken and not sent yet; when the stream ends they have not counted.
@@ -288,7 +269,14 @@ impl Ingest {
     /// What became of the message with this sequence number.
     #[must_use]
     pub fn outcome(&self, sequence: u64) -> Outcome {
-        self.link.outcome(sequence)
+        self.flow.messages.outcome(sequence)
+    }
+
+    /// Of a message that counts [in part](Outcome::InPart): the counters whose adds count.
+    #[must_use]
+    pub fn counted(&self, sequence: u64) -> Option<Vec<CounterIndex>> {
+        let counted = self.flow.messages.counted(sequence)?;
+        Some(counted.iter().copied().map(CounterIndex).collect())
     }
 
     /// Sends what [`Ingest::add`] collected, as one message. Cancel safe: nothing is taken out
@@ -300,7 +288,7 @@ impl Ingest {
         self.ensure_space().await?;
         let counters = std::mem::take(&mut self.counters);
         let amounts = std::mem::take(&mut self.amounts);
-        self.send_message(counters, amounts);
+        self.flow.send(counters, amounts);
         Ok(())
     }
 
@@ -308,36 +296,11 @@ impl Ingest {
     /// so many names as exceed one message have gone ahead.
     async fn ensure_space(&mut self) -> Result<(), Error> {
         self.ready().await?;
-        loop {
-            let mut bytes = 0;
-            let fitting = self.introduced.iter().take_while(|name| {
-                bytes += name.len() + NAME_FRAME_BYTES_MAX;
-                bytes <= INTRODUCED_BYTES_MAX
-            });
-            let fitting = fitting.count();
-            if fitting == self.introduced.len() {
-                return Ok(());
-            }
-            let later = self.introduced.split_off(fitting);
-            self.send_message(Vec::new(), Vec::new());
-            self.introduced = later;
+        while !self.flow.names.fit_one_message() {
+            self.flow.send(Vec::new(), Vec::new());
             self.ready().await?;
         }
-    }
-
-    /// Hands a message to the connection, with the names not introduced yet. The window has space.
-    fn send_message(&mut self, counters: Vec<CounterIndex>, amounts: Vec<i64>) -> u64 {
-        let message = IngestRequest {
-            sequence: self.link.sent() + 1,
-            introduced: std::mem::take(&mut self.introduced),
-            counters: counters
-                .into_iter()
-                .map(|CounterIndex(index)| index)
-                .collect(), // in place
-            amounts,
-            request: None,
-        };
-        self.link.send(message)
+        Ok(())
     }
 
     fn check_message(&self, counters: &[CounterIndex]) -> Result<(), Error> {
@@ -347,7 +310,7 @@ impl Ingest {
                 counters.len()
             )));
         }
-        let known = self.dictionary.len();
+        let known = self.flow.names.len();
         match counters.iter().max() {
             Some(CounterIndex(highest)) if *highest as usize >= known => {
                 Err(Error::argument(format!(

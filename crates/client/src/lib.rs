@@ -13,13 +13,15 @@
 //! ```
 //!
 //! Reading order: [`Client`] makes single calls, [`Read`] is an answer with its token and its age,
-//! [`List`], [`Watch`] and [`Changes`] are reads with many answers, [`Ingest`] is the road to millions of adds a second, [`Error`] says what became of
-//! a call, [`Options`] holds every bound that can be chosen.
+//! [`List`], [`Watch`] and [`Changes`] are reads with many answers, [`Ingest`] is the road to millions of adds a
+//! second, [`Session`] keeps adds beyond a process, [`Error`] says what became of a call, [`Options`] holds every
+//! bound that can be chosen.
 //!
-//! **What is retried.** A read changes nothing and is retried until its deadline. An add is
-//! retried only when the error proves that it was not applied: no connection could be made, or
-//! the node refused it by name. An add whose connection broke on the way may have counted, so it
-//! is never retried here: the caller gets an error with [`Error::is_indeterminate`].
+//! **What is retried.** Everything, until its deadline, on every node. A read changes nothing. An add is
+//! a request of a session: nodes know it again wherever it arrives, so it counts once, by the rules in
+//! `proto/README.md`. Only one that is not answered by its deadline is left in doubt: the caller
+//! gets an error with [`Error::is_indeterminate`]. [`Options::sessions`] turns this off; then an add is retried
+//! only when the error proves that it was not applied.
 //!
 //! **What is bounded.** Every call returns by [`Options::deadline`], and every message of an ingest
 //! stream is acknowledged by it, or the stream ends and says what became of each message. A node
@@ -29,6 +31,7 @@
 //! wire), discovery of nodes (the caller names them), and TLS (nodes speak plain HTTP/2, so
 //! keep them on a private network).
 
+mod adds;
 mod age;
 mod arguments;
 mod attempt;
@@ -42,15 +45,17 @@ mod list;
 mod nodes;
 mod options;
 mod read;
+mod session;
 mod token;
 mod value;
 mod watch;
 
+pub use adds::AddItem;
 pub use age::LaneAge;
 pub use audit::{
     AuditDifference, AuditReport, CounterDifference, EXPLAINED_MAX, Explanation, NotCompared,
 };
-pub use client::{AddItem, Added, Client};
+pub use client::{Added, Client};
 pub use error::Error;
 pub use export::{ExportedLane, ExportedShard};
 pub use ingest::{CounterIndex, Ingest, Outcome};
@@ -61,6 +66,7 @@ pub use options::{
     WATCH_INTERVAL_MAX, WATCH_INTERVAL_MIN,
 };
 pub use read::{Read, ReadOptions};
+pub use session::{Prepared, Session};
 pub use token::{ParseTokenError, TOKEN_BYTES_MAX, Token};
 pub use value::CounterValue;
 pub use watch::{Changes, Watch, WatchOptions};

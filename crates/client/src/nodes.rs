@@ -117,6 +117,21 @@ impl Nodes {
         }
         tried.last_error = Some(error);
     }
+
+    /// The same, and leaves the node alone for this call, whatever the failure says of it: a request
+    /// is sent until its deadline, and would be sent without a pause to a node that refuses it.
+    pub(crate) fn leave_alone_here(
+        &self,
+        node: &Node,
+        error: Error,
+        tried: &mut Tried,
+        now: Instant,
+    ) {
+        tried.healths.resize_with(self.all.len(), Health::default);
+        let asked = error.retry_after().unwrap_or_default();
+        tried.healths[node.index].fail(self.backoff, asked, now);
+        tried.last_error = Some(error);
+    }
 }
 
 impl Health {

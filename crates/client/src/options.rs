@@ -61,14 +61,22 @@ pub struct Options {
     /// A call fails at once when no node may be asked before its deadline. On an ingest stream it is
     /// how long a message may stay without an acknowledgement; see [`Ingest`](crate::Ingest).
     pub deadline: Duration,
-    /// How long one attempt of a read may take before another node is asked; 3 s by default. An
-    /// add gets all the time left: to give it up early would only make it indeterminate.
+    /// Whether adds are requests of sessions, so that they are retried and still count once; by
+    /// default they are. Without sessions an add is retried only when it has not counted, provably,
+    /// and it gets all the time left: to give it up early would only make it indeterminate.
+    pub sessions: bool,
+    /// How long one attempt of a read may take before another node is asked; 3 s by default.
     pub read_attempt_deadline: Duration,
+    /// How long one attempt of an add of a session may take before the add is moved to another node;
+    /// 3 s by default. A move costs the nodes more than an add, so it is not for those that are only
+    /// slow.
+    pub add_attempt_deadline: Duration,
     /// How long a connection may take to be made; 1 s by default, and never more than half of
     /// `deadline`: a call that was not sent in that time is not indeterminate, and another node can
     /// still be asked.
     pub connect_deadline: Duration,
-    /// Attempts of one call, at most, the first included; 8 by default, and never less than 1.
+    /// Attempts of one call, at most, the first included; 8 by default, and never less than 1. An add
+    /// of a session that may have counted is asked for until its deadline, however often that is.
     pub attempts_max: u32,
     /// How long a node is left alone after its first failure; 50 ms by default. Every further
     /// failure in a row doubles it, and calls that were under way together fail together: that
@@ -95,6 +103,7 @@ impl Options {
         let durations = [
             ("deadline", self.deadline),
             ("read_attempt_deadline", self.read_attempt_deadline),
+            ("add_attempt_deadline", self.add_attempt_deadline),
             ("connect_deadline", self.connect_deadline),
             ("backoff_min", self.backoff_min),
             ("backoff_max", self.backoff_max),
@@ -117,7 +126,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(10),
+            sessions: true,
             read_attempt_deadline: Duration::from_secs(3),
+            add_attempt_deadline: Duration::from_secs(3),
             connect_deadline: Duration::from_secs(1),
             attempts_max: 8,
             backoff_min: Duration::from_millis(50),

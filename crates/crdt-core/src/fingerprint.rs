@@ -326,6 +326,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a list of records")]
     fn what_lanes_say_about_sessions_differs_in_every_part() {
         let session = |home, start, count| SessionId {
             home: ReplicaId::new(home),

@@ -132,7 +132,7 @@ pub use replica::{
     Group, IntervalReader, LanePrint, PAST_MARKS_MAX, Received, Replica, RequestState,
 };
 pub use session::{
-    CLAIMS_MAX, Gap, Numbers, REQUESTS_WINDOW, RecordContent, RecordKey, Records, RequestId,
+    CLAIMED_ADDS_MAX, Gap, Numbers, REQUESTS_WINDOW, RecordContent, RecordKey, Records, RequestId,
     SessionId, SessionMark, SessionRecord,
 };
 pub use sums::Sums;

@@ -32,7 +32,7 @@ pub(crate) struct RecordMap {
     recent: VecDeque<(Version, RecordKey)>,
     /// All changes after this version are among the recent ones.
     recent_after: Version,
-    claims: usize,
+    claimed_adds: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -85,9 +85,10 @@ impl RecordMap {
     fn found_from(&self, key: RecordKey) -> impl Iterator<Item = Found<'_>> {
         let (first, end) = MARKS;
         let before = (key < first).then(|| self.others.range(key..first));
-        let mark = match key {
-            RecordKey::Session { start, count } => Some((start, count)),
-            key => (key < first).then_some((StartId::NONE, 0)),
+        let mark = if let RecordKey::Session { start, count } = key {
+            Some((start, count))
+        } else {
+            (key < first).then_some((StartId::NONE, 0))
         };
         let marks = mark.map(|(start, count)| self.marks.from(start, count));
         let behind = self.others.range(key.max(end)..);
@@ -108,18 +109,20 @@ impl RecordMap {
         self.get(key).map(|content| (key, content))
     }
 
-    /// How many of the records are claims.
-    pub(crate) fn claims(&self) -> usize {
-        self.claims
+    /// How many adds the claims have, each at least one.
+    pub(crate) fn claimed_adds(&self) -> usize {
+        self.claimed_adds
     }
 
     /// The last key before this one.
     pub(crate) fn before(&self, key: RecordKey) -> Option<RecordKey> {
         let (first, _) = MARKS;
-        let mark = match key {
-            RecordKey::Session { start, count } => self.marks.before(start, count),
-            key if key > first => self.marks.before(StartId::new(u64::MAX), u64::MAX),
-            _ => None,
+        let mark = if let RecordKey::Session { start, count } = key {
+            self.marks.before(start, count)
+        } else if key > first {
+            self.marks.before(StartId::new(u64::MAX), u64::MAX)
+        } else {
+            None
         };
         let other = self.others.range(..key).next_back().map(|(&key, _)| key);
         other.max(mark.map(|(key, _, _)| key))
@@ -272,10 +275,9 @@ impl RecordMap {
             self.marks.put((start, count), version, content);
             return;
         }
-        let entry = Entry { version, content };
-        if self.others.insert(key, entry).is_none() {
-            self.claims += usize::from(is_claim(key));
-        }
+        self.claimed_adds += claimed_adds(&content);
+        let last = self.others.insert(key, Entry { version, content });
+        self.claimed_adds -= last.map_or(0, |it| claimed_adds(&it.content));
     }
 
     /// Removes records whose keys are in order.
@@ -284,8 +286,8 @@ impl RecordMap {
         for &key in keys {
             if let RecordKey::Session { start, count } = key {
                 marks.push((start, count));
-            } else if self.others.remove(&key).is_some() {
-                self.claims -= usize::from(is_claim(key));
+            } else if let Some(entry) = self.others.remove(&key) {
+                self.claimed_adds -= claimed_adds(&entry.content);
             }
         }
         self.marks.remove(&marks);
@@ -306,8 +308,13 @@ fn note((key, version, content): Found<'_>, after: Version, records: &mut Record
     }
 }
 
-fn is_claim(key: RecordKey) -> bool {
-    matches!(key, RecordKey::Claim(_))
+/// How many adds a record claims, at least one; none, where it is no claim.
+pub(crate) fn claimed_adds(content: &RecordContent) -> usize {
+    if let RecordContent::Claim(adds) = content {
+        adds.len().max(1)
+    } else {
+        0
+    }
 }
 
 /// For each other lane, how far it must be held by whoever holds this one, and since which version.

@@ -30,9 +30,9 @@ pub use records::{Gap, RecordContent, RecordKey, Records, SessionRecord};
 /// flight at most.
 pub const REQUESTS_WINDOW: u64 = 1_024;
 
-/// The claims that a replica may have in one shard, granted ones that are not folded yet included.
-/// One more is refused before anything changes.
-pub const CLAIMS_MAX: usize = 65_536;
+/// The adds that a replica may have claimed in one shard, those that are granted and not folded yet
+/// included; a claim without adds counts as one. More are refused before anything changes.
+pub const CLAIMED_ADDS_MAX: usize = 65_536;
 
 /// A session: never given twice, since a home draws its start at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

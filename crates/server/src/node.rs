@@ -283,24 +283,6 @@ impl Node {
             .ensure_writable()
     }
 
-    /// A peer at a configured address has introduced itself.
-    pub fn meet(&self, peer: ReplicaId, address: &str) {
-        self.change_standing(|standing| standing.meet(peer));
-        let addresses = self.addresses.write();
-        let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
-        addresses.insert(peer, address.to_owned());
-        drop(addresses);
-        self.know(peer);
-    }
-
-    /// Where a peer was found, as "host:port"; `None` when it was never reached from here.
-    #[must_use]
-    pub fn address_of(&self, peer: ReplicaId) -> Option<String> {
-        let addresses = self.addresses.read();
-        let addresses = addresses.unwrap_or_else(PoisonError::into_inner);
-        addresses.get(&peer).cloned()
-    }
-
     /// A peer that was dialled shows that a lane has forked.
     pub fn forked_by_dialled(&self, fork: &Fork) {
         let claim = self.change_standing(|standing| standing.forked_by_dialled(fork.clone()));

@@ -13,14 +13,16 @@
 mod decode;
 mod encode;
 mod error;
+mod limits;
 mod records;
 
 use crdt_core::{Mark, StartId, Version};
 
 use crate::v1;
-pub use decode::{DecodeLimits, IntervalDecoder};
+pub use decode::IntervalDecoder;
 pub use encode::{IntervalEncoder, PartsOf};
 pub use error::DecodeError;
+pub use limits::DecodeLimits;
 
 /// A part is closed once it has about this many bytes: well above what a part costs by itself, and
 /// made or read in about two milliseconds, which others on the same thread wait for.

@@ -11,21 +11,18 @@ them when it starts, and uses each of the three ways to add once.
 It then asks every node. It ends with 0 if each of them says 1000, and with 1 otherwise.
 
 What it leaves out: retries. An add whose answer got lost may have counted, so asking again could
-count it twice; this program stops instead.
+count it twice; this program stops instead. retry.py asks again.
 """
 
 import argparse
-import importlib
-import pathlib
 import sys
 import tempfile
 import time
 import uuid
 
 import grpc
-from grpc_tools import protoc
 
-PROTO = pathlib.Path(__file__).resolve().parents[2]
+from stubs import Stubs
 
 ADD_CALLS = 100
 BATCHES, BATCH_ITEMS = 4, 100
@@ -41,24 +38,6 @@ POLL_INTERVAL_S = 0.02
 # Before the nodes are asked once more, in seconds: long enough for a like that would be counted
 # twice to show.
 SETTLING_S = 0.5
-
-
-def load_stubs(directory):
-    """Generates the messages and the client of counter_service.proto, and imports them."""
-    schema = "tally/v1/counter_service.proto"
-    arguments = [
-        "protoc",
-        f"--proto_path={PROTO}",
-        f"--python_out={directory}",
-        f"--grpc_python_out={directory}",
-        schema,
-    ]
-    if protoc.main(arguments) != 0:
-        sys.exit(f"cannot make stubs from {PROTO / schema}; the reason is above")
-    sys.path.insert(0, directory)
-    messages = importlib.import_module("tally.v1.counter_service_pb2")
-    client = importlib.import_module("tally.v1.counter_service_pb2_grpc")
-    return messages, client.CounterServiceStub
 
 
 def add_one_by_one(v1, node, counter):
@@ -173,9 +152,9 @@ def main():
     if len(addresses) != 3:
         parser.error(f"--node was given {len(addresses)} times, expected 3")
     with tempfile.TemporaryDirectory(prefix="tally-stubs-") as directory:
-        v1, stub = load_stubs(directory)
+        stubs = Stubs(directory)
         try:
-            is_right = count(v1, stub, addresses)
+            is_right = count(stubs.counters, stubs.CounterService, addresses)
         except grpc.RpcError as error:
             sys.exit(f"a node refused or did not answer: {error.code().name}: {error.details()}")
     sys.exit(0 if is_right else 1)

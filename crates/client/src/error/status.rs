@@ -6,9 +6,13 @@
 //! | what came back | the add |
 //! | --- | --- |
 //! | no connection was made | did not count: the request was never sent |
-//! | a refusal with a `tally.v1` reason | did not count: refused calls change nothing |
+//! | `REQUEST_COUNTS_IN_PART` | counts in part, which the refusal names |
+//! | another refusal with a `tally.v1` reason | did not count: refused calls change nothing |
 //! | a code by which servers refuse before they act | did not count |
 //! | anything else: a broken connection, a deadline, an unexplained error | may have counted |
+//!
+//! This is about one attempt. What a request of a session has come to that was sent before, perhaps to
+//! another node, is in `session::verdict`.
 //!
 //! `OUT_OF_RANGE` without a reason is no such code: it is also what the transport makes of an
 //! *answer* that is too large.
@@ -21,10 +25,13 @@ use tonic_types::StatusExt as _;
 use super::Changes;
 
 /// The domain of the reasons that Tally's nodes give.
-pub(super) const REASON_DOMAIN: &str = "tally.v1";
+pub(crate) const REASON_DOMAIN: &str = "tally.v1";
 
 /// The table at the head of this file.
 pub(super) fn changes_of_failed_add(status: &Status) -> Changes {
+    if reason_of(status).as_deref() == Some("REQUEST_COUNTS_IN_PART") {
+        return Changes::InPart;
+    }
     let refused = reason_of(status).is_some()
         || is_connect_failure(status)
         || matches!(
@@ -45,10 +52,16 @@ pub(super) fn changes_of_failed_add(status: &Status) -> Changes {
 /// Whether the same call may succeed later or elsewhere. Only asked where nothing has changed.
 pub(super) fn is_transient(status: &Status) -> bool {
     match reason_of(status) {
-        Some(reason) => matches!(
-            reason.as_str(),
-            "RECOVERING" | "STOPPING" | "INCARNATION_CONFLICT" | "TOKEN_NOT_COVERED"
-        ),
+        Some(reason) => {
+            matches!(
+                reason.as_str(),
+                "RECOVERING"
+                    | "STOPPING"
+                    | "INCARNATION_CONFLICT"
+                    | "TOKEN_NOT_COVERED"
+                    | "SESSIONS_EXHAUSTED"
+            ) || is_about_session(status)
+        }
         None => matches!(
             status.code(),
             // tonic reports a broken connection as any of these, by where it broke.
@@ -60,6 +73,38 @@ pub(super) fn is_transient(status: &Status) -> bool {
                 | Code::DeadlineExceeded
         ),
     }
+}
+
+/// A refusal for what a session is to a node: in another session, or on another node, the same adds may
+/// be taken.
+pub(super) fn is_about_session(status: &Status) -> bool {
+    let reason = reason_of(status);
+    matches!(
+        reason.as_deref(),
+        Some(
+            "SESSION_CLOSED"
+                | "NOT_SESSIONS_HOME"
+                | "MOVED_TO_HOME"
+                | "NODE_UNKNOWN_TO_HOME"
+                | "CLAIMS_EXHAUSTED"
+        )
+    )
+}
+
+/// The places of the bits that are set in a string of hexadecimal digits; place 0 is the lowest bit of
+/// the first byte.
+pub(super) fn places(bits: &str) -> Vec<usize> {
+    let digits = bits.chars().map(|digit| digit.to_digit(16).unwrap_or(0));
+    let set = digits.enumerate().flat_map(|(place, digit)| {
+        let byte = place / 2 * 8;
+        let high = (1 - place % 2) * 4; // the first digit of a byte is its upper half
+        (0..4)
+            .filter(move |bit| digit >> bit & 1 == 1)
+            .map(move |bit| byte + high + bit)
+    });
+    let mut places: Vec<_> = set.collect();
+    places.sort_unstable();
+    places
 }
 
 pub(super) fn reason_of(status: &Status) -> Option<String> {

@@ -1,7 +1,7 @@
 //! One ingest stream on the wire: what was sent, what was acknowledged, and how it ended.
 //!
-//! Knows sequence numbers and the deadline, and nothing of names, dictionaries or windows: those
-//! are its owner's.
+//! Knows the stream's own sequence numbers and how long an acknowledgement may take, and nothing of names,
+//! windows, sessions or other streams: those are its owner's.
 //!
 //! Messages wait in a queue until the connection takes them. When the stream ends, the queue is
 //! closed and counted, so what never left this process is known not to have counted, and does not
@@ -10,48 +10,41 @@
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
+    mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::mpsc,
-    time::{sleep_until, timeout_at},
-};
+use tokio::{sync::mpsc, time::timeout_at};
 use tokio_stream::Stream;
 use tonic::{Response, Status, Streaming};
-use wire::v1::{IngestRequest, IngestResponse};
+use wire::v1::{IngestRefusal, IngestRequest, IngestResponse};
 
-use super::Outcome;
 use crate::{
-    Client, Error,
+    Error,
     attempt::stub,
-    error::{Changes, Effect, Unexpected},
+    error::{Effect, Unexpected},
     nodes::Node,
 };
 
 pub(super) struct Link {
-    client: Client,
-    /// The node's place in the client's list.
-    node: usize,
-    /// Until then the node is left alone.
-    opens_at: Instant,
-    messages: mpsc::Sender<IngestRequest>,
+    node: String,
+    messages: mpsc::UnboundedSender<IngestRequest>,
     queue: Queue,
     answers: Answers,
+    /// How long a message may stay without an acknowledgement.
+    patience: Duration,
     /// When each message without an acknowledgement was sent, oldest first.
     sent_at: VecDeque<Instant>,
     sent: u64,
-    end: Option<End>,
+    /// Refused messages that the owner has not taken note of.
+    refused: Vec<IngestRefusal>,
 }
 
-/// How a stream ended.
-#[derive(Clone, Copy)]
-struct End {
-    /// What became of the messages that the connection took and the node did not acknowledge.
-    changes: Changes,
+/// A stream that has ended.
+pub(super) struct Ended {
     /// The connection took the messages up to this one.
     taken: u64,
 }
@@ -63,106 +56,77 @@ type Opening =
 enum Answers {
     Opening(Opening),
     Open(Box<Streaming<IngestResponse>>),
-    /// Nothing is read any more; the stream is cancelled.
-    Ended,
 }
 
 /// Messages that the connection has not taken yet; the connection reads it as a stream.
 #[derive(Clone)]
-struct Queue(Arc<Mutex<mpsc::Receiver<IngestRequest>>>);
+struct Queue(Arc<Mutex<mpsc::UnboundedReceiver<IngestRequest>>>);
 
 impl Link {
-    /// Starts a stream that opens at a moment. At most `in_flight_max` messages may be without an
-    /// acknowledgement: the owner sees to it, and so sending never waits.
-    pub(super) fn open(
-        client: Client,
-        node: usize,
-        opens_at: Instant,
-        in_flight_max: usize,
-    ) -> Self {
-        let (messages, receiver) = mpsc::channel(in_flight_max);
+    /// Starts a stream. How many messages may be without an acknowledgement is for the owner to see to:
+    /// sending never waits.
+    pub(super) fn open(node: &Node, patience: Duration) -> Self {
+        let (messages, receiver) = mpsc::unbounded_channel();
         let queue = Queue(Arc::new(Mutex::new(receiver)));
-        let (mut stub, requests) = (stub(client.node(node)), queue.clone());
+        let (mut stub, requests) = (stub(node), queue.clone());
         Self {
-            client,
-            node,
-            opens_at,
+            node: node.address.clone(),
             messages,
             queue,
             answers: Answers::Opening(Box::pin(async move { stub.ingest(requests).await })),
+            patience,
             sent_at: VecDeque::new(),
             sent: 0,
-            end: None,
+            refused: Vec::new(),
         }
     }
 
-    pub(super) fn node(&self) -> &Node {
-        self.client.node(self.node)
-    }
-
-    pub(super) fn sent(&self) -> u64 {
-        self.sent
-    }
-
+    /// Messages up to this one were acknowledged, those that were refused among them.
     pub(super) fn acknowledged(&self) -> u64 {
         self.sent - self.sent_at.len() as u64
     }
 
-    pub(super) fn in_flight(&self) -> usize {
-        self.sent_at.len()
+    /// The refusals that came since this was asked last.
+    pub(super) fn take_refused(&mut self) -> Vec<IngestRefusal> {
+        mem::take(&mut self.refused)
     }
 
-    /// See [`super::Ingest::outcome`].
-    pub(super) fn outcome(&self, sequence: u64) -> Outcome {
-        match self.end {
-            _ if sequence <= self.acknowledged() => Outcome::Acknowledged,
-            None => Outcome::Pending,
-            Some(End { changes, taken }) => match changes {
-                Changes::Unknown if sequence <= taken => Outcome::Indeterminate,
-                // A node that refuses acknowledges first what it has applied.
-                Changes::Unknown | Changes::None => Outcome::Refused,
-            },
-        }
-    }
-
-    /// Waits until the node may be asked and fewer than `in_flight_max` messages are in flight.
-    /// Cancel safe.
-    pub(super) async fn ready(&mut self, in_flight_max: usize) -> Result<(), Error> {
-        if Instant::now() < self.opens_at {
-            sleep_until(self.opens_at.into()).await;
-        }
-        self.take_answers()?;
-        while self.in_flight() >= in_flight_max || self.is_overdue() {
-            self.wait_for_answer().await?;
-        }
-        Ok(())
-    }
-
-    /// Hands a message to the connection, and returns its sequence number. The owner has waited
-    /// with [`Link::ready`].
-    pub(super) fn send(&mut self, message: IngestRequest) -> u64 {
-        self.messages
-            .try_send(message)
-            .expect("the queue holds a window, and stays open until the stream ends");
-        self.sent_at.push_back(Instant::now());
+    /// Hands a message to the connection; its sequence number in this stream.
+    pub(super) fn send(&mut self, mut message: IngestRequest) -> u64 {
         self.sent += 1;
+        message.sequence = self.sent;
+        self.messages
+            .send(message)
+            .expect("the queue stays open until the stream ends");
+        self.sent_at.push_back(Instant::now());
         self.sent
     }
 
-    /// Waits for one step of the stream, no longer than the oldest message in flight may stay
-    /// without an acknowledgement. Cancel safe.
+    /// When the oldest message in flight must be acknowledged.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.sent_at.front().map(|sent_at| *sent_at + self.patience)
+    }
+
+    /// Waits for one step of the stream: it opens, or acknowledges. Cancel safe.
+    ///
+    /// # Errors
+    /// The stream is over.
     pub(super) async fn wait_for_answer(&mut self) -> Result<(), Error> {
         let due = self.due().expect("a message in flight is waited for");
         let answer = timeout_at(due.into(), poll_fn(|context| self.poll_answer(context))).await;
-        answer.unwrap_or_else(|_| {
-            let node = &self.node().address;
-            let error = Error::deadline(node, "ingest", Effect::Adds, self.deadline());
-            Err(self.end(error))
-        })
+        answer.unwrap_or_else(|_| Err(self.late()))
+    }
+
+    /// The error of a message that was not acknowledged in time.
+    pub(super) fn late(&self) -> Error {
+        Error::deadline(&self.node, "ingest", Effect::Adds, self.patience)
     }
 
     /// Reads the acknowledgements that have arrived, without waiting.
-    fn take_answers(&mut self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// The stream is over.
+    pub(super) fn take_answers(&mut self) -> Result<(), Error> {
         let mut context = Context::from_waker(Waker::noop());
         while let Poll::Ready(answer) = self.poll_answer(&mut context) {
             answer?;
@@ -170,19 +134,10 @@ impl Link {
         Ok(())
     }
 
-    fn deadline(&self) -> Duration {
-        self.client.shared.options.deadline
-    }
-
-    /// When the oldest message in flight must be acknowledged.
-    fn due(&self) -> Option<Instant> {
-        self.sent_at
-            .front()
-            .map(|sent_at| *sent_at + self.deadline())
-    }
-
-    fn is_overdue(&self) -> bool {
-        self.due().is_some_and(|due| due <= Instant::now())
+    /// Ends the stream: nothing more of it leaves this process.
+    pub(super) fn end(self) -> Ended {
+        let taken = self.sent - self.queue.close();
+        Ended { taken }
     }
 
     /// Takes one step: the stream opens, or an acknowledgement is read.
@@ -196,55 +151,42 @@ impl Link {
                 Err(status) => Some(Err(status)),
             },
             Answers::Open(stream) => ready!(Pin::new(stream).poll_next(context)),
-            Answers::Ended => {
-                let End { changes, .. } = self.end.expect("set when the answers end");
-                return Poll::Ready(Err(Error::stream_over(&self.node().address, changes)));
-            }
         };
         Poll::Ready(match answer {
-            Some(Ok(IngestResponse {
-                acknowledged_sequence: sequence,
-                ..
-            })) => self.acknowledge(sequence),
-            Some(Err(status)) => Err(self.end_with(status)),
-            None => Err(self.end_with(Status::unavailable("the node ended the stream"))),
+            Some(Ok(answer)) => self.acknowledge(answer),
+            Some(Err(status)) => Err(self.failed(status)),
+            None => Err(self.failed(Status::unavailable("the node ended the stream"))),
         })
     }
 
-    fn acknowledge(&mut self, sequence: u64) -> Result<(), Error> {
-        if sequence > self.sent {
+    fn acknowledge(&mut self, answer: IngestResponse) -> Result<(), Error> {
+        let sequence = answer.acknowledged_sequence;
+        let refused = answer.refused.iter().map(|refused| refused.sequence);
+        let highest = refused.max().unwrap_or(0).max(sequence);
+        if highest > self.sent {
             let unexpected = Unexpected {
                 expected: format!("an acknowledgement of at most {}", self.sent),
-                found: sequence.to_string(),
+                found: highest.to_string(),
             };
-            let node = &self.node().address;
-            let error = Error::unexpected(node, "ingest", Effect::Adds, unexpected);
-            return Err(self.end(error));
+            let node = &self.node;
+            return Err(Error::unexpected(node, "ingest", Effect::Adds, unexpected));
         }
         while self.acknowledged() < sequence {
             self.sent_at.pop_front();
         }
-        self.node().succeeded();
+        self.refused.extend(answer.refused);
         Ok(())
     }
 
-    fn end_with(&mut self, status: Status) -> Error {
-        let node = &self.node().address;
-        self.end(Error::from_status(node, "ingest", Effect::Adds, status))
+    fn failed(&self, status: Status) -> Error {
+        Error::from_status(&self.node, "ingest", Effect::Adds, status)
     }
+}
 
-    fn end(&mut self, error: Error) -> Error {
-        self.client.failed(self.node, &error);
-        let taken = self.sent - self.queue.close();
-        // With nothing on its way there is nothing to be in doubt of.
-        let changes = if taken <= self.acknowledged() {
-            Changes::None
-        } else {
-            error.changes()
-        };
-        self.end = Some(End { changes, taken });
-        self.answers = Answers::Ended;
-        error.with_changes(changes)
+impl Ended {
+    /// Whether a message may have left this process.
+    pub(super) fn took(&self, sequence: u64) -> bool {
+        sequence <= self.taken
     }
 }
 
@@ -260,7 +202,7 @@ impl Queue {
         messages
     }
 
-    fn lock(&self) -> MutexGuard<'_, mpsc::Receiver<IngestRequest>> {
+    fn lock(&self) -> MutexGuard<'_, mpsc::UnboundedReceiver<IngestRequest>> {
         self.0
             .lock()
             .expect("nothing panics while it holds a queue")

@@ -15,6 +15,15 @@ fn client(nodes: &[&Fake]) -> Client {
     Client::connect(nodes.iter().map(|fake| fake.node()), options).expect("valid addresses")
 }
 
+fn client_without_sessions(nodes: &[&Fake]) -> Client {
+    let options = Options {
+        deadline: Duration::from_secs(2),
+        sessions: false,
+        ..Options::default()
+    };
+    Client::connect(nodes.iter().map(|fake| fake.node()), options).expect("valid addresses")
+}
+
 #[tokio::test]
 async fn an_add_that_was_refused_while_recovering_is_retried_and_counts_once() {
     let fake = Fake::start().await;
@@ -29,12 +38,12 @@ async fn an_add_that_was_refused_while_recovering_is_retried_and_counts_once() {
 }
 
 #[tokio::test]
-async fn an_add_whose_answer_was_lost_is_indeterminate_and_not_retried() {
+async fn without_sessions_an_add_whose_answer_was_lost_is_indeterminate_and_not_retried() {
     let (fake, other) = (Fake::start().await, Fake::start().await);
     fake.state()
         .faults
         .push_back(Fault::DoAndFail(Status::unavailable("connection reset")));
-    let error = client(&[&fake, &other])
+    let error = client_without_sessions(&[&fake, &other])
         .add("a", 1)
         .await
         .expect_err("the answer is lost");
@@ -46,13 +55,13 @@ async fn an_add_whose_answer_was_lost_is_indeterminate_and_not_retried() {
 }
 
 #[tokio::test]
-async fn a_batch_whose_answer_was_lost_is_indeterminate_too() {
+async fn without_sessions_a_batch_whose_answer_was_lost_is_indeterminate_too() {
     let fake = Fake::start().await;
     fake.state()
         .faults
         .push_back(Fault::DoAndFail(Status::internal("h2 protocol error")));
     let items = [AddItem::new("a", 1), AddItem::new("b", 2)];
-    let error = client(&[&fake])
+    let error = client_without_sessions(&[&fake])
         .batch_add(items)
         .await
         .expect_err("the answer is lost");

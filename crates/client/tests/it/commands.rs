@@ -149,7 +149,7 @@ async fn a_lag_is_measured_between_all_pairs_of_nodes() {
 async fn the_exit_code_says_what_became_of_an_add() {
     let fake = Fake::start().await;
     let faults = [
-        (Fault::DoAndFail(Status::unavailable("connection reset")), 3),
+        (Fault::Hang, 3),
         (
             Fault::Refuse(refused_with(Code::OutOfRange, "VALUE_OUT_OF_RANGE")),
             4,
@@ -166,10 +166,21 @@ async fn the_exit_code_says_what_became_of_an_add() {
     for (fault, code) in faults {
         let shown = format!("{fault:?}");
         fake.state().faults.push_back(fault);
-        let output = tally(&fake, &["add", "likes"]).await;
+        let output = tally(&fake, &["add", "likes", "--deadline-ms", "1000"]).await;
         assert_eq!(output.status.code(), Some(code), "{shown}");
         assert!(!output.stderr.is_empty(), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn an_add_whose_answer_was_lost_is_asked_for_again_and_its_session_is_closed() {
+    let fake = Fake::start().await;
+    let lost = Fault::DoAndFail(Status::unavailable("connection reset"));
+    fake.state().faults.push_back(lost);
+    let output = tally(&fake, &["add", "likes"]).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fake.value("likes"), 1);
+    assert_eq!(fake.state().closed.len(), 1);
 }
 
 #[tokio::test]

@@ -9,8 +9,9 @@ use tally_client::{
 use tokio::time::timeout;
 
 use crate::{
-    fake::{Fake, Stream},
+    fake::Fake,
     network::{BlackHole, Unreachable},
+    script::Stream,
 };
 
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -153,7 +154,13 @@ async fn waiting_in_small_steps_does_not_put_off_the_deadline() {
 #[tokio::test]
 async fn what_a_stream_that_never_opened_could_not_send_has_not_counted() {
     let hole = BlackHole::start().await;
-    let mut stream = open(&client(&hole.address.to_string()), 64);
+    let options = Options {
+        deadline: DEADLINE,
+        sessions: false, // a session would have to be opened first
+        ..Options::default()
+    };
+    let client = Client::connect([hole.address.to_string()], options).expect("a valid address");
+    let mut stream = open(&client, 64);
     let index = stream.register("a").expect("the dictionary has space");
     // More than a connection takes from one stream before its peer has said a word.
     for _ in 0..40 {

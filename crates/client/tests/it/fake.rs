@@ -1,12 +1,12 @@
 //! A small `CounterService` in memory, which fails when and how a test demands it.
 //!
-//! It knows nothing of lanes, disks or peers: it is what a client needs to be tested against,
+//! It knows nothing of lanes, disks or peers, and of sessions the rules that a client keeps: it is what
+//! a client needs to be tested against,
 //! and a sink for measuring the load generator (`examples/sink.rs`).
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
 };
 
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
@@ -15,12 +15,14 @@ use tonic::{Code, Request, Response, Status, Streaming, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use wire::v1::{
     AddRequest, AddResponse, BatchAddRequest, BatchAddResponse, BatchGetRequest, BatchGetResponse,
-    GetRequest, GetResponse, IngestRequest, IngestResponse, ListCountersRequest,
-    ListCountersResponse, WatchRequest, WatchResponse,
+    CloseSessionRequest, CloseSessionResponse, GetRequest, GetResponse, IngestRequest,
+    IngestResponse, ListCountersRequest, ListCountersResponse, OpenSessionRequest,
+    OpenSessionResponse, WatchRequest, WatchResponse,
     counter_service_server::{CounterService, CounterServiceServer},
+    session_service_server::{SessionService, SessionServiceServer},
 };
 
-pub use crate::script::{Fault, Flaw, State, Stream};
+pub use crate::script::{Counted, Fault, Flaw, State};
 
 /// A server on a port of its own, until it is dropped.
 #[derive(Debug)]
@@ -37,20 +39,37 @@ impl Fake {
         Self::start_on("127.0.0.1:0").await
     }
 
+    /// Starts servers that count each request once, wherever it comes.
+    pub async fn cluster<const N: usize>() -> [Self; N] {
+        let counted = Counted::default();
+        let mut nodes = Vec::new();
+        for _ in 0..N {
+            let node = Self::start().await;
+            node.state().counted = Arc::clone(&counted);
+            nodes.push(node);
+        }
+        nodes.try_into().expect("as many as were started")
+    }
+
     /// Starts a server on an address.
     pub async fn start_on(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.expect("a loopback port");
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");
-        let state = Arc::new(Mutex::new(State::default()));
-        let service = CounterServiceServer::new(Service {
+        let state = Arc::new(Mutex::new(State {
+            address: address.to_string(),
+            ..State::default()
+        }));
+        let service = Service {
             state: Arc::clone(&state),
-        });
+        };
+        let (counters, sessions) = (service.clone(), service);
         let server = Server::builder()
             .initial_stream_window_size(4 * 1024 * 1024)
             .initial_connection_window_size(16 * 1024 * 1024)
-            .add_service(service)
+            .add_service(CounterServiceServer::new(counters))
+            .add_service(SessionServiceServer::new(sessions))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { server.await.expect("the fake server runs") });
         Self {
@@ -90,6 +109,7 @@ pub fn refused_with(code: Code, reason: &str) -> Status {
     Status::with_error_details(code, "as the test demands", details)
 }
 
+#[derive(Clone)]
 struct Service {
     state: Arc<Mutex<State>>,
 }
@@ -103,16 +123,24 @@ impl Service {
 
     /// Runs a call, or what was scripted in its place.
     async fn run<A>(&self, call: impl FnOnce(&mut State) -> A) -> Result<Response<A>, Status> {
+        self.try_run(|state| Ok(call(state))).await
+    }
+
+    /// The same with a call that may be refused.
+    async fn try_run<A>(
+        &self,
+        call: impl FnOnce(&mut State) -> Result<A, Status>,
+    ) -> Result<Response<A>, Status> {
         let fault = {
             let mut state = self.state();
             state.calls += 1;
             state.faults.pop_front()
         };
         match fault {
-            None => Ok(Response::new(call(&mut self.state()))),
+            None => call(&mut self.state()).map(Response::new),
             Some(Fault::Refuse(status)) => Err(status),
             Some(Fault::DoAndFail(status)) => {
-                call(&mut self.state());
+                call(&mut self.state())?;
                 Err(status)
             }
             Some(Fault::Hang) => std::future::pending().await,
@@ -130,20 +158,23 @@ impl CounterService for Service {
             counter,
             amount,
             return_value,
-            ..
+            request,
         } = request.into_inner();
-        self.run(|state| {
-            state.add(counter.clone(), amount);
+        self.try_run(|state| {
+            let is_new = state.is_new(request.as_ref())?;
+            if is_new {
+                state.add(counter.clone(), amount);
+            }
             let token = match state.flaw {
                 Some(Flaw::TokenBytes(bytes)) => vec![0; bytes],
                 _ => vec![1, 2],
             };
             let has_value = return_value && state.flaw != Some(Flaw::NoValue);
-            AddResponse {
+            Ok(AddResponse {
                 token,
                 counter: has_value.then(|| state.read(counter)),
-                ..Default::default()
-            }
+                was_counted: !is_new,
+            })
         })
         .await
     }
@@ -152,15 +183,16 @@ impl CounterService for Service {
         &self,
         request: Request<BatchAddRequest>,
     ) -> Result<Response<BatchAddResponse>, Status> {
-        let items = request.into_inner().items;
-        self.run(|state| {
-            for item in items {
+        let BatchAddRequest { items, request } = request.into_inner();
+        self.try_run(|state| {
+            let is_new = state.is_new(request.as_ref())?;
+            for item in items.into_iter().filter(|_| is_new) {
                 state.add(item.counter, item.amount);
             }
-            BatchAddResponse {
+            Ok(BatchAddResponse {
                 token: vec![3],
-                ..Default::default()
-            }
+                was_counted: !is_new,
+            })
         })
         .await
     }
@@ -170,7 +202,7 @@ impl CounterService for Service {
         request: Request<Streaming<IngestRequest>>,
     ) -> Result<Response<Self::IngestStream>, Status> {
         let (answers, receiver) = mpsc::channel(64);
-        tokio::spawn(serve_ingest(
+        tokio::spawn(crate::fake_stream::serve(
             Arc::clone(&self.state),
             request.into_inner(),
             answers,
@@ -263,79 +295,33 @@ impl CounterService for Service {
     }
 }
 
-async fn serve_ingest(
-    state: Arc<Mutex<State>>,
-    mut messages: Streaming<IngestRequest>,
-    answers: mpsc::Sender<Result<IngestResponse, Status>>,
-) {
-    let mut names = Vec::new();
-    let mut sums = Vec::new();
-    let mut expected = 0;
-    while let Ok(Some(message)) = messages.message().await {
-        expected += 1;
-        assert_eq!(
-            message.sequence, expected,
-            "sequence numbers are 1, 2, 3, ..."
-        );
-        names.extend(message.introduced);
-        sums.clear();
-        sums.resize(names.len(), 0);
-        let (behaviour, flaw) = {
-            let mut state = state
-                .lock()
-                .expect("nothing panics while it holds the state");
-            state.messages += 1;
-            (state.stream, state.flaw)
-        };
-        if behaviour == Stream::RefusesAt(expected) {
-            let status = refused_with(Code::ResourceExhausted, "COUNTERS_EXHAUSTED");
-            let _ = answers.send(Err(status)).await;
-            return;
+#[tonic::async_trait]
+impl SessionService for Service {
+    async fn open_session(
+        &self,
+        _request: Request<OpenSessionRequest>,
+    ) -> Result<Response<OpenSessionResponse>, Status> {
+        let mut state = self.state();
+        if state.flaw == Some(Flaw::NoSessions) {
+            return Err(Status::unimplemented("an older version"));
         }
-        if message.amounts.is_empty() {
-            message
-                .counters
-                .iter()
-                .for_each(|index| sums[*index as usize] += 1);
-        } else {
-            assert_eq!(message.amounts.len(), message.counters.len());
-            let entries = message.counters.iter().zip(&message.amounts);
-            entries.for_each(|(index, amount)| sums[*index as usize] += amount);
-        }
-        {
-            let mut state = state
-                .lock()
-                .expect("nothing panics while it holds the state");
-            for (name, sum) in names.iter().zip(&sums).filter(|(_, sum)| **sum != 0) {
-                match state.values.get_mut(name) {
-                    Some(value) => *value += sum,
-                    None => state.add(name.clone(), *sum),
-                }
-            }
-        }
-        match behaviour {
-            Stream::BreaksAfter(last) if last == expected => {
-                let _ = answers
-                    .send(Err(Status::unavailable("as the test demands")))
-                    .await;
-                return;
-            }
-            Stream::SilentAfter(last) if last < expected => {}
-            Stream::Answers
-            | Stream::SilentAfter(_)
-            | Stream::RefusesAt(_)
-            | Stream::BreaksAfter(_) => {
-                let too_much = u64::from(flaw == Some(Flaw::AcknowledgesTooMuch));
-                let answer = IngestResponse {
-                    acknowledged_sequence: expected + too_much,
-                    ..Default::default()
-                };
-                if answers.send(Ok(answer)).await.is_err() {
-                    return;
-                }
-            }
-        }
+        Ok(Response::new(OpenSessionResponse {
+            session: state.open(),
+            home_replica_id: vec![7; 16],
+            home_address: String::new(),
+            requests_window: 1_024,
+        }))
     }
-    // The client is done, or gone. A silent server holds the answers open a little longer.
-    tokio::time::sleep(Duration::from_millis(10)).await;
+
+    async fn close_session(
+        &self,
+        request: Request<CloseSessionRequest>,
+    ) -> Result<Response<CloseSessionResponse>, Status> {
+        let CloseSessionRequest {
+            session,
+            all_is_answered,
+        } = request.into_inner();
+        self.state().closed.push((session, all_is_answered));
+        Ok(Response::new(CloseSessionResponse {}))
+    }
 }

@@ -6,8 +6,9 @@ use tally_client::{Client, IngestOptions, Options, Token};
 use tonic::{Code, Status};
 
 use crate::{
-    fake::{Fake, Fault, Flaw, Stream, refused_with},
+    fake::{Fake, Fault, Flaw, refused_with},
     network::Relay,
+    script::Stream,
 };
 
 /// Long enough that a node that failed is not asked again during a test.
@@ -19,6 +20,7 @@ fn client(nodes: &[&Fake]) -> Client {
         read_attempt_deadline: Duration::from_secs(1),
         backoff_min: BACKOFF,
         backoff_max: BACKOFF,
+        sessions: false, // with them a failure is made up for at once, and nothing of it is seen
         ..Options::default()
     };
     Client::connect(nodes.iter().map(|fake| fake.node()), options).expect("valid addresses")
@@ -64,6 +66,7 @@ async fn a_node_that_acknowledges_an_ingest_message_is_well() {
     let options = Options {
         backoff_min: Duration::from_millis(1),
         backoff_max: BACKOFF,
+        sessions: false,
         ..Options::default()
     };
     let client = Client::connect([node.node(), other.node()], options).expect("two nodes");

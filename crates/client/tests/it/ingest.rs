@@ -1,4 +1,5 @@
-//! Ingest streams: what is packed, what holds back, and what is known when a stream breaks.
+//! Ingest streams, one alone: what is packed, what holds back, and what is known when a stream without
+//! sessions breaks.
 
 use std::time::Duration;
 
@@ -8,13 +9,18 @@ use tally_client::{
 };
 use tokio::time::timeout;
 
-use crate::fake::{Fake, Stream};
+use crate::fake::Fake;
+use crate::script::Stream;
 
 /// Long enough for the fake to answer, short enough to wait for nothing.
 const A_WHILE: Duration = Duration::from_millis(200);
 
 fn open(fake: &Fake, in_flight_max: usize, entries_max: usize) -> Ingest {
-    let client = Client::connect([fake.node()], Options::default()).expect("a valid address");
+    let without = Options {
+        sessions: false,
+        ..Options::default()
+    };
+    let client = Client::connect([fake.node()], without).expect("a valid address");
     let options = IngestOptions {
         in_flight_max,
         entries_max,

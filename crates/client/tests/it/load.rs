@@ -11,7 +11,8 @@ use tokio::{
     process::Command,
 };
 
-use crate::fake::{Fake, Stream};
+use crate::fake::{Fake, Fault};
+use crate::script::Stream;
 
 /// What a run printed last, and its books: acknowledged and indeterminate adds by counter.
 struct Run {
@@ -115,6 +116,33 @@ async fn when_streams_break_every_total_is_between_the_books_two_bounds() {
         );
     }
     assert!(taken.keys().all(|name| run.books.contains_key(name)));
+}
+
+#[tokio::test]
+async fn with_sessions_nothing_is_in_doubt_when_streams_break() {
+    for mode in ["ingest", "batch"] {
+        let nodes: [Fake; 2] = Fake::cluster().await;
+        nodes[0].state().stream = Stream::BreaksAfter(7);
+        let lost = || Fault::DoAndFail(tonic::Status::unavailable("connection reset"));
+        nodes[0].state().faults = (0..20).map(|_| lost()).collect();
+        let arguments = [
+            "--sessions",
+            "--mode",
+            mode,
+            "--seconds",
+            "1",
+            "--batch",
+            "100",
+        ];
+        let run = load(&[&nodes[0], &nodes[1]], &arguments).await;
+        assert_eq!(run.result["indeterminate"], 0, "{}", run.result);
+        let books: BTreeMap<_, _> = run
+            .books
+            .into_iter()
+            .map(|(name, (acknowledged, _))| (name, acknowledged))
+            .collect();
+        assert_eq!(books, taken(&[&nodes[0], &nodes[1]]), "{mode}");
+    }
 }
 
 #[tokio::test]

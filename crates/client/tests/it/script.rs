@@ -1,9 +1,14 @@
 //! What a fake node has taken, what it answers, and what a test has written for it to do wrong.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tonic::Status;
-use wire::v1::{CounterValue, LaneAge, WatchRequest, WatchResponse};
+use std::sync::{Arc, Mutex};
+
+use tonic::{Code, Status};
+use wire::v1::{CounterValue, LaneAge, RequestHead, WatchRequest, WatchResponse};
+
+/// What counts of sessions' requests, on all fakes that share it.
+pub type Counted = Arc<Mutex<BTreeSet<(Vec<u8>, u64)>>>;
 
 /// What happens to one call, instead of what should.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ pub enum Flaw {
     TokenBytes(usize),
     /// Ingest messages are acknowledged that were not sent.
     AcknowledgesTooMuch,
+    /// Sessions are not known, as by a node of an older version.
+    NoSessions,
     /// An add is answered without the value that was asked for, as by a node of an older version.
     NoValue,
 }
@@ -64,9 +71,60 @@ pub struct State {
     pub stream: Stream,
     /// What is wrong with the answers.
     pub flaw: Option<Flaw>,
+    /// The address: sessions that were opened here begin with it.
+    pub address: String,
+    /// The homes of other sessions do not know this node.
+    pub stranger: bool,
+    /// Sessions that were opened.
+    pub opened: u64,
+    /// Sessions that were closed, and whether all of them was answered.
+    pub closed: Vec<(Vec<u8>, bool)>,
+    /// The heads of requests that arrived, whatever became of them, in order.
+    pub heads: Vec<RequestHead>,
+    /// What counts.
+    pub counted: Counted,
 }
 
 impl State {
+    /// Opens a session.
+    pub fn open(&mut self) -> Vec<u8> {
+        self.opened += 1;
+        format!("{}/{}", self.address, self.opened).into_bytes()
+    }
+
+    /// Whether a request counts from now on, or did before; or why it is refused.
+    pub fn is_new(&mut self, head: Option<&RequestHead>) -> Result<bool, Status> {
+        let Some(head) = head else {
+            return Ok(true); // an add without a session counts whenever it comes
+        };
+        self.heads.push(head.clone());
+        let home = format!("{}/", self.address);
+        let is_home = head.session.starts_with(home.as_bytes());
+        let reason = match (is_home, head.moved) {
+            (true, true) => Some((Code::InvalidArgument, "MOVED_TO_HOME")),
+            (false, false) => Some((Code::FailedPrecondition, "NOT_SESSIONS_HOME")),
+            (false, true) if self.stranger => {
+                Some((Code::FailedPrecondition, "NODE_UNKNOWN_TO_HOME"))
+            }
+            _ if self
+                .closed
+                .iter()
+                .any(|(closed, _)| *closed == head.session) =>
+            {
+                Some((Code::FailedPrecondition, "SESSION_CLOSED"))
+            }
+            _ if !(head.answered_below..head.answered_below + 1_024).contains(&head.number) => {
+                Some((Code::InvalidArgument, "REQUEST_NUMBER_INVALID"))
+            }
+            _ => None,
+        };
+        if let Some((code, reason)) = reason {
+            return Err(crate::fake::refused_with(code, reason));
+        }
+        let mut counted = self.counted.lock().expect("nothing panics");
+        Ok(counted.insert((head.session.clone(), head.number)))
+    }
+
     /// Adds.
     pub fn add(&mut self, counter: String, amount: i64) {
         *self.values.entry(counter).or_default() += amount;

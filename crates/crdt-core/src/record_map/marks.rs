@@ -125,9 +125,11 @@ mod tests {
             marks.remove(&gone);
             reference.retain(|key, _| !gone.contains(key));
             let at = (StartId::new(at.0), at.1);
-            let key = |(key, version, _): Found<'_>| match key {
-                RecordKey::Session { start, count } => ((start, count), version),
-                other => panic!("{other:?}"),
+            let key = |(key, version, _): Found<'_>| {
+                let RecordKey::Session { start, count } = key else {
+                    panic!("{key:?} is a mark's");
+                };
+                ((start, count), version)
             };
             let own = |(key, version): (&(StartId, u64), &Version)| (*key, *version);
             let from: Vec<_> = marks.from(at.0, at.1).map(key).collect();

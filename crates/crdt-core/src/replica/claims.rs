@@ -65,15 +65,28 @@ pub(super) enum Decided<'a> {
     Gone,
 }
 
+/// What becomes of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is not decided: it counts, once.
+    Open,
+    /// This replica's counts.
+    Granted(ReplicaId),
+    /// None counts: the home has the request, or had it.
+    Dropped,
+}
+
 impl Decided<'_> {
-    /// Whether a claim of the request stays as it is for ever unless somebody settles it, and which
-    /// replica's claim it is then; `None` when the home has it, or had it.
-    pub(super) fn counts(&self, number: u64) -> Option<Option<ReplicaId>> {
+    /// What becomes of claims of a request.
+    pub(super) fn verdict(&self, number: u64) -> Verdict {
         match self {
-            Self::Nothing => Some(None),
-            Self::Mark(mark) if mark.is_taken(number) => None,
-            Self::Mark(mark) => Some(mark.grants().get(&number).copied()),
-            Self::Gone => None,
+            Self::Nothing => Verdict::Open,
+            Self::Mark(mark) if mark.is_taken(number) => Verdict::Dropped,
+            Self::Mark(mark) => {
+                let granted = mark.grants().get(&number);
+                granted.map_or(Verdict::Open, |&to| Verdict::Granted(to))
+            }
+            Self::Gone => Verdict::Dropped,
         }
     }
 }
@@ -107,6 +120,24 @@ impl Lane {
             return Decided::Gone;
         }
         Decided::Nothing
+    }
+
+    /// Sessions of its owner that this lane says are closed: start and count.
+    fn closed(&self) -> impl Iterator<Item = (StartId, u64)> {
+        let first = RecordKey::Session {
+            start: StartId::NONE,
+            count: 0,
+        };
+        let records = self.records.from(first);
+        let sessions = records.map_while(|(key, content)| match (key, content) {
+            (RecordKey::Session { start, count }, RecordContent::Session(mark)) => {
+                Some((start, count, mark.closed))
+            }
+            _ => None,
+        });
+        sessions
+            .filter(|&(_, _, is_closed)| is_closed)
+            .map(|(start, count, _)| (start, count))
     }
 
     /// The lane's claims of a session.
@@ -173,6 +204,16 @@ impl Replica {
                 RecordKey::Gone { start, first } => {
                     self.note_concerned(interval, start, first, &mut sessions);
                 }
+                // What the home has closed already is to be reported from now on.
+                RecordKey::Knows(replica) if replica == self.id => {
+                    sessions.extend(lane.into_iter().flat_map(|lane| {
+                        lane.closed().map(|(start, count)| SessionId {
+                            home: interval.lane,
+                            start,
+                            count,
+                        })
+                    }));
+                }
                 RecordKey::Knows(_) => {}
             }
         }
@@ -213,22 +254,14 @@ impl Replica {
                 session: first,
                 number: 0,
             };
-            for (key, _) in lane.records.from(RecordKey::Claim(request)) {
-                match key {
-                    RecordKey::Claim(request) if request.session <= last => {
-                        sessions.insert(request.session);
-                    }
-                    _ => break,
-                }
-            }
-            for (key, _) in lane.records.from(RecordKey::Heard(first)) {
-                match key {
-                    RecordKey::Heard(session) if session <= last => {
-                        sessions.insert(session);
-                    }
-                    _ => break,
-                }
-            }
+            let claims = lane.records.from(RecordKey::Claim(request));
+            let claimed = claims
+                .map_while(|(key, _)| key.claim())
+                .map(|it| it.session);
+            sessions.extend(claimed.take_while(|session| *session <= last));
+            let heard = lane.records.from(RecordKey::Heard(first));
+            let heard = heard.map_while(|(key, _)| key.heard());
+            sessions.extend(heard.take_while(|session| *session <= last));
         }
     }
 
@@ -245,18 +278,20 @@ impl Replica {
         });
         for (&id, lane) in &self.lanes {
             for (number, adds) in lane.claims_of(session) {
-                match decided.counts(number) {
-                    Some(granted) if granted.is_none_or(|to| to == id) => {
-                        // Two replicas have the same adds, unless the client broke its word: then
-                        // everywhere the lower id's are meant.
-                        counting.entry(number).or_insert(adds);
-                    }
-                    _ => {}
+                let counts = match decided.verdict(number) {
+                    Verdict::Open => true,
+                    Verdict::Granted(to) => to == id,
+                    Verdict::Dropped => false,
+                };
+                if counts {
+                    // Two replicas have the same adds, unless the client broke its word: then
+                    // everywhere the lower id's are meant.
+                    counting.entry(number).or_insert(adds);
                 }
             }
         }
-        for adds in counting.into_values() {
-            adds.iter().for_each(|add| give(&mut self.claimed, add));
+        for add in counting.into_values().flatten() {
+            give(&mut self.claimed, add);
         }
     }
 }

@@ -4,7 +4,9 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::Replica;
-use crate::{CounterIndex, ReplicaId, Total, history::History};
+use crate::{
+    CounterIndex, RecordKey, ReplicaId, StartId, Total, history::History, record_map::claimed_adds,
+};
 
 impl Replica {
     /// Panics when the replica's parts contradict each other. This takes as long as there are
@@ -24,6 +26,7 @@ impl Replica {
             lane.assert_invariants();
         }
         self.assert_heads();
+        self.assert_claims();
         self.assert_pending();
     }
 
@@ -39,6 +42,28 @@ impl Replica {
             let held = || self.sum_of(self.id, counter);
             written.get(&counter).copied().unwrap_or_else(held)
         });
+    }
+
+    fn assert_claims(&self) {
+        let held = &self.lanes[&self.id].records;
+        let claimed = held.iter().map(|(.., content)| claimed_adds(content)).sum();
+        assert_eq!(held.claimed_adds(), claimed, "claimed adds that are held");
+        // The kind of record before claims ends here.
+        let mut key = RecordKey::Session {
+            start: StartId::new(u64::MAX),
+            count: u64::MAX,
+        };
+        let mut all = 0;
+        while let Some(next) = self.own_records.behind(held, key) {
+            all += self.own(next).0.map_or(0, claimed_adds);
+            key = next;
+        }
+        let more = self.own_records.more_claimed_adds();
+        assert_eq!(
+            claimed.checked_add_signed(more),
+            Some(all),
+            "claimed adds in all"
+        );
     }
 
     fn assert_pending(&self) {
@@ -63,9 +88,7 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        CounterName, Mark, StartId, Sum, complaint::complaint, lane::Lane, replica::Heads,
-    };
+    use crate::{CounterName, Mark, Sum, complaint::complaint, lane::Lane, replica::Heads};
 
     /// An own add at each stage, with a peer's interval received.
     fn replica() -> Replica {

@@ -8,8 +8,8 @@ use super::{
     own_records::{Stage, values},
 };
 use crate::{
-    CLAIMS_MAX, CounterIndex, Mark, RecordContent, RecordKey, ReplicaId, RequestId, SessionId,
-    SessionMark, StartId, Sum,
+    CLAIMED_ADDS_MAX, CounterIndex, Mark, RecordContent, RecordKey, ReplicaId, RequestId,
+    SessionId, SessionMark, StartId, Sum,
 };
 
 /// Where a request stands, as one replica knows it. None of this changes anything.
@@ -79,7 +79,8 @@ impl Replica {
     /// Counts a request that is [open](RequestState::Open), and of which each add was
     /// [checked](Self::check): at its home as taken, anywhere else as a claim. It is durable once
     /// the own lane has reached the returned mark. `answered_below` matters at the home alone: all
-    /// requests below it were answered.
+    /// requests below it were answered. A client that says so of this request, which it still sends,
+    /// is believed up to this request only.
     ///
     /// # Panics
     ///
@@ -97,7 +98,7 @@ impl Replica {
                 self.take(counter, sum);
             }
             self.change_mark(session, |mark| {
-                mark.answered(answered_below);
+                mark.answered(answered_below.min(number));
                 mark.take(number);
             });
         } else {
@@ -108,14 +109,14 @@ impl Replica {
                 );
                 self.own_records.reserve(counter, value);
             }
-            let content = RecordContent::Claim(adds.to_vec());
-            self.own_records.put(RecordKey::Claim(request), content);
+            self.own_records.claim(request, adds.to_vec());
         }
         self.next_mark()
     }
 
-    /// Refuses an open request for good, at its home: a late copy of it is refused as well. The
-    /// refusal may be told once the own lane has reached the returned mark.
+    /// Refuses an open request for good, at its home: a late copy of it is refused as well.
+    /// `answered_below` is as in [`take_request`](Self::take_request). The refusal may be told once
+    /// the own lane has reached the returned mark.
     ///
     /// # Panics
     ///
@@ -127,7 +128,7 @@ impl Replica {
             "the home of a session refuses its requests"
         );
         self.change_mark(session, |mark| {
-            mark.answered(answered_below);
+            mark.answered(answered_below.min(number));
             mark.refuse(number);
         });
         self.next_mark()
@@ -193,13 +194,12 @@ impl Replica {
         home.is_some_and(|home| home.records.get(RecordKey::Knows(self.id)).is_some())
     }
 
-    /// Whether one claim more can be taken.
+    /// Whether a claim of so many adds more can be taken: see [`CLAIMED_ADDS_MAX`].
     #[must_use]
-    pub fn has_room_for_claim(&self) -> bool {
-        let held = &self.lanes[&self.id].records;
-        held.claims()
-            .saturating_add_signed(self.own_records.more_claims(held))
-            < CLAIMS_MAX
+    pub fn has_room_for_claim(&self, adds: usize) -> bool {
+        let held = self.lanes[&self.id].records.claimed_adds();
+        let claimed = held.saturating_add_signed(self.own_records.more_claimed_adds());
+        claimed.saturating_add(adds.max(1)) <= CLAIMED_ADDS_MAX
     }
 
     /// Sessions of this home that are held and not forgotten, with what it says of each.
@@ -229,10 +229,7 @@ impl Replica {
             number: 0,
         });
         self.lanes.iter().flat_map(move |(&lane, held)| {
-            let claims = held.records.from(first).map_while(|(key, _)| match key {
-                RecordKey::Claim(request) => Some(request),
-                _ => None,
-            });
+            let claims = held.records.from(first).map_while(|(key, _)| key.claim());
             claims.map(move |request| (lane, request))
         })
     }
@@ -259,10 +256,8 @@ impl Replica {
             let records = self.lanes.get(&replica).map(|lane| &lane.records);
             let records = records.into_iter();
             let reports = records.flat_map(|it| it.from(RecordKey::Heard(first)));
-            let sessions = reports.map_while(|(key, _)| match key {
-                RecordKey::Heard(session) if session.home == self.id => Some(session),
-                _ => None,
-            });
+            let sessions = reports.map_while(|(key, _)| key.heard());
+            let sessions = sessions.take_while(|session| session.home == self.id);
             sessions
                 .filter(|session| closed.binary_search(session).is_ok())
                 .count()
@@ -276,10 +271,7 @@ impl Replica {
     pub fn known_replicas(&self) -> impl Iterator<Item = ReplicaId> {
         let first = RecordKey::Knows(ReplicaId::new(0));
         let records = self.lanes[&self.id].records.from(first);
-        records.map_while(|(key, _)| match key {
-            RecordKey::Knows(replica) => Some(replica),
-            _ => None,
-        })
+        records.map_while(|(key, _)| key.knows())
     }
 
     // Helpers.

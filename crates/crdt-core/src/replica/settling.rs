@@ -6,8 +6,15 @@
 
 use alloc::vec::Vec;
 
-use super::{Replica, claims::Decided, own_records::values};
+use super::{
+    Replica,
+    claims::{Decided, Verdict},
+    own_records::values,
+};
 use crate::{RecordContent, RecordKey, ReplicaId, RequestId, SessionId, StartId};
+
+/// Requests of one session that are granted in one shard: a client has no more in flight.
+const GRANTS_MAX: usize = 1_024;
 
 impl Replica {
     /// Whether a commit would settle something, without anything new being taken.
@@ -44,14 +51,17 @@ impl Replica {
                 }
             }
         }
+        // A client that keeps its word moves no more. What another moves counts as a claim for good.
+        let granted = mark.map_or(0, |mark| mark.grants().len());
+        grants.truncate(GRANTS_MAX.saturating_sub(granted));
         for &(_, to) in &grants {
             self.own_records.need(to, self.held(to));
         }
         if !grants.is_empty() {
             self.change_mark(session, |mark| {
-                grants
-                    .iter()
-                    .for_each(|&(number, to)| mark.grant(number, to));
+                for (number, to) in grants {
+                    mark.grant(number, to);
+                }
             });
         }
     }
@@ -95,11 +105,9 @@ impl Replica {
     /// home has itself, or granted to another, goes.
     fn fold_or_drop(&mut self, session: SessionId) {
         for (number, adds) in self.own_claims(session) {
-            let counts = self.decided(session).counts(number);
-            match counts {
-                // Nothing is decided.
-                Some(None) => continue,
-                Some(Some(to)) if to == self.id => {
+            match self.decided(session).verdict(number) {
+                Verdict::Open => continue,
+                Verdict::Granted(to) if to == self.id => {
                     for &(counter, sum) in &adds {
                         self.heads.add(counter, sum);
                     }
@@ -107,10 +115,10 @@ impl Replica {
                         self.own_records.reserve(counter, -value);
                     }
                 }
-                Some(Some(_)) | None => {}
+                Verdict::Granted(_) | Verdict::Dropped => {}
             }
-            self.own_records
-                .remove(RecordKey::Claim(RequestId { session, number }));
+            let request = RequestId { session, number };
+            self.own_records.unclaim(request, adds.len());
             self.own_records.need(session.home, self.held(session.home));
         }
     }

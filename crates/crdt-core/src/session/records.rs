@@ -155,6 +155,35 @@ impl<C> RecordContent<C> {
     }
 }
 
+impl RecordKey {
+    /// The replica that is known.
+    pub(crate) fn knows(self) -> Option<ReplicaId> {
+        if let Self::Knows(replica) = self {
+            Some(replica)
+        } else {
+            None
+        }
+    }
+
+    /// The request that is claimed.
+    pub(crate) fn claim(self) -> Option<RequestId> {
+        if let Self::Claim(request) = self {
+            Some(request)
+        } else {
+            None
+        }
+    }
+
+    /// The session whose closing is held.
+    pub(crate) fn heard(self) -> Option<SessionId> {
+        if let Self::Heard(session) = self {
+            Some(session)
+        } else {
+            None
+        }
+    }
+}
+
 impl<C> SessionRecord<C> {
     fn contradiction(&self) -> Option<&'static str> {
         match (&self.key, &self.content) {

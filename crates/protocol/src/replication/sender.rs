@@ -310,21 +310,21 @@ impl Sender {
     fn promise(&mut self, set: &mut SetUnderWay, replica: &Replica, needs: &[(ReplicaId, Mark)]) {
         let shard = set.shard;
         for &(lane, mark) in needs {
-            let sent = self.sent[shard as usize].mark(lane);
+            let promised = self.sent[shard as usize].mark(lane);
             // The receiver's own lane it holds itself.
             let is_excluded = lane == self.peer || self.forked.contains(&(shard, lane));
-            if is_excluded || sent.version >= mark.version {
+            if is_excluded || promised.version >= mark.version {
                 continue;
             }
             let held = replica.held(lane);
-            match replica.admits(lane, sent) {
+            match replica.admits(lane, promised) {
                 Err(fork) => self.leave_alone(shard, fork.held, fork),
                 // What is held covers its needs, unless the needed lane has forked.
                 Ok(()) if held.version < mark.version => {
                     let seen = mark;
                     self.leave_alone(shard, mark, Fork { lane, held, seen });
                 }
-                Ok(()) => set.promise(lane, sent),
+                Ok(()) => set.promise(lane, promised),
             }
         }
     }

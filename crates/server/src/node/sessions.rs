@@ -196,6 +196,24 @@ impl Node {
 
     // Who is known.
 
+    /// A peer at a configured address has introduced itself.
+    pub fn meet(&self, peer: ReplicaId, address: &str) {
+        self.change_standing(|standing| standing.meet(peer));
+        let addresses = self.addresses.write();
+        let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
+        addresses.insert(peer, address.to_owned());
+        drop(addresses);
+        self.know(peer);
+    }
+
+    /// Where a peer was found, as "host:port"; `None` when it was never reached from here.
+    #[must_use]
+    pub fn address_of(&self, peer: ReplicaId) -> Option<String> {
+        let addresses = self.addresses.read();
+        let addresses = addresses.unwrap_or_else(PoisonError::into_inner);
+        addresses.get(&peer).cloned()
+    }
+
     /// Notes in all shards that this node knows a replica: that one may take requests of sessions of
     /// this home from then on, and is waited for before a session is forgotten.
     pub fn know(&self, replica: ReplicaId) {
@@ -260,3 +278,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

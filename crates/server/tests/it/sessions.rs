@@ -1,17 +1,16 @@
-//! Sessions as clients see them: a request counts once, and what is wrong with one is said.
+//! Sessions as clients see them: a request counts once.
 
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
-use wire::v1::cluster_service_client::ClusterServiceClient;
+mod others;
+mod refused;
+
+use tonic::Status;
 use wire::v1::session_service_client::SessionServiceClient;
 use wire::v1::{
-    AddRequest, AddResponse, BatchAddItem, BatchAddRequest, CloseSessionRequest,
-    DeclareMemberGoneRequest, IngestRequest, IngestResponse, OpenSessionRequest,
-    OpenSessionResponse, RequestHead,
+    AddRequest, AddResponse, BatchAddItem, BatchAddRequest, CloseSessionRequest, IngestRequest,
+    IngestResponse, OpenSessionRequest, OpenSessionResponse, RequestHead,
 };
 
 use super::node::{Node, add_request, reason, soon};
-use super::refusals::check;
 
 async fn open(node: &Node) -> OpenSessionResponse {
     let mut client = SessionServiceClient::new(node.channel());
@@ -54,14 +53,6 @@ async fn add(node: &Node, amount: i64, head: RequestHead) -> Result<AddResponse,
         .add(request)
         .await
         .map(tonic::Response::into_inner)
-}
-
-/// A metadata entry of a refusal; empty if there is none.
-fn said(refusal: &Status, key: &str) -> String {
-    let details = refusal.get_error_details();
-    let info = details.error_info();
-    let value = info.and_then(|info| info.metadata.get(key).cloned());
-    value.unwrap_or_default()
 }
 
 async fn single(place: &tempfile::TempDir) -> Node {
@@ -142,225 +133,6 @@ async fn a_batch_counts_once_in_all_its_shards() {
         assert_eq!(answer.was_counted, was_counted);
         assert_eq!(node.value_after("c7", answer.token).await, 2);
     }
-}
-
-/// What is wrong with a request, and what is said of it.
-async fn refused(
-    node: &Node,
-    what: &str,
-    head: RequestHead,
-    (code, expected): (Code, &str),
-    names: &[&str],
-) -> Status {
-    let refusal = add(node, 1, head).await.expect_err(what);
-    check(what, &refusal, code, expected, names);
-    assert_eq!(node.value("likes").await, 0, "{what}");
-    refusal
-}
-
-#[tokio::test]
-async fn what_is_no_session_or_no_number_is_refused() {
-    let place = tempfile::tempdir().expect("a temporary directory");
-    let node = single(&place).await;
-    let mut elsewhere = Node::new(place.path(), "z").with(&["--cluster", "other"]);
-    elsewhere.serve().await;
-    let session = open(&node).await.session;
-    let foreign = open(&elsewhere).await.session;
-    let malformed = (Code::InvalidArgument, "SESSION_MALFORMED");
-    let mut altered = session.clone();
-    altered[17] ^= 1;
-    let cases: [(&str, &[u8], &[&str]); 4] = [
-        ("none", &[], &["request.session", "0"]),
-        ("cut", &session[1..], &["request.session"]),
-        ("altered", &altered, &["altered"]),
-        ("long", &[1; 65], &["65"]),
-    ];
-    for (what, session, names) in cases {
-        refused(&node, what, head(session, 1), malformed, names).await;
-    }
-    let other = (Code::InvalidArgument, "SESSION_OF_OTHER_CLUSTER");
-    refused(
-        &node,
-        "foreign",
-        head(&foreign, 1),
-        other,
-        &["another cluster"],
-    )
-    .await;
-    let number = (Code::InvalidArgument, "REQUEST_NUMBER_INVALID");
-    let with = |number, answered_below| RequestHead {
-        answered_below,
-        ..head(&session, number)
-    };
-    let numbers: [(&str, RequestHead, &[&str]); 4] = [
-        ("0", with(0, 0), &["request.number", "from 1 on"]),
-        ("answered", with(4, 5), &["request 4", "answered_below, 5"]),
-        ("more in flight than the window", with(1_025, 0), &["1024"]),
-        ("too far above", with(1_030, 6), &["1030", "1029"]),
-    ];
-    for (what, head, names) in numbers {
-        refused(&node, what, head, number, names).await;
-    }
-    add(&node, 1, with(1_029, 6))
-        .await
-        .expect("the last of the window");
-}
-
-#[tokio::test]
-async fn a_request_goes_to_its_home_unless_it_is_moved() {
-    let place = tempfile::tempdir().expect("a temporary directory");
-    let [mut a, mut b] = ["a", "b"].map(|name| Node::new(place.path(), name));
-    let address = a.address.clone();
-    b = b.with_peers(&[&address]);
-    a.serve().await;
-    b.serve().await;
-    let session = open(&a).await;
-    super::node::eventually("B has met A", async || {
-        b.status().await.peers.iter().all(|peer| peer.connected)
-    })
-    .await;
-    let home = (Code::FailedPrecondition, "NOT_SESSIONS_HOME");
-    let refusal = refused(
-        &b,
-        "not home",
-        head(&session.session, 1),
-        home,
-        &["not the home"],
-    )
-    .await;
-    assert_eq!(said(&refusal, "address"), address);
-    let id: String = session
-        .home_replica_id
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert_eq!(said(&refusal, "home"), id);
-    let closing = close(&b, &session.session, true)
-        .await
-        .expect_err("not home");
-    assert_eq!(reason(&closing), "NOT_SESSIONS_HOME");
-    let to_home = (Code::InvalidArgument, "MOVED_TO_HOME");
-    let at_home = moved(head(&session.session, 1));
-    refused(
-        &a,
-        "moved to the home",
-        at_home,
-        to_home,
-        &["any other node"],
-    )
-    .await;
-    // A has not met B: whoever dials is not known by that alone.
-    let unknown = (Code::FailedPrecondition, "NODE_UNKNOWN_TO_HOME");
-    let away = moved(head(&session.session, 1));
-    refused(&b, "unknown", away, unknown, &["does not know this node"]).await;
-    // The replica that was the home is gone, and another one has its place.
-    a.kill();
-    std::fs::remove_dir_all(&a.data).expect("a directory");
-    a.serve().await;
-    let gone = head(&session.session, 1);
-    refused(
-        &a,
-        "a home that is gone",
-        gone.clone(),
-        home,
-        &["not the home"],
-    )
-    .await;
-    refused(&a, "gone, moved", moved(gone), unknown, &["does not know"]).await;
-}
-
-#[tokio::test]
-async fn a_refusal_of_the_home_is_for_good() {
-    let place = tempfile::tempdir().expect("a temporary directory");
-    let mut node = single(&place).await;
-    let session = open(&node).await.session;
-    node.add("likes", i64::MAX).await.expect("an add");
-    let refusal = add(&node, 1, head(&session, 1))
-        .await
-        .expect_err("too much");
-    assert_eq!(reason(&refusal), "VALUE_OUT_OF_RANGE");
-    node.kill();
-    node.serve().await;
-    node.add("likes", -10).await.expect("an add");
-    let late = add(&node, 1, head(&session, 1))
-        .await
-        .expect_err("for good");
-    check(
-        "late",
-        &late,
-        Code::FailedPrecondition,
-        "REQUEST_REFUSED",
-        &["for good"],
-    );
-    add(&node, 1, head(&session, 2))
-        .await
-        .expect("a new request");
-}
-
-#[tokio::test]
-async fn sessions_of_which_all_is_not_answered_wait_for_those_that_are_known() {
-    let place = tempfile::tempdir().expect("a temporary directory");
-    let [mut a, mut b] = ["a", "b"].map(|name| Node::new(place.path(), name));
-    let address = b.address.clone();
-    a = a.with_peers(&[&address]);
-    b.serve().await;
-    a.serve().await;
-    let gone = b.status().await.replica_id;
-    super::node::eventually("A has met B", async || {
-        a.status().await.peers.iter().all(|peer| peer.connected)
-    })
-    .await;
-    let declare = async |replica_id: &[u8]| {
-        let mut client = ClusterServiceClient::new(a.channel());
-        let replica_id = replica_id.to_vec();
-        let request = DeclareMemberGoneRequest { replica_id };
-        client.declare_member_gone(request).await.map(|_| ())
-    };
-    let connected = declare(&gone).await.expect_err("it is there");
-    check(
-        "there",
-        &connected,
-        Code::FailedPrecondition,
-        "MEMBER_NOT_GONE",
-        &["connected"],
-    );
-    b.kill();
-    let session = open(&a).await.session;
-    add(&a, 1, head(&session, 1)).await.expect("an add");
-    close(&a, &session, false).await.expect("it is the home");
-    let sessions = async || a.status().await.sessions.expect("they are told");
-    super::node::eventually("A tells what to do about B", async || {
-        sessions().await.remedy.contains("tally member gone")
-    })
-    .await;
-    let waiting = sessions().await;
-    assert_eq!((waiting.open, waiting.closed), (0, 1));
-    assert_eq!(waiting.waits_for.len(), 1);
-    assert_eq!(
-        (
-            &waiting.waits_for[0].replica_id,
-            waiting.waits_for[0].sessions
-        ),
-        (&gone, 1)
-    );
-    let own = a.status().await.replica_id;
-    for (replica, code) in [
-        (&own[..], Code::InvalidArgument),
-        (&[1; 15], Code::InvalidArgument),
-        (&[1; 16], Code::NotFound),
-    ] {
-        let refusal = declare(replica).await.expect_err("not gone");
-        assert_eq!(
-            (refusal.code(), &*reason(&refusal)),
-            (code, "MEMBER_NOT_GONE")
-        );
-    }
-    declare(&gone).await.expect("it is gone");
-    super::node::eventually("the session is forgotten", async || {
-        let sessions = sessions().await;
-        sessions.closed == 0 && sessions.waits_for.is_empty() && sessions.remedy.is_empty()
-    })
-    .await;
 }
 
 /// Sends messages on a stream of their own; what it answered, and how it ended.

@@ -1,6 +1,6 @@
 //! Why parts are no interval. The stream that they came on cannot be read on.
 
-use crdt_core::{CounterName, CounterNameError, REQUESTS_WINDOW, ReplicaId};
+use crdt_core::{CounterName, CounterNameError, ReplicaId};
 use thiserror::Error;
 
 /// Why bytes are no interval.
@@ -136,19 +136,6 @@ pub enum DecodeError {
         /// What it is.
         found: u64,
     },
-    /// A session has counted what no client can have sent.
-    #[error(
-        "a session has counted requests {first} to {last}, but all below {answered_below} were \
-         answered, and a client sends at most {REQUESTS_WINDOW} from there on"
-    )]
-    OutsideWindow {
-        /// What was answered.
-        answered_below: u64,
-        /// The lowest number counted.
-        first: u64,
-        /// The highest.
-        last: u64,
-    },
     /// The grants of a session are not in order.
     #[error("a session grants request {number} after request {before}; their numbers must ascend")]
     GrantOrder {
@@ -156,6 +143,17 @@ pub enum DecodeError {
         number: u64,
         /// The one granted before it.
         before: u64,
+    },
+    /// A session lists a request as taken that is answered, or too far above those that are.
+    #[error(
+        "a session lists requests up to {last} as taken, with those below {answered_below} answered; \
+         it can list {answered_below} to {} more", crdt_core::REQUESTS_WINDOW - 1
+    )]
+    TakenOutside {
+        /// Requests below were answered.
+        answered_below: u64,
+        /// The highest listed one.
+        last: u64,
     },
     /// There is more in a message than the reader takes.
     #[error("there are {found} {what}; the reader takes at most {max}")]

@@ -221,11 +221,11 @@ fn mark_from_wire(
     mark.answered_below = wire.answered_below;
     mark.closed = wire.closed;
     let taken = numbers_from_wire(limits, "taken", &wire.taken)?;
-    let mark = mark.with_taken(&taken).ok_or(DecodeError::OutsideWindow {
+    let outside = DecodeError::TakenOutside {
         answered_below: wire.answered_below,
-        first: wire.taken.first().copied().unwrap_or(0),
-        last: wire.taken.last().copied().unwrap_or(0),
-    })?;
+        last: taken.last().unwrap_or(0),
+    };
+    let mark = mark.with_taken(&taken).ok_or(outside)?;
     let void = numbers_from_wire(limits, "void", &wire.void)?;
     ensure_few(
         "grants of a session",
@@ -254,7 +254,7 @@ fn numbers_from_wire(
     // A first number lies apart from the last one before it, and a last one not before its first.
     let is_wrong = |entry: usize| {
         let before = numbers[entry - 1];
-        let least = if entry % 2 == 0 {
+        let least = if entry.is_multiple_of(2) {
             before.checked_add(2)
         } else {
             Some(before)

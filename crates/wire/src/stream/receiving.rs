@@ -120,14 +120,11 @@ impl ReceivingEnd {
             let Some((shard, set)) = whole else {
                 continue;
             };
-            let spans: Vec<_> = set
-                .iter()
-                .map(|interval| (interval.lane, (interval.after, interval.to)))
-                .collect();
-            let set = self.receiver.set(shards, shard, set)?;
-            let forks = set.forks.into_iter();
+            let spans: Vec<_> = set.iter().map(|it| (it.lane, (it.after, it.to))).collect();
+            let outcome = self.receiver.set(shards, shard, set)?;
+            let forks = outcome.forks.into_iter();
             received.forks.extend(forks.map(|fork| (shard, fork)));
-            for ((lane, span), outcome) in spans.into_iter().zip(set.intervals) {
+            for ((lane, span), outcome) in spans.into_iter().zip(outcome.intervals) {
                 received.taken.push(Taken {
                     shard,
                     lane,

@@ -149,6 +149,32 @@ fn what_one_node_holds_arrives_at_the_other() {
     );
 }
 
+/// The records of sessions all stand at an interval's end, however many they are.
+#[test]
+fn a_long_list_of_records_goes_in_messages_below_the_limit() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    for number in 100_000..115_000 {
+        let mut shards = a.shards.borrow_mut();
+        shards[1].replica_mut().know(ReplicaId::new(number));
+    }
+    a.commit();
+    let now = Time::from_us(0);
+    let (mut sending, mut receiving) = open(&a, &b, now);
+    let mut messages = 0;
+    while let Sending::Message(message) = sending.poll(now, &a.shards) {
+        let bytes = message.encoded_len();
+        assert!(bytes < PART_BYTES_TARGET + 1_024, "{bytes}");
+        receiving
+            .response(now, &b.shards, &travel(&message))
+            .expect("sound");
+        messages += 1;
+    }
+    assert!(messages > 2, "{messages} messages");
+    b.commit();
+    let held = |node: &Node| node.shards.borrow()[1].replica().digest();
+    assert_eq!(held(&b), held(&a));
+}
+
 #[test]
 fn a_stream_that_is_opened_again_brings_nothing_that_is_held() {
     let (mut a, mut b) = (Node::new(1), Node::new(2));

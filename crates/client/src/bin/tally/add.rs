@@ -1,4 +1,4 @@
-//! `tally add COUNTER [AMOUNT]`: adds, and prints the token that a later read can wait for; with
+//! `tally add COUNTER [AMOUNT]`: adds, once however often the nodes have to be asked, and prints the token that a later read can wait for; with
 //! `--value` also what the counter has come to.
 
 use clap::Args;
@@ -37,6 +37,7 @@ pub(crate) async fn run(
     } else {
         (client.add(&counter, amount).await?, None)
     };
+    client.close_sessions().await;
     if output.json {
         let mut object = serde_json::json!({
             "counter": counter, "amount": amount, "token": token.to_string(),

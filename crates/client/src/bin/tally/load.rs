@@ -1,5 +1,8 @@
 //! `tally load`: drives nodes as hard as they can take, and keeps exact books.
 //!
+//! With `--sessions` a worker's requests go to other nodes when its own fails, and an answer that was lost
+//! is asked for again.
+//!
 //! One worker a node, so that a node that dies or is slow holds up nobody else. Every add is an
 //! add of 1 and its own entry on the wire. What became of each is booked by counter:
 //! acknowledged, or indeterminate when its answer was lost, so that a checker can compare the
@@ -92,6 +95,9 @@ pub(crate) struct Arguments {
         value_parser = clap::value_parser!(u64).range(10..=60_000)
     )]
     pub(crate) sample_ms: u64,
+    /// Make each request one of a session: it is retried, on other nodes as well, and counts once.
+    #[arg(long)]
+    pub(crate) sessions: bool,
     /// Write here, as JSON, what became of the adds of each counter.
     #[arg(long, value_name = "FILE")]
     pub(crate) counts: Option<PathBuf>,
@@ -112,22 +118,32 @@ pub(crate) async fn run(common: &Common, arguments: Arguments) -> Result<(), Com
     let plan = Arc::new(Plan::new(&arguments, common.node.len())?);
     let (stop, stopped) = watch::channel(false);
     let mut workers = JoinSet::new();
-    for (node, address) in common.node.iter().enumerate() {
+    let nodes = &common.node;
+    for (node, address) in nodes.iter().enumerate() {
         let deadline = Duration::from_millis(common.deadline_ms);
         let options = Options {
             deadline,
             // A node that is back is tried in time, and no call fails without an attempt.
             backoff_max: (deadline / 2).clamp(Options::DURATION_MIN, BACKOFF_MAX),
+            sessions: arguments.sessions,
             attempts_max: 1, // what failed is booked, never sent again
             ..Options::default()
         };
-        let client = Client::connect([address.as_str()], options)?;
+        let client = if arguments.sessions {
+            let others = nodes.iter().cycle().skip(node).take(nodes.len());
+            Client::connect(others.cloned(), options)?
+        } else {
+            Client::connect([address.as_str()], options)?
+        };
         let (plan, stopped) = (Arc::clone(&plan), stopped.clone());
         workers.spawn(async move {
-            match plan.mode {
+            let sessions = client.clone();
+            let ledger = match plan.mode {
                 Mode::Ingest => ingest::run(plan, node, client, stopped).await,
                 Mode::Unary | Mode::Batch => calls::run(plan, node, client, stopped).await,
-            }
+            };
+            sessions.close_sessions().await;
+            ledger
         });
     }
     let ledgers = supervise(&arguments, &plan, workers, &stop).await?;

@@ -55,7 +55,11 @@ impl Node {
                     self.round = round;
                 }
                 CommitEffect::Wait { .. } => return,
-                other => unreachable!("nothing else is due: {other:?}"),
+                CommitEffect::Cut
+                | CommitEffect::BeginSnapshot { .. }
+                | CommitEffect::Seal
+                | CommitEffect::End
+                | CommitEffect::Failed => unreachable!("nothing else is due"),
             }
         }
     }

@@ -223,7 +223,8 @@ fn a_set_of_lanes_that_never_stop_changing_ends() {
     let times = |lane| set.iter().filter(|&&it| it == lane).count();
     // Three times in pieces; and what is left of the first one, before anything can change.
     assert_eq!([times(pair.other.id), times(pair.home.id)], [4, 3]);
-    assert_eq!(c.value(0, "claimed"), pair.other.value(0, "claimed"));
+    // The last request came once that was read.
+    assert_eq!(c.value(0, "claimed"), pair.other.value(0, "claimed") - 10);
 }
 
 #[test]

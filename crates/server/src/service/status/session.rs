@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crdt_core::{CLAIMS_MAX, CounterName, REQUESTS_WINDOW, ReplicaId};
+use crdt_core::{CLAIMED_ADDS_MAX, CounterName, REQUESTS_WINDOW, ReplicaId};
 use protocol::{
     CLOSED_SESSIONS_MAX, IngestRefusal, IngestRequestError, RequestError, RequestNumberError,
     SESSION_BYTES_MAX, SessionError, SessionsExhausted, ShardIndex,
@@ -18,7 +18,7 @@ use crate::node::{Node, OpenSessionError};
 pub(crate) fn open_session(error: &OpenSessionError) -> Status {
     match error {
         OpenSessionError::NotWritable(error) => not_writable(error),
-        OpenSessionError::Exhausted(error) => exhausted(error).status(),
+        OpenSessionError::Exhausted(error) => exhausted(*error).status(),
     }
 }
 
@@ -61,12 +61,13 @@ pub(crate) fn request(
     counted: impl Fn(&[ShardIndex]) -> Vec<bool>,
 ) -> Status {
     let refusal = request_refusal(error, node, index);
-    match error {
-        RequestError::InPart {
-            counted: shards, ..
-        } => refusal.with("counted", bits(&counted(shards))).status(),
-        _ => refusal.status(),
+    if let RequestError::InPart {
+        counted: shards, ..
+    } = error
+    {
+        return refusal.with("counted", bits(&counted(shards))).status();
     }
+    refusal.status()
 }
 
 /// A message of an ingest stream that is refused.
@@ -141,18 +142,18 @@ fn request_refusal(
         RequestError::OtherAdds => failed(ErrorReason::RequestHasOtherAdds),
         RequestError::ClaimsExhausted => {
             let reason = ErrorReason::ClaimsExhausted;
-            Refusal::new(Code::ResourceExhausted, reason, error).with("bound", CLAIMS_MAX)
+            Refusal::new(Code::ResourceExhausted, reason, error).with("bound", CLAIMED_ADDS_MAX)
         }
-        RequestError::SessionsExhausted(error) => exhausted(error),
+        RequestError::SessionsExhausted(error) => exhausted(*error),
         RequestError::Take(error) => take_refusal(error, index),
     }
 }
 
-fn exhausted(error: &SessionsExhausted) -> Refusal {
+fn exhausted(error: SessionsExhausted) -> Refusal {
     Refusal::new(
         Code::ResourceExhausted,
         ErrorReason::SessionsExhausted,
-        error,
+        &error,
     )
     .with("value", error.closed)
     .with("bound", CLOSED_SESSIONS_MAX)

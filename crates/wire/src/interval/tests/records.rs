@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crdt_core::{
-    Gap, Numbers, RecordContent, RecordKey, Records, RequestId, SessionId, SessionMark,
-    SessionRecord,
+    Gap, Numbers, REQUESTS_WINDOW, RecordContent, RecordKey, Records, RequestId, SessionId,
+    SessionMark, SessionRecord,
 };
 use proptest::option;
 
@@ -41,16 +41,17 @@ fn any_numbers() -> impl Strategy<Value = Numbers> {
 fn any_mark() -> impl Strategy<Value = SessionMark> {
     let grants = prop::collection::btree_map(any_number(), any_replica(), 0..4);
     (
-        any_number(),
-        any_numbers(),
+        0..u64::MAX - 2_000,
+        vec(0..REQUESTS_WINDOW, 0..8),
         any_numbers(),
         grants,
         any::<bool>(),
     )
         .prop_map(|(answered_below, taken, void, grants, closed)| {
             let mut mark = SessionMark::default().with(void, grants);
-            (mark.answered_below, mark.taken, mark.closed) = (answered_below, taken, closed);
-            mark
+            (mark.answered_below, mark.closed) = (answered_below, closed);
+            let taken = taken.into_iter().map(|offset| answered_below + offset);
+            mark.with_taken(&taken.collect()).expect("in the window")
         })
 }
 
@@ -210,8 +211,9 @@ fn the_bytes_of_records_do_not_drift() {
         BTreeMap::from([(5, ReplicaId::new(2))]),
     );
     mark.answered_below = 2;
-    mark.taken = [2, 3].into_iter().collect();
     mark.closed = true;
+    let taken = [2, 3].into_iter().collect();
+    let mark = mark.with_taken(&taken).expect("in the window");
     let version = Version::new(11);
     let record = |key, content| SessionRecord {
         key,

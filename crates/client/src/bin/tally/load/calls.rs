@@ -1,6 +1,6 @@
 //! Load through single calls, Add or `BatchAdd`: so many under way at a time for each node.
 //!
-//! Each call is tried once. After a failure the client itself leaves the node alone for a while,
+//! Without sessions each call is tried once. After a failure the client itself leaves the node alone for a while,
 //! so a dead node is not hammered.
 
 use std::{sync::Arc, time::Instant};
@@ -74,6 +74,7 @@ fn settle(ledger: &mut Ledger, (sent, answer): (Sent, Result<(), Error>)) {
     let outcome = match &answer {
         Ok(()) => Outcome::Acknowledged,
         Err(error) if error.is_indeterminate() => Outcome::Indeterminate,
+        Err(error) if error.counted_items().is_some() => Outcome::InPart,
         Err(_) => Outcome::Refused,
     };
     ledger.settle(sent, outcome, Instant::now());

@@ -73,7 +73,10 @@ impl Ledger {
                 self.refused_adds += sent.run.adds();
                 self.plan.give_back(sent.run.adds());
             }
-            Outcome::Indeterminate | Outcome::Pending => self.indeterminate.enter(sent.run),
+            // Of a request that counts in part, each add counted once or not at all.
+            Outcome::Indeterminate | Outcome::InPart | Outcome::Pending => {
+                self.indeterminate.enter(sent.run);
+            }
         }
     }
 

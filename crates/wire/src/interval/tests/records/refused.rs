@@ -23,9 +23,10 @@ fn refused_within(
         start: START,
         count: 6,
     };
-    let mut mark =
+    let mark =
         SessionMark::default().with(Numbers::default(), BTreeMap::from([(7, OTHER), (8, OTHER)]));
-    mark.taken = [1, 3, 5].into_iter().collect();
+    let taken = [1, 3, 5].into_iter().collect();
+    let mark = mark.with_taken(&taken).expect("in the window");
     let contents = [
         (RecordKey::Knows(OTHER), RecordContent::Knows),
         (
@@ -207,6 +208,25 @@ fn numbers_that_are_no_ranges_are_refused() {
                 "{numbers:?}"
             );
         }
+    }
+}
+
+#[test]
+fn requests_outside_of_the_window_are_refused_as_taken() {
+    for (answered_below, taken, last) in [
+        (5, vec![4, 6], 6),
+        (5, vec![5, 5, 1_029, 1_029], 1_029),
+        (0, vec![1, u64::MAX], u64::MAX),
+    ] {
+        let error = refused(|part| {
+            let mark = mark(part);
+            (mark.answered_below, mark.taken) = (answered_below, taken.clone());
+        });
+        let expected = DecodeError::TakenOutside {
+            answered_below,
+            last,
+        };
+        assert_eq!(error, expected, "{taken:?}");
     }
 }
 
