@@ -58,17 +58,6 @@ names! {
     StrangerBelieved = "stranger-believed",
     /// A sender does not tell a receiver how far it holds the receiver's lane.
     ReceiverNotTold = "receiver-not-told",
-    /// A client goes on in a session that it has moved, and says of all that was answered that the
-    /// home need not remember it.
-    AnsweredBelowRaised = "answered-below-raised",
-    /// A request that counts already is answered at once, though that is not durable yet.
-    DuplicateNotAwaited = "duplicate-not-awaited",
-    /// A sender sends the lanes of a set one at a time.
-    SetsSplit = "sets-split",
-    /// A receiver takes lanes without looking at what they need.
-    NeedsForgotten = "needs-forgotten",
-    /// A client that has moved requests says, when it closes, that all was answered.
-    ForgottenEarly = "forgotten-early",
     /// A process does not look whether an earlier one has kept a fork of the own lane.
     ForkForgotten = "fork-forgotten",
     /// A receiver does not look at what an interval needs.
@@ -137,10 +126,10 @@ impl Mutation {
         Self::StrangerBelieved,
         Self::ReceiverNotTold,
         Self::ForkForgotten,
-        Self::AnsweredBelowRaised,
-        Self::DuplicateNotAwaited,
+        Self::AnsweredAfterMove,
+        Self::AnsweredBeforeSync,
         Self::SetsSplit,
-        Self::NeedsForgotten,
-        Self::ForgottenEarly,
+        Self::NeedsIgnored,
+        Self::ForgottenUnheard,
     ];
 }

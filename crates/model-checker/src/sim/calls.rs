@@ -103,7 +103,7 @@ impl World<'_> {
                 let mut round = receipt.round;
                 if receipt.was_counted {
                     self.cover(Coverage::RequestCountedBefore);
-                    if self.breaks(Mutation::DuplicateNotAwaited) {
+                    if self.breaks(Mutation::AnsweredBeforeSync) {
                         round = Round::NONE;
                     }
                 }
@@ -150,7 +150,7 @@ impl World<'_> {
                 self.cover(Coverage::SessionsExhausted);
                 Refusal::NotTaken
             }
-            RequestError::Take(TakeError::NotWritable(_)) => {
+            RequestError::Take(error) if matches!(**error, TakeError::NotWritable(_)) => {
                 self.cover(Coverage::ForkedRefused);
                 Refusal::NotTaken
             }

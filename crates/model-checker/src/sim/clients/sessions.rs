@@ -56,7 +56,7 @@ impl World<'_> {
 
     fn is_usable(&self, session: usize) -> bool {
         let of = &self.clients.sessions[session];
-        let stays = !of.has_moved || self.breaks(Mutation::AnsweredBelowRaised);
+        let stays = !of.has_moved || self.breaks(Mutation::AnsweredAfterMove);
         stays && !of.is_closed && of.requests.len() < of.requests_max
     }
 
@@ -134,7 +134,7 @@ impl World<'_> {
         let sent = &mut self.clients.sent[request];
         let session = &self.clients.sessions[sent.session];
         let is_new = !sent.was_moved && sent.first_sent == self.now;
-        let stays = is_new && self.mutation == Some(Mutation::AnsweredBelowRaised);
+        let stays = is_new && self.mutation == Some(Mutation::AnsweredAfterMove);
         let is_moved = session.has_moved && !stays;
         if is_moved {
             sent.was_moved = true;
@@ -304,7 +304,7 @@ impl World<'_> {
     fn done(&mut self, request: usize) {
         self.clients.sent[request].is_done = true;
         let session = self.clients.sent[request].session;
-        if !self.clients.sessions[session].has_moved || self.breaks(Mutation::AnsweredBelowRaised) {
+        if !self.clients.sessions[session].has_moved || self.breaks(Mutation::AnsweredAfterMove) {
             self.clients.raise(session);
         }
     }
@@ -349,7 +349,7 @@ impl World<'_> {
             }
             return Ok(());
         }
-        let may_say = !has_moved || self.breaks(Mutation::ForgottenEarly);
+        let may_say = !has_moved || self.breaks(Mutation::ForgottenUnheard);
         let all_is_answered = may_say && self.random.chance(700);
         self.close_at(node, id, all_is_answered)
     }

@@ -73,7 +73,7 @@ impl World<'_> {
         bytes: &[u8],
     ) -> Result<(), Violation> {
         let mut response = PullResponse::decode(bytes).expect("our own bytes");
-        if self.breaks(Mutation::NeedsForgotten) {
+        if self.breaks(Mutation::NeedsIgnored) {
             mutants::forget_needs(&mut response);
             mutants::split_sets(&mut response);
         }
