@@ -284,12 +284,12 @@ impl World<'_> {
         }
         let lane = self.process(node).hello.replica;
         let start = self.process(node).start;
-        let token = Token::of(CLUSTER_HASH, lane, start, &receipt);
+        let proof = Token::of(CLUSTER_HASH, lane, start, &receipt);
         self.process(node).waiting.push(Waiting {
             request,
             round: receipt.round,
             marks: Vec::new(),
-            told: Ok(Some(token.to_bytes())),
+            told: Ok(Some(proof.to_bytes())),
         });
         self.taken(node)
     }

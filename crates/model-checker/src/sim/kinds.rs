@@ -131,7 +131,6 @@ kinds! {
     NodeStopped = "node_stopped": "a node learned that its own lane has forked, and takes no adds",
     NodeReplaced = "node_replaced": "an operator gave such a node an empty directory",
     ForkAtRest = "fork_at_rest": "two histories of a lane are left at rest, and reported",
-    ForkUncertain = "fork_uncertain": "a fork may have made two requests of one, and a value shows it",
     RequestRetried = "request_retried": "a client sent a request again",
     RequestCountedBefore = "request_counted_before": "a request had been counted before, and was answered so",
     RequestRefused = "request_refused": "a home refused a request for good",
@@ -157,9 +156,8 @@ kinds! {
     IngestRefused = "ingest_refused": "an ingest stream ended with a refused message",
     IngestBroken = "ingest_broken": "an ingest stream broke",
     SnapshotTaken = "snapshot_taken": "a snapshot was written beside commits",
-    UnansweredCounted = "unanswered_counted": "an add without an answer counts",
-    UnansweredLost = "unanswered_lost": "an add without an answer does not count",
-    AddExcused = "add_excused": "an acknowledged add went down with the only disk that had it",
+    UnansweredLost = "unanswered_lost": "a request without an answer does not count",
+    AddExcused = "add_excused": "a part of a request that was said to count went down with the only disk that had it",
 }
 
 #[cfg(test)]

@@ -228,12 +228,8 @@ impl World<'_> {
             self.cover(Coverage::ClaimAtRest);
         }
         let answer = self.ledger.requests[request].answer;
-        if answer == Answer::None {
-            self.cover(if standing.counts() {
-                Coverage::UnansweredCounted
-            } else {
-                Coverage::UnansweredLost
-            });
+        if answer == Answer::None && !standing.counts() {
+            self.cover(Coverage::UnansweredLost);
         }
         if self.ledger.is_tainted(request) {
             return Ok(());

@@ -36,9 +36,6 @@ pub(crate) enum TraceEntry {
         node: usize,
         is_moved: bool,
     },
-    SessionMoved {
-        session: usize,
-    },
     SessionClosed {
         node: usize,
     },
@@ -162,9 +159,6 @@ impl fmt::Display for TraceEntry {
                 write!(f, "a client {how} request #{request} to node {node}")
             }
             Self::SessionClosed { node } => write!(f, "node {node} closes a session"),
-            Self::SessionMoved { session } => {
-                write!(f, "the client of session {session} gives up on its home")
-            }
             Self::Refused { node } => write!(f, "node {node} refuses adds"),
             Self::IngestTaken {
                 node,
@@ -196,7 +190,7 @@ impl fmt::Display for TraceEntry {
             Self::Stopped { node } => {
                 write!(
                     f,
-                    "node {node} learns that its own lane has forked: it takes no more adds"
+                    "node {node} learns that its own lane has forked, and stops"
                 )
             }
             Self::Synced { node } => write!(f, "node {node} has synced the group"),

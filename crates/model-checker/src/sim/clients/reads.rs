@@ -76,7 +76,6 @@ impl World<'_> {
             return Ok(());
         };
         if self.ledger.is_uncertain(counter) {
-            self.cover(Coverage::ForkUncertain);
             return Ok(());
         }
         Err(violation)

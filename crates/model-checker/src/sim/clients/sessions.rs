@@ -11,7 +11,7 @@
 use crdt_core::{RequestId, SessionId};
 use protocol::SessionToken;
 
-use super::state::{Sent, Session};
+use super::state::{Ending, Sent, Session};
 use crate::guarantee::Guarantee;
 use crate::mutation::Mutation;
 use crate::sim::calls::{Call, Refusal, Told};
@@ -57,7 +57,7 @@ impl World<'_> {
     fn is_usable(&self, session: usize) -> bool {
         let of = &self.clients.sessions[session];
         let stays = !of.has_moved || self.breaks(Mutation::AnsweredAfterMove);
-        stays && !of.is_closed && of.requests.len() < of.requests_max
+        stays && of.ending != Ending::Closed && of.requests.len() < of.requests_max
     }
 
     /// Opens a session at a node, or at the next one that opens one.
@@ -83,6 +83,11 @@ impl World<'_> {
         id: SessionId,
     ) -> usize {
         let requests_max = self.random.between(SESSION_REQUESTS.0, SESSION_REQUESTS.1);
+        let ending = if self.random.chance(CLOSED) {
+            Ending::Closes
+        } else {
+            Ending::Left
+        };
         let session = Session {
             id,
             home: node,
@@ -92,8 +97,7 @@ impl World<'_> {
             answered_below: 1,
             has_moved: false,
             requests_max: usize::try_from(requests_max).expect("a small number"),
-            is_closed_at_end: self.random.chance(CLOSED),
-            is_closed: false,
+            ending,
             patience_us: self.random.between(PATIENCE_US.0, PATIENCE_US.1),
         };
         self.clients.sessions.push(session);
@@ -116,7 +120,7 @@ impl World<'_> {
         self.clients.sent.push(Sent {
             session,
             number,
-            first_sent: self.now,
+            since: self.now,
             tries: 0,
             was_moved: false,
             last_node: of.home,
@@ -133,7 +137,7 @@ impl World<'_> {
         let nodes = self.nodes.len();
         let sent = &mut self.clients.sent[request];
         let session = &self.clients.sessions[sent.session];
-        let is_new = !sent.was_moved && sent.first_sent == self.now;
+        let is_new = !sent.was_moved && sent.since == self.now;
         let stays = is_new && self.mutation == Some(Mutation::AnsweredAfterMove);
         let is_moved = session.has_moved && !stays;
         if is_moved {
@@ -156,9 +160,11 @@ impl World<'_> {
         });
         let unanswered = self.network.unanswered();
         let at = self.call_arrival();
-        if self.random.chance(unanswered) {
+        let is_lost = self.random.chance(unanswered);
+        let is_late = self.random.chance(unanswered);
+        if is_lost {
             self.count_fault(call.node, FaultKind::RequestLost);
-        } else if self.random.chance(unanswered) {
+        } else if is_late {
             self.count_fault(call.node, FaultKind::RequestLate);
             let late_us = self.random.between(LATE_US.0, LATE_US.1);
             self.queue.plan(at.after_us(late_us), Event::Call(call));
@@ -225,7 +231,7 @@ impl World<'_> {
             return Ok(());
         }
         let session = &self.clients.sessions[sent.session];
-        let is_over = self.now >= sent.first_sent.after_us(session.patience_us);
+        let is_over = self.now >= sent.since.after_us(session.patience_us);
         if is_over && !session.has_moved && !session.stays {
             self.move_session(sent.session);
         }
@@ -255,7 +261,6 @@ impl World<'_> {
 
     fn move_session(&mut self, session: usize) {
         self.cover(Coverage::SessionMoved);
-        self.trace(TraceEntry::SessionMoved { session });
         self.clients.sessions[session].has_moved = true;
     }
 
@@ -328,8 +333,8 @@ impl World<'_> {
     fn close_if_over(&mut self, session: usize) {
         let of = &self.clients.sessions[session];
         let is_over = of.has_moved || of.requests.len() >= of.requests_max;
-        if is_over && of.is_closed_at_end && !of.is_closed && self.clients.all_done(session) {
-            self.clients.sessions[session].is_closed = true;
+        if is_over && of.ending == Ending::Closes && self.clients.all_done(session) {
+            self.clients.sessions[session].ending = Ending::Closed;
             let at = self.call_arrival();
             self.queue.plan(at, Event::Close { session, tries: 1 });
         }

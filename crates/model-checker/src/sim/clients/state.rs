@@ -42,13 +42,22 @@ pub(super) struct Session {
     pub(super) answered_below: u64,
     /// The client has given up on the home.
     pub(super) has_moved: bool,
-    /// After so many requests the client uses another one ...
+    /// After so many requests the client uses another one.
     pub(super) requests_max: usize,
-    /// ... and closes this one or just leaves it.
-    pub(super) is_closed_at_end: bool,
-    pub(super) is_closed: bool,
+    pub(super) ending: Ending,
     /// How long the client waits for the home before it moves a request.
     pub(super) patience_us: u64,
+}
+
+/// What becomes of a session that its client is done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It is just left.
+    Left,
+    /// Its client closes it when all is answered.
+    Closes,
+    /// Its client has said so.
+    Closed,
 }
 
 /// A request, as its client has it.
@@ -56,7 +65,7 @@ pub(super) struct Session {
 pub(in crate::sim) struct Sent {
     pub(super) session: usize,
     pub(super) number: u64,
-    pub(super) first_sent: SimTime,
+    pub(super) since: SimTime,
     pub(super) tries: u32,
     /// Whether it was sent to another node than the home.
     pub(super) was_moved: bool,
