@@ -17,7 +17,7 @@
 (* bounds; the section "Correspondence" below says how to line them up.    *)
 (*                                                                         *)
 (* What it leaves out: lost disks and forked lanes (smt/incarnation.smt2), *)
-(* request ids (smt/claims.smt2), subtraction (a second sum that behaves   *)
+(* sessions (smt/sessions.smt2), subtraction (a second sum that behaves    *)
 (* like the first), names, bytes and time.                                 *)
 (*                                                                         *)
 (* CORRESPONDENCE                                                          *)

@@ -17,7 +17,7 @@ mod node;
 pub mod properties;
 mod rest;
 mod step;
-mod view;
+pub(crate) mod view;
 mod witnesses;
 
 use stateright::{Model, Property};

@@ -46,6 +46,8 @@ names! {
     /// An add is refused just when it would take what the node reads out of 64 bits, and then
     /// changes nothing.
     Range = "range",
+    /// At rest, with everybody alive, no claim and no closed session is left.
+    NothingLeft = "nothing_left",
     /// The shared number of a lock protocol is what was acknowledged.
     Exact = "exact",
     /// Without further faults, every server of a lock protocol gets an answer.
@@ -77,6 +79,16 @@ names! {
     AnOrphansForkIsReported = "an orphan's fork is reported",
     /// A value lies outside of 64 bits, so a read of it is clamped.
     AReadIsClamped = "a read is clamped",
+    /// One node holds two claims of one request.
+    ARequestIsClaimedTwice = "a request is claimed twice",
+    /// A request that was claimed has been folded into the sums of the node that claimed it.
+    AClaimIsFolded = "a claim is folded",
+    /// A session is forgotten of which a request was claimed and folded.
+    AMovedSessionIsForgotten = "a moved session is forgotten",
+    /// A request counts that its home had refused, since its client had moved it before it heard.
+    ARefusedRequestCounts = "a refused request counts",
+    /// A node that the home has met after the session was opened has a claim.
+    AJoinerClaims = "a joiner claims",
 }
 
 /// Anything that a search or a run checks.

@@ -7,7 +7,7 @@
 //! within bounds (the worlds), for any number of replicas (the proofs under `specs/smt`), and
 //! sampled (the simulator).
 //!
-//! Reading order: [`world`], [`crdt`] and its modules, [`locks`], then the tables [`worlds`] and
+//! Reading order: [`world`], [`crdt`] and its modules, [`sessions`], [`locks`], then the tables [`worlds`] and
 //! [`expectations`], and [`search`]. [`shared`] makes it fast.
 
 pub mod crdt;
@@ -21,6 +21,7 @@ pub mod ops;
 pub mod proofs;
 pub mod report;
 pub mod search;
+pub mod sessions;
 pub mod shared;
 pub mod sim;
 pub mod validation;

@@ -3,7 +3,7 @@
 //! A world or a campaign in which everything holds proves little by itself: what it checks might be
 //! vacuous, or its steps too tame. So each rule of the design has mutants that break just that rule,
 //! around the real [`Replica`](crdt_core::Replica), and the checker must find them. What a broken
-//! rule does is written where it is broken: in the steps of the worlds ([`crate::crdt`]), and in the
+//! rule does is written where it is broken: in the steps of the worlds ([`crate::crdt`], [`crate::sessions`]), and in the
 //! simulated driver ([`crate::sim`]). Nothing here is in `crdt-core`.
 
 use crate::names::names;
@@ -60,6 +60,50 @@ names! {
     ReceiverNotTold = "receiver-not-told",
     /// A process does not look whether an earlier one has kept a fork of the own lane.
     ForkForgotten = "fork-forgotten",
+    /// A receiver does not look at what an interval needs.
+    NeedsIgnored = "needs-ignored",
+    /// A relay leaves out what an interval needs.
+    RelayOmitsNeeds = "relay-omits-needs",
+    /// A set is taken apart: each of its lanes is offered by itself.
+    SetsSplit = "sets-split",
+    /// A grant does not need the claim that it grants.
+    GrantWithoutNeeds = "grant-without-needs",
+    /// A claim that is folded does not need the grant.
+    FoldWithoutNeeds = "fold-without-needs",
+    /// A claim that is dropped does not need what the home has taken.
+    DropWithoutNeeds = "drop-without-needs",
+    /// A session is forgotten without needing the reports.
+    ForgettingWithoutNeeds = "forgetting-without-needs",
+    /// A home takes a request that it has granted.
+    GrantedTaken = "granted-taken",
+    /// A home grants a request that it has taken.
+    TakenGranted = "taken-granted",
+    /// A claim goes into the sums before it is granted.
+    FoldedUngranted = "folded-ungranted",
+    /// Each claim of a request counts by itself.
+    EachClaimCounts = "each-claim-counts",
+    /// The value of a claim does not look at grants.
+    BlindToGrants = "blind-to-grants",
+    /// A client that has moved goes on to say what was answered.
+    AnsweredAfterMove = "answered-after-move",
+    /// A client takes the highest answered request for one below which all is answered.
+    AnsweredToTheHighest = "answered-to-the-highest",
+    /// A client takes a request for answered that one of several shards has answered.
+    AnsweredInAnotherShard = "answered-in-another-shard",
+    /// A request that was sent again is answered before the first copy is durable.
+    AnsweredBeforeSync = "answered-before-sync",
+    /// A home tells a refusal that it does not keep.
+    RefusalForgotten = "refusal-forgotten",
+    /// A home takes requests of a session that it has closed, or forgotten.
+    ClosedTaken = "closed-taken",
+    /// A node claims requests of a session whose closing it holds.
+    ClosedClaimed = "closed-claimed",
+    /// A node that the home does not know claims requests.
+    ClaimedUnknown = "claimed-unknown",
+    /// A node claims a request although the home's lane says where it counts.
+    DecidedClaimed = "decided-claimed",
+    /// A home forgets a closed session before the others have heard of the closing.
+    ForgottenUnheard = "forgotten-unheard",
 }
 
 impl Mutation {

@@ -7,14 +7,17 @@
 mod crdt;
 mod locks;
 mod mutants;
+mod sessions;
 
 use crate::crdt::{Bounds, Crdt};
 use crate::locks::{Database, Lease, Lock, Locks, Naive};
 use crate::ops::Ops;
+use crate::sessions::Sessions;
 use crate::world::World;
 use crdt::CRDT;
 use locks::LOCKS;
 use mutants::MUTANTS;
+use sessions::SESSIONS;
 
 /// A world of any kind.
 #[expect(
@@ -27,6 +30,7 @@ pub enum AnyWorld {
     Lock(Locks<Lock>),
     Lease(Locks<Lease>),
     Crdt(Box<Crdt>),
+    Sessions(Box<Sessions>),
     Ops(Ops),
 }
 
@@ -47,6 +51,7 @@ impl AnyWorld {
             Self::Lock(world) => visitor.visit(world),
             Self::Lease(world) => visitor.visit(world),
             Self::Crdt(world) => visitor.visit(*world),
+            Self::Sessions(world) => visitor.visit(*world),
             Self::Ops(world) => visitor.visit(world),
         }
     }
@@ -60,6 +65,7 @@ impl AnyWorld {
             Self::Lock(world) => lock_bounds(world),
             Self::Lease(world) => lock_bounds(world),
             Self::Crdt(world) => world.bounds().to_string(),
+            Self::Sessions(world) => world.bounds().to_string(),
             Self::Ops(world) => format!("{} adds, {} deliveries", world.adds, world.deliveries),
         }
     }
@@ -79,24 +85,31 @@ fn lock_bounds<P>(world: &Locks<P>) -> String {
 #[must_use]
 pub fn world(name: &str) -> Option<AnyWorld> {
     let lock = LOCKS.iter().find(|it| it.0 == name).map(|it| it.1());
-    lock.or_else(|| {
+    let crdt = || {
         let bounds = bounded().find(|it| it.0 == name)?.1;
         Some(AnyWorld::Crdt(Box::new(Crdt::new(bounds))))
-    })
+    };
+    let sessions = || {
+        let bounds = SESSIONS.iter().find(|it| it.0 == name)?.1;
+        Some(AnyWorld::Sessions(Box::new(Sessions::new(bounds))))
+    };
+    lock.or_else(crdt).or_else(sessions)
 }
 
 /// What the world of this name does not show, in one line.
 #[must_use]
 pub fn shows_not(name: &str) -> Option<&'static str> {
     let all = LOCKS.iter().map(|it| (it.0, it.2));
-    let mut all = all.chain(bounded().map(|it| (it.0, it.2)));
+    let all = all.chain(bounded().map(|it| (it.0, it.2)));
+    let mut all = all.chain(SESSIONS.iter().map(|it| (it.0, it.2)));
     all.find(|it| it.0 == name).map(|it| it.1)
 }
 
 /// The names of all worlds.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let locks = LOCKS.iter().map(|it| it.0);
-    locks.chain(bounded().map(|it| it.0))
+    let crdt = bounded().map(|it| it.0);
+    locks.chain(crdt).chain(SESSIONS.iter().map(|it| it.0))
 }
 
 /// A world's name, what it is, and what it does not show.

@@ -122,6 +122,24 @@ impl Lane {
         Decided::Nothing
     }
 
+    /// Sessions of its owner that this lane says are closed: start and count.
+    fn closed(&self) -> impl Iterator<Item = (StartId, u64)> {
+        let first = RecordKey::Session {
+            start: StartId::NONE,
+            count: 0,
+        };
+        let records = self.records.from(first);
+        let sessions = records.map_while(|(key, content)| match (key, content) {
+            (RecordKey::Session { start, count }, RecordContent::Session(mark)) => {
+                Some((start, count, mark.closed))
+            }
+            _ => None,
+        });
+        sessions
+            .filter(|&(_, _, is_closed)| is_closed)
+            .map(|(start, count, _)| (start, count))
+    }
+
     /// The lane's claims of a session.
     pub(super) fn claims_of(
         &self,
@@ -185,6 +203,16 @@ impl Replica {
                 }
                 RecordKey::Gone { start, first } => {
                     self.note_concerned(interval, start, first, &mut sessions);
+                }
+                // What the home has closed already is to be reported from now on.
+                RecordKey::Knows(replica) if replica == self.id => {
+                    sessions.extend(lane.into_iter().flat_map(|lane| {
+                        lane.closed().map(|(start, count)| SessionId {
+                            home: interval.lane,
+                            start,
+                            count,
+                        })
+                    }));
                 }
                 RecordKey::Knows(_) => {}
             }

@@ -79,7 +79,8 @@ impl Replica {
     /// Counts a request that is [open](RequestState::Open), and of which each add was
     /// [checked](Self::check): at its home as taken, anywhere else as a claim. It is durable once
     /// the own lane has reached the returned mark. `answered_below` matters at the home alone: all
-    /// requests below it were answered.
+    /// requests below it were answered. A client that says so of this request, which it still sends,
+    /// is believed up to this request only.
     ///
     /// # Panics
     ///
@@ -97,7 +98,7 @@ impl Replica {
                 self.take(counter, sum);
             }
             self.change_mark(session, |mark| {
-                mark.answered(answered_below);
+                mark.answered(answered_below.min(number));
                 mark.take(number);
             });
         } else {
@@ -113,8 +114,9 @@ impl Replica {
         self.next_mark()
     }
 
-    /// Refuses an open request for good, at its home: a late copy of it is refused as well. The
-    /// refusal may be told once the own lane has reached the returned mark.
+    /// Refuses an open request for good, at its home: a late copy of it is refused as well.
+    /// `answered_below` is as in [`take_request`](Self::take_request). The refusal may be told once
+    /// the own lane has reached the returned mark.
     ///
     /// # Panics
     ///
@@ -126,7 +128,7 @@ impl Replica {
             "the home of a session refuses its requests"
         );
         self.change_mark(session, |mark| {
-            mark.answered(answered_below);
+            mark.answered(answered_below.min(number));
             mark.refuse(number);
         });
         self.next_mark()
@@ -254,10 +256,8 @@ impl Replica {
             let records = self.lanes.get(&replica).map(|lane| &lane.records);
             let records = records.into_iter();
             let reports = records.flat_map(|it| it.from(RecordKey::Heard(first)));
-            let sessions = reports.map_while(|(key, _)| match key {
-                RecordKey::Heard(session) if session.home == self.id => Some(session),
-                _ => None,
-            });
+            let sessions = reports.map_while(|(key, _)| key.heard());
+            let sessions = sessions.take_while(|session| session.home == self.id);
             sessions
                 .filter(|session| closed.binary_search(session).is_ok())
                 .count()

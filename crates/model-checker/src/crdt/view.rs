@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use crdt_core::{CounterIndex, CounterName, Mark, Replica, ReplicaId, StartId, Total};
 
 /// The names of a world's counters.
-pub(super) fn counter_name(counter: usize) -> &'static CounterName {
+pub(crate) fn counter_name(counter: usize) -> &'static CounterName {
     static NAMES: OnceLock<[CounterName; 3]> = OnceLock::new();
     let names = NAMES.get_or_init(|| {
         ["likes", "shares", "views"].map(|name| CounterName::new(name).expect("a short name"))
@@ -14,12 +14,12 @@ pub(super) fn counter_name(counter: usize) -> &'static CounterName {
 }
 
 /// A counter's value at a replica.
-pub(super) fn value(replica: &Replica, counter: usize) -> i128 {
+pub(crate) fn value(replica: &Replica, counter: usize) -> i128 {
     index_at(replica, counter).map_or(0, |index| replica.value(index))
 }
 
 /// What a replica holds of one lane's counter.
-pub(super) fn sum_of(replica: &Replica, lane: ReplicaId, counter: usize) -> Total {
+pub(crate) fn sum_of(replica: &Replica, lane: ReplicaId, counter: usize) -> Total {
     index_at(replica, counter).map_or_else(Total::default, |index| replica.sum_of(lane, index))
 }
 
@@ -29,7 +29,7 @@ fn index_at(replica: &Replica, counter: usize) -> Option<CounterIndex> {
 
 /// A replica that has recovered all that another one holds: each lane as one interval, which is
 /// what a snapshot is. A lane that is not served is lost, for the guarantees to notice.
-pub(super) fn recovered(from: &Replica, id: ReplicaId, start: StartId) -> Replica {
+pub(crate) fn recovered(from: &Replica, id: ReplicaId, start: StartId) -> Replica {
     let mut replica = Replica::new(id, start);
     for (lane, _) in from.digest().iter() {
         let Ok(Some(whole)) = from.interval(lane, Mark::ZERO) else {

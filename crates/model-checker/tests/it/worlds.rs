@@ -72,6 +72,11 @@ fn crashes_and_power_losses_lose_nothing_acknowledged() {
 }
 
 #[test]
+fn a_request_of_a_session_counts_once_wherever_it_is_sent() {
+    as_expected("session-");
+}
+
+#[test]
 fn a_dead_nodes_adds_are_relayed() {
     as_expected("crdt-relay");
 }

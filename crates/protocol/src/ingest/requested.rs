@@ -93,13 +93,11 @@ impl IngestStream {
                 receipt.round
             }
             Err((error, round)) => {
-                let counted = match &error {
-                    IngestRequestError::Request(RequestError::InPart { counted, .. }) => {
-                        self.counters_in(counted)
-                    }
-                    _ => Vec::new(),
-                };
-                let note = Note::Refused(error, counted);
+                let mut counters = Vec::new();
+                if let IngestRequestError::Request(RequestError::InPart { counted, .. }) = &error {
+                    counters = self.counters_in(counted);
+                }
+                let note = Note::Refused(error, counters);
                 self.notes.push_back((message.sequence, note));
                 round
             }

@@ -202,7 +202,9 @@ impl OpenSessions {
         let range = (Included(first), Included(last));
         let open = self.last_use.range(range).map(|(&session, _)| session);
         let open: Vec<SessionId> = open.collect();
-        open.into_iter().for_each(|session| self.leave(session));
+        for session in open {
+            self.leave(session);
+        }
         if shard == 0 {
             let closed: Vec<SessionId> = self.closed.range(range).copied().collect();
             for session in closed {

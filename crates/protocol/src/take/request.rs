@@ -5,7 +5,7 @@
 //! take it too. A refusal by the session's home is for good, and durable before it is told: a late
 //! copy of the request must not count after its client has heard that it does not.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use crdt_core::{CLAIMED_ADDS_MAX, CounterIndex, Mark, ReplicaId, RequestState, SessionId, Sum};
 use thiserror::Error;
@@ -85,7 +85,7 @@ pub enum RequestError {
         /// The shards whose counters' adds count.
         counted: Vec<ShardIndex>,
         /// Why the others do not, where that is not a refusal of before.
-        because: Option<TakeError>,
+        because: Option<Box<TakeError>>,
     },
     /// The request was taken here before, and it was another one.
     #[error(
@@ -104,7 +104,13 @@ pub enum RequestError {
     SessionsExhausted(#[from] SessionsExhausted),
     /// The adds cannot be taken.
     #[error(transparent)]
-    Take(#[from] TakeError),
+    Take(#[from] Box<TakeError>),
+}
+
+impl From<TakeError> for RequestError {
+    fn from(error: TakeError) -> Self {
+        Self::Take(Box::new(error))
+    }
 }
 
 /// What a request asks of one shard.
@@ -114,6 +120,9 @@ struct ShardPart<'a> {
     placed: &'a [(Place, Sum)],
     named: &'a [Named],
 }
+
+/// A part that was open a moment ago, and is not any more.
+struct NotTaken;
 
 /// Where one shard's part stands.
 struct Look {
@@ -148,11 +157,11 @@ impl Adds {
         }
         self.place_known(shards);
         let merged = self.merge(shards);
-        merged.map_err(|error| RequestError::Take(error).at_once())?;
+        merged.map_err(|error| RequestError::from(error).at_once())?;
         let parts = self.shard_parts();
         if self.placed.len() + self.named.len() > TAKEN_AT_ONCE_MAX {
             return process(&parts, head, counters_max, |at, run| {
-                shards.with(parts[at].shard, run)
+                shards.with(parts[at].shard, run);
             });
         }
         let indices: Vec<ShardIndex> = parts.iter().map(|part| part.shard).collect();
@@ -210,27 +219,20 @@ fn process(
         was_counted: !looks.is_empty(),
         ..RequestReceipt::default()
     };
-    let mut refused = None;
+    let mut is_whole = true;
     for (at, part) in parts.iter().enumerate() {
         with(at, &mut |shard| {
             shard.reserved_counters -= part.named.len() as u64;
             match &verdict {
-                Ok(()) => {
-                    if let Err(error) = part.take(shard, head, &mut receipt) {
-                        refused.get_or_insert(error);
-                    }
-                }
-                Err(error) => {
-                    let is_final = part.refuses(shard, head, error);
-                    round = round.max(is_final);
-                }
+                Ok(()) => is_whole &= part.take(shard, head, &mut receipt).is_ok(),
+                Err(error) => round = round.max(refuse(shard, head, error)),
             }
         });
     }
-    match (verdict, refused) {
-        (Ok(()), None) => Ok(receipt),
+    match (verdict, is_whole) {
+        (Ok(()), true) => Ok(receipt),
         // Another copy of the request was refused meanwhile, or its session closed.
-        (Ok(()), Some(_)) => Err(RequestRefusal {
+        (Ok(()), false) => Err(RequestRefusal {
             error: RequestError::InPart {
                 counted: receipt.marks.iter().map(|&(shard, ..)| shard).collect(),
                 because: None,
@@ -305,7 +307,7 @@ impl ShardPart<'_> {
                 };
                 part.check(shard, counters_max)
                     .err()
-                    .map(RequestError::Take)
+                    .map(RequestError::from)
             }
             RequestState::Counted { .. } => {
                 let claimed = replica.claimed_adds(head.id);
@@ -319,7 +321,10 @@ impl ShardPart<'_> {
                 shard.durable_round(mark)
             }
             RequestState::Refused(mark) => shard.durable_round(mark),
-            _ => Round::NONE,
+            RequestState::Open
+            | RequestState::Counted { .. }
+            | RequestState::Closed
+            | RequestState::UnknownToHome => Round::NONE,
         };
         Look {
             shard: self.shard,
@@ -345,7 +350,7 @@ impl ShardPart<'_> {
         shard: &mut Shard,
         head: &RequestHead,
         receipt: &mut RequestReceipt,
-    ) -> Result<(), RequestState> {
+    ) -> Result<(), NotTaken> {
         let own = shard.replica().id();
         match shard.replica().request(head.id) {
             RequestState::Counted { lane, mark } => {
@@ -366,23 +371,25 @@ impl ShardPart<'_> {
                 receipt.marks.push((self.shard, own, mark));
                 receipt.was_counted = false;
             }
-            other => return Err(other),
+            RequestState::Refused(_) | RequestState::Closed | RequestState::UnknownToHome => {
+                return Err(NotTaken);
+            }
         }
         Ok(())
     }
+}
 
-    /// Makes a refusal final where the home decides it; the round that makes it so.
-    fn refuses(&self, shard: &mut Shard, head: &RequestHead, error: &RequestError) -> Round {
-        let is_home = head.id.session.home == shard.replica().id();
-        let is_final = matches!(
-            error,
-            RequestError::Take(_) | RequestError::InPart { .. } | RequestError::Refused
-        );
-        if is_home && is_final && shard.replica().request(head.id) == RequestState::Open {
-            shard.refuse_request(head.id, head.answered_below)
-        } else {
-            Round::NONE
-        }
+/// Makes a refusal final in one shard where the home decides it; the round that makes it so.
+fn refuse(shard: &mut Shard, head: &RequestHead, error: &RequestError) -> Round {
+    let is_home = head.id.session.home == shard.replica().id();
+    let is_final = matches!(
+        error,
+        RequestError::Take(_) | RequestError::InPart { .. } | RequestError::Refused
+    );
+    if is_home && is_final && shard.replica().request(head.id) == RequestState::Open {
+        shard.refuse_request(head.id, head.answered_below)
+    } else {
+        Round::NONE
     }
 }
 

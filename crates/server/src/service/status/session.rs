@@ -18,7 +18,7 @@ use crate::node::{Node, OpenSessionError};
 pub(crate) fn open_session(error: &OpenSessionError) -> Status {
     match error {
         OpenSessionError::NotWritable(error) => not_writable(error),
-        OpenSessionError::Exhausted(error) => exhausted(error).status(),
+        OpenSessionError::Exhausted(error) => exhausted(*error).status(),
     }
 }
 
@@ -61,12 +61,13 @@ pub(crate) fn request(
     counted: impl Fn(&[ShardIndex]) -> Vec<bool>,
 ) -> Status {
     let refusal = request_refusal(error, node, index);
-    match error {
-        RequestError::InPart {
-            counted: shards, ..
-        } => refusal.with("counted", bits(&counted(shards))).status(),
-        _ => refusal.status(),
+    if let RequestError::InPart {
+        counted: shards, ..
+    } = error
+    {
+        return refusal.with("counted", bits(&counted(shards))).status();
     }
+    refusal.status()
 }
 
 /// A message of an ingest stream that is refused.
@@ -143,16 +144,16 @@ fn request_refusal(
             let reason = ErrorReason::ClaimsExhausted;
             Refusal::new(Code::ResourceExhausted, reason, error).with("bound", CLAIMED_ADDS_MAX)
         }
-        RequestError::SessionsExhausted(error) => exhausted(error),
+        RequestError::SessionsExhausted(error) => exhausted(*error),
         RequestError::Take(error) => take_refusal(error, index),
     }
 }
 
-fn exhausted(error: &SessionsExhausted) -> Refusal {
+fn exhausted(error: SessionsExhausted) -> Refusal {
     Refusal::new(
         Code::ResourceExhausted,
         ErrorReason::SessionsExhausted,
-        error,
+        &error,
     )
     .with("value", error.closed)
     .with("bound", CLOSED_SESSIONS_MAX)

@@ -1,8 +1,8 @@
 //! Sessions where several nodes have a part: what is moved, and whom a closing waits for.
 
 use tonic::Code;
-use wire::v1::DeclareMemberGoneRequest;
 use wire::v1::cluster_service_client::ClusterServiceClient;
+use wire::v1::{DeclareMemberGoneRequest, RequestHead, SessionsStatus};
 
 use super::super::cluster::Cluster;
 use super::super::node::{Node, eventually, reason};
@@ -40,12 +40,11 @@ async fn sessions_of_which_all_is_not_answered_wait_for_those_that_are_known() {
     let session = open(&a).await.session;
     add(&a, 1, head(&session, 1)).await.expect("an add");
     close(&a, &session, false).await.expect("it is the home");
-    let sessions = async || a.status().await.sessions.expect("they are told");
     eventually("A tells what to do about B", async || {
-        sessions().await.remedy.contains("tally member gone")
+        sessions(&a).await.remedy.contains("tally member gone")
     })
     .await;
-    let waiting = sessions().await;
+    let waiting = sessions(&a).await;
     assert_eq!((waiting.open, waiting.closed), (0, 1));
     assert_eq!(waiting.waits_for.len(), 1);
     assert_eq!(
@@ -69,10 +68,41 @@ async fn sessions_of_which_all_is_not_answered_wait_for_those_that_are_known() {
     }
     declare(&gone).await.expect("it is gone");
     eventually("the session is forgotten", async || {
-        let sessions = sessions().await;
-        sessions.closed == 0 && sessions.waits_for.is_empty() && sessions.remedy.is_empty()
+        let left = sessions(&a).await;
+        left.closed == 0 && left.waits_for.is_empty() && left.remedy.is_empty()
     })
     .await;
+}
+
+async fn sessions(node: &Node) -> SessionsStatus {
+    node.status().await.sessions.expect("they are told")
+}
+
+/// Requests 1 to 30 are moved to B, some of which the home has counted, and 25 to 35 to C.
+async fn move_away(b: &Node, c: &Node, away: impl Fn(u64) -> RequestHead) {
+    for number in 1..=30 {
+        let claimed = add(b, 1, away(number)).await.expect("an add");
+        assert!(number <= 20 || !claimed.was_counted, "request {number}");
+        let again = add(b, 1, away(number)).await.expect("a copy");
+        assert!(again.was_counted, "request {number}");
+        let value = b.value_after("likes", again.token).await;
+        assert!(
+            value >= number.try_into().expect("small"),
+            "request {number}"
+        );
+    }
+    let other = add(b, 2, away(30)).await.expect_err("another content");
+    assert_eq!(reason(&other), "REQUEST_HAS_OTHER_ADDS");
+    for number in 25..=35 {
+        add(c, 1, away(number)).await.expect("an add");
+    }
+    eventually("B and C count each request once", async || {
+        b.value("likes").await == 35 && c.value("likes").await == 35
+    })
+    .await;
+    let waiting = sessions(b).await;
+    assert!(!waiting.claims.is_empty(), "{waiting:?}");
+    assert!(waiting.remedy.contains("start it"), "{waiting:?}");
 }
 
 /// Some requests the home has counted, some nobody, some two others: each counts once in the end.
@@ -92,66 +122,30 @@ async fn what_is_moved_away_from_a_dead_home_counts_once_on_all_nodes() {
     cluster.nodes[0].kill();
     let away = |number| moved(head(&session, number));
     let [_, b, c] = &cluster.nodes;
-    for number in 1..=30 {
-        let claimed = add(b, 1, away(number)).await.expect("an add");
-        assert!(number <= 20 || !claimed.was_counted, "request {number}");
-        let again = add(b, 1, away(number)).await.expect("a copy");
-        assert!(again.was_counted, "request {number}");
-        assert!(b.value_after("likes", again.token).await >= number.try_into().expect("small"));
-    }
-    let other = add(b, 2, away(30)).await.expect_err("another content");
-    assert_eq!(reason(&other), "REQUEST_HAS_OTHER_ADDS");
-    for number in 25..=35 {
-        add(c, 1, away(number)).await.expect("an add");
-    }
-    eventually("B and C count each request once", async || {
-        b.value("likes").await == 35 && c.value("likes").await == 35
-    })
-    .await;
-    let waiting = b.status().await.sessions.expect("they are told");
-    assert!(
-        !waiting.claims.is_empty() && waiting.remedy.contains("start it"),
-        "{waiting:?}"
-    );
+    move_away(b, c, away).await;
     cluster.nodes[0].serve().await;
     eventually("no claim is left", async || {
         let mut claims = 0;
         for node in &cluster.nodes {
-            claims += node
-                .status()
-                .await
-                .sessions
-                .expect("they are told")
-                .claims
-                .len();
+            claims += sessions(node).await.claims.len();
         }
         claims == 0
     })
     .await;
     assert_eq!(cluster.converged().await["likes"], 35);
     // The home knows now what was granted away, and says so.
-    let late = add(&cluster.nodes[0], 1, head(&session, 30))
-        .await
-        .expect("a copy");
+    let home = &cluster.nodes[0];
+    let late = add(home, 1, head(&session, 30)).await.expect("a copy");
     assert!(late.was_counted);
-    close(&cluster.nodes[0], &session, false)
-        .await
-        .expect("it is the home");
+    close(home, &session, false).await.expect("it is the home");
     eventually("all have heard, and the session is forgotten", async || {
-        cluster.nodes[0]
-            .status()
-            .await
-            .sessions
-            .expect("they are told")
-            .closed
-            == 0
+        sessions(home).await.closed == 0
     })
     .await;
     cluster.converged().await;
     for (node, head) in [(0, head(&session, 36)), (1, away(36))] {
-        let refusal = add(&cluster.nodes[node], 1, head)
-            .await
-            .expect_err("forgotten");
+        let refusal = add(&cluster.nodes[node], 1, head).await;
+        let refusal = refusal.expect_err("forgotten");
         assert_eq!(reason(&refusal), "SESSION_CLOSED", "on node {node}");
     }
     assert_eq!(cluster.converged().await["likes"], 35);

@@ -101,12 +101,8 @@ async fn a_request_goes_to_its_home_unless_it_is_moved() {
     )
     .await;
     assert_eq!(said(&refusal, "address"), address);
-    let id: String = session
-        .home_replica_id
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert_eq!(said(&refusal, "home"), id);
+    let id = wire::replica_id_from_bytes(&session.home_replica_id).expect("an id");
+    assert_eq!(said(&refusal, "home"), id.to_string());
     let closing = close(&b, &session.session, true)
         .await
         .expect_err("not home");
