@@ -3,9 +3,10 @@
 use alloc::{string::ToString, vec};
 use core::cell::RefCell;
 
-use crdt_core::{CounterName, Interval, Replica, RequestId, StartId};
+use crdt_core::{CounterName, Interval, Replica, RequestId, SessionId, StartId};
 
 use super::*;
+use crate::TakeError;
 
 const START: StartId = StartId::new(7);
 const HOME: ReplicaId = ReplicaId::new(1);
