@@ -164,6 +164,7 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
     let schedule = schedule(rounds);
     let plan = LoadPlan {
         mode: Mode::Ingest,
+        sessions: true,
         counters: 100,
         zipf: 1.0,
         batch: 1_000,
@@ -191,6 +192,13 @@ async fn measure(place: Geography<'_>, rounds: u32) -> Result<Results, ChaosErro
     }
     let rest = wait_for_rest(&deployment, &outcome.counts, outcome.ended, REST_PATIENCE).await?;
     let mut violations = judge_rest(&rest);
+    if outcome.result.indeterminate > 0 {
+        // With none left, the totals above are equal to what was sent, to the like.
+        violations.push(format!(
+            "idempotence: {} likes were sent again until the deadline, and have no answer",
+            outcome.result.indeterminate
+        ));
+    }
     let mut audit = Audits::default();
     audit.add(
         client

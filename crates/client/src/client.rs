@@ -6,7 +6,9 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use tokio::task::JoinSet;
-use wire::v1::{GetStatusRequest, cluster_service_client::ClusterServiceClient};
+use wire::v1::{
+    DeclareMemberGoneRequest, GetStatusRequest, cluster_service_client::ClusterServiceClient,
+};
 
 use crate::{
     AddItem, CounterValue, Error, Ingest, IngestOptions, NodeStatus, Options, Token,
@@ -232,6 +234,36 @@ impl Client {
         answers.sort_unstable_by_key(|(index, _)| *index);
         let named = |(index, answer)| (self.node(index).address.clone(), answer);
         answers.into_iter().map(named).collect()
+    }
+
+    /// Promises to every node that a replica, named by its 16 bytes, never comes back: neither its
+    /// process nor a copy of its data directory. They wait for it no more before they forget closed
+    /// sessions; what it has counted stays. Answers in the order of the nodes, each once the promise is
+    /// durable there. It may be given again.
+    ///
+    /// If the replica does come back, a request that it took over from a session that was forgotten
+    /// meanwhile is lost, or counts on it alone.
+    pub async fn declare_member_gone(
+        &self,
+        replica_id: Vec<u8>,
+    ) -> Vec<(String, Result<(), Error>)> {
+        let timeout = self.shared.options.deadline;
+        let tell = async |index| {
+            let node = self.node(index);
+            let mut stub = ClusterServiceClient::new(node.channel.clone());
+            let request = DeclareMemberGoneRequest {
+                replica_id: replica_id.clone(),
+            };
+            let answer = stub.declare_member_gone(request);
+            // It counts nothing, and may be repeated.
+            let answer = attempt(node, "member gone", Effect::Reads, timeout, answer).await;
+            (node.address.clone(), answer.map(|_| ()))
+        };
+        let mut answers = Vec::new();
+        for node in self.shared.nodes.all() {
+            answers.push(tell(node.index).await);
+        }
+        answers
     }
 
     async fn status_of(self, index: usize) -> (usize, Result<NodeStatus, Error>) {

@@ -17,6 +17,7 @@
 mod bounds;
 mod client;
 mod count;
+mod ids;
 mod mutants;
 mod node;
 mod properties;
@@ -36,7 +37,8 @@ use crate::mutation::Mutation;
 use crate::shared::{Memo, Shared};
 use crate::world::World;
 use bounds::Rules;
-use node::{HOME, History};
+use ids::HOME;
+use node::History;
 
 /// A state of a world of sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -138,7 +140,7 @@ impl Sessions {
         of: usize,
         version: usize,
     ) -> (usize, &'a History, bool) {
-        let lane = node::id(of);
+        let lane = ids::id(of);
         let is_relay = |&at: &usize| at != to && at != of;
         let mut relays = (0..state.nodes.len()).filter(is_relay);
         let holds = |at: usize| state.nodes[at].holds(lane) >= version;
@@ -205,7 +207,7 @@ impl Sessions {
         let node = &state.nodes[at];
         let mut sets: Vec<Vec<(usize, usize)>> = vec![Vec::new()];
         for (of, owner) in state.nodes.iter().enumerate().filter(|&(of, _)| of != at) {
-            let held = node.holds(node::id(of));
+            let held = node.holds(ids::id(of));
             let newer = held + 1..=owner.past.len();
             let with = sets.iter().flat_map(|set| {
                 let version = newer.clone();

@@ -57,6 +57,8 @@ impl Mode {
 pub(crate) struct LoadPlan {
     /// How likes are sent.
     pub(crate) mode: Mode,
+    /// Whether they are requests of sessions, which count once however often they are sent.
+    pub(crate) sessions: bool,
     /// How many counters are liked.
     pub(crate) counters: u32,
     /// How unevenly: 0 is evenly; at 1 the second counter gets half of the first one's likes.
@@ -216,6 +218,9 @@ fn load_arguments(nodes: &[SocketAddr], plan: &LoadPlan) -> Vec<OsString> {
     if let Some(adds_max) = plan.adds_max {
         option("--adds", adds_max.to_string().into());
     }
+    if plan.sessions {
+        arguments.push("--sessions".into());
+    }
     arguments
 }
 
@@ -288,6 +293,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let plan = LoadPlan {
             mode: Mode::Unary,
+            sessions: false,
             counters: 1,
             zipf: 0.0,
             batch: 1,

@@ -90,12 +90,7 @@ fn slowest_convergence_ms(results: &Results) -> Option<f64> {
     results
         .rows
         .iter()
-        .filter(|row| {
-            matches!(
-                row.id,
-                RowId::CrdtUnary | RowId::CrdtBatch | RowId::CrdtIngest
-            )
-        })
+        .filter(|row| row.id.is_tally())
         .map(|row| row.convergence_ms)
         .reduce(|left, right| left.zip(right).map(|(left, right)| left.max(right)))
         .flatten()

@@ -33,6 +33,7 @@ pub(super) async fn measure(plan: &Plan<'_>, bar: &ProgressBar) -> Result<Restar
     for prefix in PREFIXES {
         let load = LoadPlan {
             mode: Mode::Ingest,
+            sessions: false,
             counters: NAMES,
             zipf: 0.0,
             batch: BATCH,

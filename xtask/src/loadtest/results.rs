@@ -82,6 +82,23 @@ pub(crate) enum RowId {
     CrdtBatch,
     /// Tally, a stream of packed likes.
     CrdtIngest,
+    /// Tally, one call a like, each a request of a session.
+    CrdtUnarySession,
+    /// Tally, a stream of packed likes, each message a request of a session.
+    CrdtIngestSession,
+}
+
+impl RowId {
+    /// Whether likes are requests of sessions.
+    pub(crate) fn has_sessions(self) -> bool {
+        matches!(self, Self::CrdtUnarySession | Self::CrdtIngestSession)
+    }
+
+    /// Whether Tally counts.
+    pub(crate) fn is_tally(self) -> bool {
+        let is_without = matches!(self, Self::CrdtUnary | Self::CrdtBatch | Self::CrdtIngest);
+        is_without || self.has_sessions()
+    }
 }
 
 /// One approach, measured.

@@ -49,7 +49,7 @@ pub(super) enum Kind {
 
 impl RowId {
     /// All approaches, in the order of the story.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Naive,
         Self::Lock,
         Self::LockSeparateRoundTrips,
@@ -58,6 +58,8 @@ impl RowId {
         Self::CrdtUnary,
         Self::CrdtBatch,
         Self::CrdtIngest,
+        Self::CrdtUnarySession,
+        Self::CrdtIngestSession,
     ];
 
     pub(super) fn kind(self) -> Kind {
@@ -67,9 +69,9 @@ impl RowId {
             Self::LockSeparateRoundTrips => Kind::Baseline(Strategy::LockSeparate),
             Self::LockBatch => Kind::Baseline(Strategy::LockBatch),
             Self::DatabaseIncrement => Kind::Baseline(Strategy::Database),
-            Self::CrdtUnary => Kind::Tally(Mode::Unary),
+            Self::CrdtUnary | Self::CrdtUnarySession => Kind::Tally(Mode::Unary),
             Self::CrdtBatch => Kind::Tally(Mode::Batch),
-            Self::CrdtIngest => Kind::Tally(Mode::Ingest),
+            Self::CrdtIngest | Self::CrdtIngestSession => Kind::Tally(Mode::Ingest),
         }
     }
 
@@ -89,17 +91,21 @@ impl RowId {
             Self::CrdtUnary => "crdt_unary",
             Self::CrdtBatch => "crdt_batch",
             Self::CrdtIngest => "crdt_ingest",
+            Self::CrdtUnarySession => "crdt_unary_session",
+            Self::CrdtIngestSession => "crdt_ingest_session",
         }
     }
 
     /// Likes a message, and messages in flight per server.
     fn batch_and_in_flight(self) -> (u32, u32) {
         match self {
-            Self::Naive | Self::DatabaseIncrement | Self::CrdtUnary => (1, UNARY_IN_FLIGHT),
+            Self::Naive | Self::DatabaseIncrement | Self::CrdtUnary | Self::CrdtUnarySession => {
+                (1, UNARY_IN_FLIGHT)
+            }
             Self::Lock | Self::LockSeparateRoundTrips => (1, LOCK_IN_FLIGHT),
             Self::LockBatch => (LOCK_BATCH, 2 * LOCK_BATCH),
             Self::CrdtBatch => (CALL_BATCH, BATCHED_IN_FLIGHT),
-            Self::CrdtIngest => (STREAM_BATCH, BATCHED_IN_FLIGHT),
+            Self::CrdtIngest | Self::CrdtIngestSession => (STREAM_BATCH, BATCHED_IN_FLIGHT),
         }
     }
 
@@ -146,6 +152,7 @@ pub(super) fn load_plan(
         // The servers make the batches of `lock_batch`; clients send single likes to all baselines.
         Kind::Baseline(_) => LoadPlan {
             mode: Mode::Unary,
+            sessions: false,
             counters: 1,
             zipf: 0.0,
             batch: 1,
@@ -157,6 +164,7 @@ pub(super) fn load_plan(
         },
         Kind::Tally(mode) => LoadPlan {
             mode,
+            sessions: id.has_sessions(),
             counters: CRDT_COUNTERS,
             zipf: CRDT_ZIPF,
             batch,

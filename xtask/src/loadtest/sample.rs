@@ -82,6 +82,8 @@ fn rows() -> Vec<Row> {
         row(RowId::CrdtUnary, 24_000.0, 1),
         row(RowId::CrdtBatch, 900_000.0, 1_000),
         row(RowId::CrdtIngest, 3_250_000.0, 32_768),
+        row(RowId::CrdtUnarySession, 23_000.0, 1),
+        row(RowId::CrdtIngestSession, 3_200_000.0, 32_768),
     ]
 }
 

@@ -220,3 +220,27 @@ async fn an_audit_that_compares_nothing_says_why_and_fails() {
     let every = tally(&fake, &["audit", "--every", "25h"]).await;
     assert_eq!(every.status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn what_a_member_gone_means_is_said_before_it_is_done() {
+    let fake = Fake::start().await;
+    let id = "00000000000000000000000000000abc";
+    let said = tally(&fake, &["member", "gone", id]).await;
+    assert_eq!(said.status.code(), Some(2));
+    let text = String::from_utf8(said.stderr).expect("UTF-8");
+    for part in [
+        "nothing was done",
+        id,
+        "never comes back",
+        "is lost",
+        "--promise",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for wrong in ["abc", "+0000000000000000000000000000abc"] {
+        let refused = tally(&fake, &["member", "gone", wrong, "--promise"]).await;
+        assert_eq!(refused.status.code(), Some(2), "{wrong}");
+        let text = String::from_utf8(refused.stderr).expect("UTF-8");
+        assert!(text.contains("32 hexadecimal digits"), "{text}");
+    }
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crdt_core::{Mark, RecordContent, RecordKey, Replica, ReplicaId, SessionMark};
 
 use super::Rules;
-use super::node::{HOME, amount, id, session};
+use super::ids::{HOME, amount, id, session};
 use crate::mutation::Mutation;
 
 /// How claims count.

@@ -9,7 +9,7 @@ use crdt_core::{
 };
 
 use super::Rules;
-use super::node::amount;
+use super::ids::amount;
 use crate::crdt::view::{counter_name, sum_of};
 use crate::mutation::Mutation;
 

@@ -5,19 +5,17 @@
 //! else; it answers for the lane as any relay would that holds just so much of it.
 
 use crdt_core::{
-    CounterName, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, RequestId,
-    RequestState, SessionId, StartId, Sum,
+    CounterName, Interval, Mark, ReceiveError, Received, Replica, ReplicaId, RequestState, StartId,
+    Sum,
 };
 
 use super::client::bit;
+use super::ids::{HOME, amount, id, request, session};
 use super::{Bounds, Rules, count};
 use crate::crdt::Grain;
 use crate::crdt::view::{counter_name, recovered, value};
 use crate::mutation::Mutation;
 use crate::shared::Shared;
-
-/// The node that opened the session.
-pub(super) const HOME: usize = 0;
 
 /// A lane as it was at a version.
 pub(super) type History = Shared<Replica>;
@@ -52,35 +50,6 @@ pub struct Node {
     refused: u8,
     /// Ghost: whether it has refused a lane, or written one that is refused, as malformed or forked.
     pub has_refused_a_lane: bool,
-}
-
-pub(super) fn id(at: usize) -> ReplicaId {
-    ReplicaId::new(at as u128 + 1)
-}
-
-pub(super) fn session() -> SessionId {
-    SessionId {
-        home: id(HOME),
-        start: StartId::new(1),
-        count: 0,
-    }
-}
-
-pub(super) fn request(number: u64) -> RequestId {
-    RequestId {
-        session: session(),
-        number,
-    }
-}
-
-/// What a request adds: a digit of its own in octal.
-pub(super) fn amount(number: u64) -> i64 {
-    1 << (3 * (number - 1))
-}
-
-/// How often a value counts a request.
-pub(super) fn times(value: i128, number: u64) -> i128 {
-    (value >> (3 * (number - 1))) & 7
 }
 
 impl Node {

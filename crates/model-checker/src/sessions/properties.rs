@@ -3,7 +3,8 @@
 use crdt_core::{Replica, RequestState, Sum};
 use stateright::Property;
 
-use super::node::{self, HOME, Node, times};
+use super::ids::{self, HOME, times};
+use super::node::Node;
 use super::{Sessions, State, count};
 use crate::crdt::view::counter_name;
 use crate::guarantee::{self as checked, Check, Guarantee};
@@ -107,10 +108,10 @@ fn availability(world: &Sessions, state: &State) -> bool {
         if replica.commit().is_some() {
             replica.synced();
         }
-        let new = node::request(world.bounds.requests + 1);
+        let new = ids::request(world.bounds.requests + 1);
         match replica.request(new) {
             RequestState::Open => {}
-            RequestState::UnknownToHome => return !replica.is_known_by(node::id(HOME)),
+            RequestState::UnknownToHome => return !replica.is_known_by(ids::id(HOME)),
             RequestState::Closed => return is_closed(&replica),
             RequestState::Counted { .. } | RequestState::Refused(_) => return false,
         }

@@ -10,7 +10,7 @@ use crdt_core::{Mark, Received, RecordKey, Replica};
 
 use super::Rules;
 use super::count;
-use super::node::{HOME, id};
+use super::ids::{HOME, id};
 use crate::crdt::view::value;
 use crate::mutation::Mutation;
 use crate::shared::Shared;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::node::HOME;
+use super::ids::HOME;
 
 /// A step. Nodes are numbered from 0, and the home is the first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use crdt_core::RequestState;
 use stateright::Property;
 
-use super::node::{self, HOME, times};
+use super::ids::{self, HOME, times};
 use super::{Sessions, State};
 use crate::crdt::view::sum_of;
 use crate::guarantee::Witness;
@@ -33,12 +33,12 @@ fn a_request_is_claimed_twice(_world: &Sessions, state: &State) -> bool {
 
 fn a_claim_is_folded(_world: &Sessions, state: &State) -> bool {
     let mut others = state.nodes.iter().enumerate().skip(1);
-    others.any(|(at, node)| sum_of(&node.replica, node::id(at), 0).value() > 0)
+    others.any(|(at, node)| sum_of(&node.replica, ids::id(at), 0).value() > 0)
 }
 
 fn a_moved_session_is_forgotten(world: &Sessions, state: &State) -> bool {
     let home = &state.nodes[HOME].replica;
-    let new = node::request(world.bounds.requests + 1);
+    let new = ids::request(world.bounds.requests + 1);
     a_claim_is_folded(world, state)
         && home.request(new) == RequestState::Closed
         && home.own_sessions().next().is_none()
@@ -59,6 +59,6 @@ fn a_joiner_claims(world: &Sessions, state: &State) -> bool {
     let mut joined = state.nodes.iter().enumerate().skip(first);
     joined.any(|(at, node)| {
         let mut claims = node.replica.held_claims();
-        claims.any(|(by, _)| by == node::id(at))
+        claims.any(|(by, _)| by == ids::id(at))
     })
 }

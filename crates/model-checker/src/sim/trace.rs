@@ -188,10 +188,7 @@ impl fmt::Display for TraceEntry {
             }
             Self::LogFailed { node } => write!(f, "the log of node {node} fails"),
             Self::Stopped { node } => {
-                write!(
-                    f,
-                    "node {node} learns that its own lane has forked, and stops"
-                )
+                write!(f, "node {node} stops, since its own lane has forked")
             }
             Self::Synced { node } => write!(f, "node {node} has synced the group"),
             Self::Snapshot { node } => write!(f, "node {node} takes a snapshot"),

@@ -13,18 +13,16 @@ pub(super) fn title(id: RowId) -> &'static str {
         RowId::CrdtUnary => "Tally, one call a like",
         RowId::CrdtBatch => "Tally, likes in batches",
         RowId::CrdtIngest => "Tally, streamed likes",
+        RowId::CrdtUnarySession => "Tally, one call a like, with sessions",
+        RowId::CrdtIngestSession => "Tally, streamed likes, with sessions",
     }
 }
 
 /// The class of the page's style sheet, by what the totals say.
 pub(super) fn class_of(row: &Row) -> &'static str {
-    match (row.is_exact(), is_tally(row.id)) {
+    match (row.is_exact(), row.id.is_tally()) {
         (false, _) => "wrong",
         (true, true) => "ours",
         (true, false) => "other",
     }
-}
-
-fn is_tally(id: RowId) -> bool {
-    matches!(id, RowId::CrdtUnary | RowId::CrdtBatch | RowId::CrdtIngest)
 }

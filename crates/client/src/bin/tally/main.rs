@@ -12,6 +12,7 @@ mod get;
 mod lag;
 mod list;
 mod load;
+mod member;
 mod output;
 mod reads;
 mod status;
@@ -77,6 +78,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Write all counters of a node, with what it knew, to a file or standard output.
     Export(export::Arguments),
+    /// What an operator says of a replica.
+    Member(member::Arguments),
     /// Make load and measure it.
     Load(load::Arguments),
 }
@@ -114,6 +117,7 @@ async fn main() -> ExitCode {
         Command::Status => status::run(&common, output).await,
         Command::Audit(arguments) => audit::run(&common, output, arguments).await,
         Command::Export(arguments) => export::run(&common, arguments).await,
+        Command::Member(arguments) => member::run(&common, output, arguments).await,
         Command::Load(arguments) => load::run(&common, arguments).await,
     };
     match done {

@@ -1,5 +1,6 @@
 //! Sessions where several nodes have a part: what is moved, and whom a closing waits for.
 
+use tally_client::{Client, Options};
 use tonic::Code;
 use wire::v1::cluster_service_client::ClusterServiceClient;
 use wire::v1::{DeclareMemberGoneRequest, RequestHead, SessionsStatus};
@@ -66,7 +67,11 @@ async fn sessions_of_which_all_is_not_answered_wait_for_those_that_are_known() {
             (code, "MEMBER_NOT_GONE")
         );
     }
-    declare(&gone).await.expect("it is gone");
+    let operator = Client::connect([&a.address], Options::default()).expect("an address");
+    for again in ["once", "again"] {
+        let told = operator.declare_member_gone(gone.clone()).await;
+        told[0].1.as_ref().expect(again);
+    }
     eventually("the session is forgotten", async || {
         let left = sessions(&a).await;
         left.closed == 0 && left.waits_for.is_empty() && left.remedy.is_empty()
