@@ -4,11 +4,14 @@
 //! [`OpenSessions`](protocol::OpenSessions). A call is answered once the round is complete that its
 //! answer rests on. When a process ends, calls that wait in it are never answered.
 
+pub(super) mod call;
+
 use crdt_core::{Mark, ReplicaId, RequestState, SessionId, Sum};
 use protocol::{
     Adds, RequestError, RequestHead, RequestReceipt, RequestRefusal, Round, TakeError, Token,
 };
 
+use self::call::{Call, Refusal};
 use super::kinds::Coverage;
 use super::limits::{CLUSTER_HASH, SHARD_COUNTERS_MAX};
 use super::node::Waiting;
@@ -16,39 +19,6 @@ use super::oracle::Violation;
 use super::trace::TraceEntry;
 use super::world::World;
 use crate::mutation::Mutation;
-
-/// A request on its way to a node.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
-    pub(super) request: usize,
-    pub(super) node: usize,
-    pub(super) answered_below: u64,
-    pub(super) is_moved: bool,
-}
-
-/// Why a node does not say that a request counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Refusal {
-    /// The home has refused it for good.
-    ForGood,
-    /// The node is not the session's home, and the request is not moved.
-    NotHome,
-    /// The node is the session's home, and the request is moved.
-    MovedToHome,
-    /// The session is closed: whether the request counts is not known here.
-    Closed,
-    /// The session's home does not know the node.
-    UnknownToHome,
-    /// A value would leave its range, at a node that is not the home.
-    OutOfRange,
-    /// Some of it counts, and the rest cannot any more.
-    CountsInPart,
-    /// The node takes nothing, or nothing more of that kind.
-    NotTaken,
-}
-
-/// What a client is told: that its request counts, mostly with a token, or why not.
-pub(super) type Told = Result<Option<Vec<u8>>, Refusal>;
 
 impl World<'_> {
     /// A node opens a session, if it opens any.

@@ -12,7 +12,7 @@ use protocol::{
     Budget, CommitRounds, Dialer, Hello, IngestStream, OpenSessions, Round, Shard, Standing, Time,
 };
 
-use super::calls::Told;
+use super::calls::call::Told;
 use super::ledger::Incarnation;
 use super::limits::{CLUSTER, COMMIT, DIAL, DICTIONARY_BYTES_MAX, SESSIONS_MAX};
 use super::queue::SimTime;

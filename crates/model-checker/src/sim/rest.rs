@@ -8,7 +8,7 @@
 use crdt_core::{Digest, Mark, ReplicaId};
 use protocol::Shards as _;
 
-use super::calls::Refusal;
+use super::calls::call::Refusal;
 use super::kinds::Coverage;
 use super::ledger::{Answer, PartStanding};
 use super::lives::replicas_on;

@@ -16,7 +16,7 @@ use commit_log::memory::{Contents, FaultEffects, MemoryDisk};
 use crdt_core::CounterName;
 use protocol::HeldLane;
 
-use super::calls::{Call, Told};
+use super::calls::call::{Call, Told};
 use super::clients::state::Clients;
 use super::kinds::{Coverage, CoverageCounts, FaultCounts, FaultKind};
 use super::ledger::Ledger;

@@ -14,7 +14,7 @@ use protocol::SessionToken;
 use super::state::{Ending, Sent, Session};
 use crate::guarantee::Guarantee;
 use crate::mutation::Mutation;
-use crate::sim::calls::{Call, Refusal, Told};
+use crate::sim::calls::call::{Call, Refusal, Told};
 use crate::sim::kinds::{Coverage, FaultKind};
 use crate::sim::ledger::Answer;
 use crate::sim::limits::CLUSTER_HASH;

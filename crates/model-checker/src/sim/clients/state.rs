@@ -3,7 +3,7 @@
 use crdt_core::SessionId;
 use protocol::{Coverage, ReadWait, Shard, ShardIndex, Token};
 
-use crate::sim::calls::Refusal;
+use crate::sim::calls::call::Refusal;
 use crate::sim::queue::SimTime;
 use crate::sim::schedule::{CLIENTS, COUNTERS, COUNTERS_GROWING};
 
