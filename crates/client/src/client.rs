@@ -239,7 +239,7 @@ impl Client {
     /// Promises to every node that a replica, named by its 16 bytes, never comes back: neither its
     /// process nor a copy of its data directory. They wait for it no more before they forget closed
     /// sessions; what it has counted stays. Answers in the order of the nodes, each once the promise is
-    /// durable there. It may be given again.
+    /// durable there. A node that has forgotten the replica before refuses, and nothing changes.
     ///
     /// If the replica does come back, a request that it took over from a session that was forgotten
     /// meanwhile is lost, or counts on it alone.

@@ -83,7 +83,8 @@ pub(crate) async fn run(
     }
     if failed > 0 {
         return Err(CommandError::Partial(format!(
-            "{failed} of {} nodes did not do it; the same command may be given again",
+            "{failed} of {} nodes did not do it, for the reasons above; a node that does not know the replica \
+             waits for nothing of it. The same command may be given again",
             answers.len()
         )));
     }
