@@ -222,7 +222,7 @@ pub const EXPECTATIONS: &[Expectation] = &[
     reached("crdt-relay-3x2", "a relay worked", 7),
     holds("crdt-rolled-back-3x2", "incarnation_safety", 4_066),
     holds("crdt-disk-copied-3x2", "incarnation_safety", 6_625),
-    holds("crdt-rolled-back-twice-2x3", "incarnation_safety", 52_012),
+    holds("crdt-rolled-back-twice-2x3", "incarnation_safety", 52_660),
     holds("crdt-two-counters-disk-lost-2x2", "conservation", 1_801),
     holds("crdt-two-counters-rolled-back-2x3", "incarnation_safety", 102_835),
     holds("crdt-two-counters-rolled-back-2x3", "read_your_writes", 102_835),
