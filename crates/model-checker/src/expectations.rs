@@ -214,7 +214,7 @@ pub const EXPECTATIONS: &[Expectation] = &[
     reached("crdt-rolled-back-2x3", "a fork is reported", 5),
     reached("crdt-rolled-back-2x3", "a loss without alarm", 4),
     holds("crdt-rolled-back-2x4", "incarnation_safety", 505_997),
-    holds("crdt-rolled-back-crash-2x3", "incarnation_safety", 78_254),
+    holds("crdt-rolled-back-crash-2x3", "incarnation_safety", 78_766),
     holds("crdt-disk-copied-2x3", "incarnation_safety", 80_243),
     holds("crdt-disk-copied-2x3", "convergence", 80_243),
     reached("crdt-disk-copied-2x3", "a fork is reported", 2),
