@@ -22,7 +22,7 @@ fn run(sessions: usize, steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a_request_counts_once_under_any_schedule(steps in vec(any_step(1), 1..60)) {
