@@ -36,8 +36,9 @@ pub(super) const STEPS: &[Step] = &[
     Step::new("python", "a client in another language counts exactly", &[&GRPCIO], Action::Xtask(&["python"])),
     Step::new("model", "every interleaving of small worlds, and the proofs", &[&Z3], Action::Xtask(&["model"]))
         .full(Action::Xtask(&["model", "--deep"])),
-    Step::new("sim", "random schedules with every fault, each seed twice", &[], Action::Xtask(&["sim", "--schedules", "100000", "--twice"]))
+    Step::new("sim", "random schedules with every fault", &[], Action::Xtask(&["sim", "--schedules", "100000"]))
         .full(Action::Xtask(&["sim", "--schedules", "1000000", "--twice"])),
+    Step::new("replay", "a seed that is run again gives the same schedule", &[], Action::Xtask(&["sim", "--schedules", "5000", "--seed", "1", "--twice"])),
     Step::new("loadtest", "every approach on real processes, every total compared", &[], Action::Xtask(&["loadtest", "--quick"]))
         .full(Action::Xtask(&["loadtest"])),
     Step::new("chaos", "kill -9 under load loses nothing", &[], Action::Xtask(&["chaos", "--rounds", "10"]))
