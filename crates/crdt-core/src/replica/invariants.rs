@@ -88,7 +88,10 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CounterName, Mark, Sum, complaint::complaint, lane::Lane, replica::Heads};
+    use crate::{
+        CounterName, Mark, RequestId, SessionId, Sum, complaint::complaint, lane::Lane,
+        replica::Heads,
+    };
 
     /// An own add at each stage, with a peer's interval received.
     fn replica() -> Replica {
@@ -107,10 +110,20 @@ mod tests {
         replica
     }
 
+    /// One that nobody has claimed.
+    fn request() -> RequestId {
+        let session = SessionId {
+            home: ReplicaId::new(2),
+            start: StartId::new(2),
+            count: 0,
+        };
+        RequestId { session, number: 1 }
+    }
+
     /// What makes of a good replica a bad one.
     type Damage = fn(&mut Replica);
 
-    const DAMAGES: [(&str, Damage); 5] = [
+    const DAMAGES: [(&str, Damage); 6] = [
         ("the own total", |it| {
             it.lanes.insert(it.id, Lane::empty());
         }),
@@ -119,6 +132,9 @@ mod tests {
             own.history = History::default();
         }),
         ("the own total", |it| it.heads = Heads::default()),
+        ("claimed adds in all", |it| {
+            it.own_records.unclaim(request(), 1);
+        }),
         ("what is pending", |it| it.pending.clear()),
         ("only the owner", |it| {
             it.take(CounterIndex::new(0), Sum::of(1));

@@ -84,3 +84,52 @@ fn a_replica_that_the_home_meets_after_a_close_reports_it() {
     tell(&mut other, &mut home);
     assert_eq!(home.own_sessions().next(), None, "it is forgotten");
 }
+
+/// What is claimed counts towards the end of a counter's range at once, and once only while it is
+/// folded; a counter that only a claim counts for is listed.
+#[test]
+fn claims_reserve_the_range_of_their_counters() {
+    let mut home = Replica::new(id(0), StartId::new(1));
+    let mut other = Replica::new(id(1), StartId::new(2));
+    home.know(id(1));
+    rest(&mut home);
+    pull(&home, &mut other);
+    let counter = other.counter(&likes());
+    let request = |number| RequestId {
+        session: session_id(0),
+        number,
+    };
+    let most = Sum::of(i64::MAX);
+    assert_eq!(other.request(request(1)), RequestState::Open);
+    other.take_request(request(1), 1, &[(counter, most)]);
+    other.check(counter, Sum::of(1)).expect_err("it is taken");
+    other.commit();
+    let being_written = other.check(counter, Sum::of(1));
+    being_written.expect_err("it is being written");
+    other.synced();
+    assert_eq!(other.values_from("").count(), 1);
+    other.check(counter, Sum::of(1)).expect_err("it is held");
+    pull(&other, &mut home);
+    pull(&home, &mut other);
+    assert_eq!(other.held_claims().next(), None, "it is folded");
+    other.check(counter, Sum::of(-1)).expect("it counts once");
+    assert_eq!(other.value(counter), i128::from(i64::MAX));
+}
+
+/// All that is due becomes durable.
+fn rest(replica: &mut Replica) {
+    while replica.commit().is_some() {
+        replica.synced();
+    }
+}
+
+/// One hears all that another holds, and settles what follows.
+fn pull(from: &Replica, to: &mut Replica) {
+    let mut set = Vec::new();
+    for (lane, _) in from.digest().iter() {
+        let interval = from.interval(lane, to.held(lane)).expect("no fork");
+        set.extend(interval.map(|it| to.import(&from.export(&it))));
+    }
+    to.receive_set(set).expect("it covers its needs");
+    rest(to);
+}
