@@ -239,6 +239,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_need_is_known_since_it_arose() {
+        let other = ReplicaId::new(2);
+        let mark = |version| Mark {
+            version: Version::new(version),
+            start: StartId::new(9),
+        };
+        let mut lane = lane();
+        let mut apply = |to, need| {
+            let after = lane.history.mark();
+            let (version, start) = (Version::new(to), after.start);
+            lane.apply(&Interval {
+                lane: ReplicaId::new(1),
+                after,
+                to: Mark { version, start },
+                starts: Vec::new(),
+                sums: Sums::new(),
+                records: Records::default(),
+                needs: [(other, mark(need))].into(),
+            });
+            let needs = [3, 4, 5, 6, 7].map(|it| lane.needs_after(Version::new(it)));
+            (needs.map(|it| it.len()), lane.needs()[&other])
+        };
+        assert_eq!(apply(4, 5), ([1, 0, 0, 0, 0], (Version::new(4), mark(5))));
+        assert_eq!(apply(5, 5), ([1, 0, 0, 0, 0], (Version::new(4), mark(5))));
+        assert_eq!(apply(6, 8), ([1, 1, 1, 0, 0], (Version::new(6), mark(8))));
+        assert_eq!(apply(7, 7), ([1, 1, 1, 0, 0], (Version::new(6), mark(8))));
+    }
+
     /// Millions of these are in memory.
     #[test]
     fn wide_totals_make_no_slot_larger() {

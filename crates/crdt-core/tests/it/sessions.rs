@@ -7,7 +7,9 @@
 
 mod world;
 
-use crdt_core::{Mark, Received, Replica, RequestId, RequestState, StartId, Sum};
+use crdt_core::{
+    CounterName, Mark, NameHash, Received, Replica, RequestId, RequestState, StartId, Sum,
+};
 use proptest::{collection::vec, prelude::*};
 
 use world::{Step, World, any_step, id, likes, session_id};
@@ -132,4 +134,35 @@ fn pull(from: &Replica, to: &mut Replica) {
     }
     to.receive_set(set).expect("it covers its needs");
     rest(to);
+}
+
+#[test]
+fn replicas_that_say_different_things_of_sessions_differ() {
+    let of = |known: usize, is_committed: bool| {
+        let mut replica = Replica::new(id(0), StartId::new(1));
+        replica.know(id(known));
+        if is_committed {
+            rest(&mut replica);
+        }
+        replica
+    };
+    for is_committed in [false, true] {
+        assert_eq!(of(1, is_committed), of(1, is_committed));
+        assert_ne!(of(1, is_committed), of(2, is_committed), "{is_committed}");
+    }
+}
+
+/// What changes before the walk has begun is added up once.
+#[test]
+fn a_change_between_following_and_walking_is_added_up_once() {
+    let hash_name = |_: &CounterName| NameHash::new(1);
+    let mut replica = Replica::new(id(0), StartId::new(1));
+    replica.follow(hash_name);
+    replica.know(id(1));
+    rest(&mut replica);
+    while !replica.walk(1) {}
+    let mut again = replica.clone();
+    again.follow(hash_name);
+    while !again.walk(1) {}
+    assert_eq!(replica.fingerprints(), again.fingerprints());
 }
